@@ -1,0 +1,48 @@
+# Two commands: `make demo` and `make test`. Both create .venv and install what they need.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+# A Python that runs: a shim may exist and not work, so each is tried.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+export PATH := $(BIN):$(PATH)
+
+.PHONY: help install demo tables test lint bench clean
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(STAMP)  ## the virtual environment with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 was found; install one, or run: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	# mmpose's own requirements do not build; what it needs of them stands in pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps mmpose==1.3.2 mmcv-lite==2.1.0 mmengine==0.10.7
+	# the headless build lies over the others, so that no libGL or libxcb is needed
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall opencv-contrib-python-headless==4.13.0.92
+	touch $(STAMP)
+
+demo: install  ## raw folder to report, on a rendered world
+	dvc repro
+	reid tables
+	@echo "report: $(CURDIR)/data/4-reports/report.html"
+
+tables: install  ## the papers' tables on the rendered world, several seeds
+	reid table attention_driven 6 --dataset street --seeds 3
+
+test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
+	python -m pytest -m 'not gpu'
+
+lint: install  ## ruff and pyright
+	ruff format --check .
+	ruff check .
+	pyright
+
+bench: install  ## speed as ratios against limits measured in the same run
+	reid bench
+
+clean:  ## unpublished work and caches of tools
+	rm -rf .work .pytest_cache .ruff_cache build *.egg-info

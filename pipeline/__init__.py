@@ -1,0 +1,1 @@
+"""Builds re-identification data sets as Parquet shards; knows nothing of training."""

@@ -1,0 +1,189 @@
+"""Runs a stage over shards: plan, reuse, compute what is missing, publish.
+
+A stage says what it does in a `Plan`; all the rest is here and the same for every stage: the work
+journal and its keys, resuming after a kill, rejects, the lock, progress, the log, atomic publishing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.errors import ReidError
+from pipeline.core.executors import EXECUTORS, Work, cores
+from pipeline.core.journal import Journal, Outcome, lock, note_keys
+from pipeline.core.progress import Meter, log_file
+from pipeline.core.project import Project, as_json, link, replace_folder
+from pipeline.core.shards import write_shard
+
+REJECT = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to make: its published name, the key of its content, and what the worker needs."""
+
+    name: str
+    key: str
+    rows: int
+    bytes: int  # estimate, for the disk space that `reid plan` shows
+    payload: Any
+
+
+@dataclass
+class Plan:
+    """All that decides one built data set."""
+
+    stage: str
+    dataset: str
+    tasks: list[Task]
+    work: Work
+    manifest: dict[str, Any]  # what the manifest says beside its shards
+    max_reject_rate: float
+    rejects: list[tuple[str, str]] = field(default_factory=list)  # found while planning
+    finish: Callable[[list[Path], list[tuple[str, str]]], dict[str, bytes]] | None = None
+    keys: list[str] = field(default_factory=list)  # further keys in use, such as a fit's
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run did."""
+
+    rows: int
+    rejects: int
+    computed: int  # shards
+    reused: int
+    folder: Path
+    published: bool  # False where the folder was already exactly this
+
+
+def generator(seed: int, image_id: str) -> np.random.Generator:
+    """Random numbers that depend on the row alone, not on workers, shards or order."""
+    digest = hashlib.blake2b(f"{seed}\0{image_id}".encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def missing(plan: Plan, project: Project, *, repair: bool = False) -> list[Task]:
+    """The tasks whose shard is not in the journal; with `repair`, or is not as it was written."""
+    journal = Journal(project.work / plan.stage)
+    for task in plan.tasks:
+        if repair and journal.outcome(task.key) and not journal.sound(task.key):
+            journal.drop(task.key)
+    return [task for task in plan.tasks if journal.outcome(task.key) is None]
+
+
+def run(
+    plan: Plan, project: Project, *, executor: str = "pool", workers: int = 0, repair: bool = False
+) -> Finished:
+    """Compute what is missing and publish. Raises `ReidError`; what was finished is kept."""
+    if executor not in EXECUTORS:
+        raise ReidError(f"no executor `{executor}` (there are {', '.join(EXECUTORS)})")
+    title = f"{plan.stage} {plan.dataset}"
+    log_path = project.work / "logs" / f"{plan.stage}-{plan.dataset}.log"
+    with (
+        lock(project.work / "locks" / f"{plan.stage}-{plan.dataset}", title),
+        log_file(log_path) as log,
+    ):
+        todo = missing(plan, project, repair=repair)
+        journal = Journal(project.work / plan.stage)
+        log.info("%s: %d of %d shards to compute", title, len(todo), len(plan.tasks))
+        reused = sum(t.rows for t in plan.tasks) - sum(t.rows for t in todo)
+        try:
+            with Meter(title, sum(t.rows for t in plan.tasks), reused) as meter:
+                payloads = [(task.key, task.payload) for task in todo]
+                outcomes = EXECUTORS[executor](
+                    Keeping(plan.work, journal.folder), payloads, workers or cores()
+                )
+                for index, (rows, rejects) in outcomes:
+                    meter.add(rows, rejects)
+                    log.info("%s: %d rows, %d rejects", todo[index].name, rows, rejects)
+        except KeyboardInterrupt:
+            kept = len(plan.tasks) - len(missing(plan, project))
+            raise ReidError(
+                f"{title}: stopped; {kept} of {len(plan.tasks)} shards are kept; "
+                "run the same command to go on"
+            ) from None
+        done = [journal.outcome(task.key) for task in plan.tasks]
+        published = _publish(plan, project, journal, [o for o in done if o is not None])
+        log.info("%s: published %s", title, published)
+    rows = sum(o.rows for o in done if o is not None)
+    rejects = len(plan.rejects) + sum(len(o.rejects) for o in done if o is not None)
+    folder = project.built(plan.stage, plan.dataset)
+    reused_shards = len(plan.tasks) - len(todo)
+    return Finished(rows, rejects, len(todo), reused_shards, folder, published)
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A worker's function that also keeps what it computes; the outcome that travels is small."""
+
+    work: Work
+    folder: Path
+
+    def start(self) -> Callable[[Any], tuple[int, int]]:
+        function, journal = self.work.start(), Journal(self.folder)
+
+        def step(keyed: tuple[str, Any]) -> tuple[int, int]:
+            key, payload = keyed
+            table, rejects, metadata = function(payload)
+            journal.keep(key, table, [list(r) for r in rejects], metadata)
+            return table.num_rows, len(rejects)
+
+        return step
+
+
+def _publish(plan: Plan, project: Project, journal: Journal, done: Sequence[Outcome]) -> bool:
+    """Link the shards into the published folder, with manifest, rejects and the stage's extras."""
+    rejects = sorted([*plan.rejects, *((i, r) for o in done for i, r in o.rejects)])
+    _check_rejects(plan, rejects, sum(o.rows for o in done))
+    target = project.built(plan.stage, plan.dataset)
+    shards = [
+        {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
+        for t, o in zip(plan.tasks, done, strict=True)
+    ]
+    manifest = as_json(
+        {**plan.manifest, "rows": sum(o.rows for o in done), "rejects": len(rejects), "shards": shards}
+    )
+    note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
+    if _is_published(target, manifest, shards):
+        return False
+    staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
+    shutil.rmtree(staged, ignore_errors=True)
+    (staged / "rows").mkdir(parents=True)
+    for task in plan.tasks:
+        link(journal.shard(task.key), staged / "rows" / task.name)
+    columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
+    write_shard(staged / "rejects.parquet", pa.table(columns, REJECT), {})
+    paths = [staged / "rows" / task.name for task in plan.tasks]
+    extras = plan.finish(paths, rejects) if plan.finish else {}
+    for name, data in {**extras, "manifest.json": manifest}.items():
+        (staged / name).write_bytes(data)
+    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    return True
+
+
+def _is_published(target: Path, manifest: bytes, shards: list[dict[str, Any]]) -> bool:
+    """Whether the published folder is already exactly this one."""
+    try:
+        same = (target / "manifest.json").read_bytes() == manifest
+        sizes = {p.name: p.stat().st_size for p in (target / "rows").iterdir()}
+    except OSError:
+        return False
+    return same and sizes == {s["name"]: s["bytes"] for s in shards}
+
+
+def _check_rejects(plan: Plan, rejects: list[tuple[str, str]], rows: int) -> None:
+    total = max(1, rows + len(plan.rejects))
+    if len(rejects) / total > plan.max_reject_rate:
+        few = "; ".join(f"{image_id}: {reason}" for image_id, reason in rejects[:3])
+        raise ReidError(
+            f"{plan.stage} {plan.dataset}: {len(rejects)} of {total} rows rejected, more than "
+            f"max_reject_rate {plan.max_reject_rate:g}; nothing was published. First: {few}"
+        )

@@ -1,0 +1,84 @@
+"""What every data set's file gives and takes: a listing of its raw files, and samples to write.
+
+A data set is one module `pipeline/datasets/<name>.py` with
+
+    read(root) -> Listing                  finds, names and counts the raw files; decodes nothing
+    write(root, samples) -> Iterator[str]  the same layout from samples; yields their image_ids
+    INFO                                   an `Info`: what a user needs to know beforehand
+    open_source(root) -> path -> bytes     optional: where images lie inside a container file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+LISTED = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),  # POSIX, below the raw root
+        pa.field("part", pa.string(), nullable=False),  # train, test, or all (random splits)
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("person", pa.int32(), nullable=False),
+        pa.field("train", pa.bool_(), nullable=False),
+        pa.field("query", pa.bool_(), nullable=False),
+        pa.field("gallery", pa.bool_(), nullable=False),
+        pa.field("camera", pa.int16(), nullable=False),
+        pa.field("tracklet", pa.int32()),
+        pa.field("frame", pa.int32()),
+        pa.field("viewpoint", pa.int8()),
+        pa.field("depth_path", pa.string()),
+    ]
+)
+
+
+class Reject(NamedTuple):
+    """A file or row that is left out, and why."""
+
+    image_id: str  # or the path below the raw root, where no image_id could be made
+    reason: str
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a user needs to know before they have the data set."""
+
+    title: str
+    layout: str  # the folders and names expected, one example each
+    published: dict[str, int]  # published counts, by the names that `Listing.found` uses
+    licence: str
+    where: str  # where to ask for it
+    citation: str
+
+
+@dataclass
+class Listing:
+    """What `read` found. `files` has the columns of `LISTED`, in no particular order."""
+
+    files: pa.Table
+    found: dict[str, int]  # counts by the names of `Info.published`
+    rejects: list[Reject] = field(default_factory=list)
+    protocols: list[dict[str, Any]] = field(default_factory=list)  # the first is the default
+
+
+@dataclass
+class Sample:
+    """One image to write, as the rendered world or a conversion makes it."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    person: int
+    camera: int
+    role: str  # train, query or gallery
+    frame: int = 0  # frame number of its camera's recording
+    tracklet: int = 0  # sequence of the camera
+    viewpoint: int | None = None
+    depth_mm: np.ndarray | None = None  # (H, W) uint16
+    encoded: bytes | None = None  # written as it is instead of `image`, where given
+
+
+Source = Callable[[str], bytes]
+Writer = Callable[[Path, Iterable[Sample]], Iterable[str]]

@@ -1,0 +1,199 @@
+"""Ingest: a raw data set in its official layout to shards of images and labels.
+
+Reads   0-raw/<dataset> through its reader in pipeline.datasets
+Writes  1-shards/<dataset>: rows/, protocol.json, rejects.parquet, manifest.json, README.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import datasets
+from pipeline.core import images
+from pipeline.core.engine import Plan, Task
+from pipeline.core.errors import ReidError
+from pipeline.core.params import StageParams
+from pipeline.core.project import Project, as_json, key_of
+from pipeline.core.schema import ORDER, ROW, SCHEMA_VERSION
+from pipeline.core.shards import Shard
+from pipeline.core.stage import data_card, libraries
+from pipeline.datasets.base import Listing, Source
+
+VERSION = 1
+
+
+class Params(StageParams):
+    reader: str  # a module of pipeline.datasets
+    shard_rows: int = 2048  # a shard ends at this many rows ...
+    shard_megabytes: float = 256  # ... or at this many bytes of images, never inside a tracklet
+
+
+def plan(dataset: str, params: Params, project: Project) -> Plan:
+    """List the raw files, sort them into shards, and say what makes each."""
+    reader = datasets.reader(params.reader)
+    root = project.raw(dataset)
+    if not root.is_dir():
+        raise ReidError(
+            f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
+            f"`reid add {params.reader} --root PATH` for a downloaded data set"
+        )
+    listing: Listing = reader.read(root)
+    if listing.files.num_rows == 0:
+        raise ReidError(f"{root}: no image was found for reader {params.reader}")
+    files = _with_sizes(root, listing.files)
+    described = {
+        "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
+        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": ROW.names,
+        "libraries": libraries(),
+    }  # fmt: skip
+    footer = {
+        "reid.stage": "ingest",
+        "reid.stage_version": str(VERSION),
+        "reid.parameters": json.dumps({"reader": params.reader}),
+        "reid.libraries": json.dumps(libraries(), sort_keys=True),
+    }
+    tasks = []
+    for name, piece in shards(files, params):
+        content = [piece[c].to_pylist() for c in piece.column_names]
+        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content])
+        size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
+        tasks.append(Task(name, key, piece.num_rows, size, piece))
+
+    def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
+        built = counts(paths)
+        protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
+        facts = {**described, "found": listing.found, "built": built, "source": reader.INFO.title,
+                 "licence": reader.INFO.licence}  # fmt: skip
+        card = data_card(dataset, facts, paths, len(rejects))
+        return {"protocol.json": as_json(protocol), "README.md": card}
+
+    work = IngestWork(root, params.reader, footer)
+    rejects = [(r.image_id, r.reason) for r in listing.rejects]
+    return Plan(
+        "ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish
+    )
+
+
+def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
+    """Add each file's size and time, so that a changed file makes another key."""
+    sizes, times = [], []
+    for path in files["path"].to_pylist():
+        try:
+            found = (root / path.split("#")[0]).stat()
+        except OSError:  # gone since it was listed: a reject, when it is read
+            sizes.append(0)
+            times.append(0)
+            continue
+        sizes.append(found.st_size)
+        times.append(found.st_mtime_ns)
+    return files.append_column("size", pa.array(sizes, pa.int64())).append_column(
+        "time", pa.array(times, pa.int64())
+    )
+
+
+def shards(files: pa.Table, params: Params) -> list[tuple[str, pa.Table]]:
+    """Sort rows and cut them at the limits, per part, never inside a tracklet."""
+    out: list[tuple[str, pa.Table]] = []
+    for part in sorted(set(files["part"].to_pylist())):
+        rows = files.filter(pc.equal(files["part"], part))  # type: ignore[attr-defined]
+        rows = rows.sort_by([(name, "ascending") for name in ORDER])
+        cuts = _cuts(rows, params)
+        for i, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+            name = f"{part}-{i:05d}-of-{len(cuts) - 1:05d}.parquet"
+            out.append((name, rows.slice(start, stop - start).combine_chunks()))
+    return out
+
+
+def _cuts(rows: pa.Table, params: Params) -> list[int]:
+    """Where shards begin, and the end."""
+    size = rows["size"].to_numpy()
+    tracklet = rows["tracklet"].fill_null(-1).to_numpy()
+    person, camera = rows["person"].to_numpy(), rows["camera"].to_numpy()
+    changed = (np.diff(person) != 0) | (np.diff(camera) != 0) | (np.diff(tracklet) != 0)
+    may_cut = np.concatenate([[True], changed | (tracklet[1:] == -1)])
+    limit = params.shard_megabytes * 1e6
+    cuts, start, total, last = [0], 0, 0, 0  # last: the latest row where a cut is allowed
+    sums = np.concatenate([[0], np.cumsum(size)])
+    for i in range(1, len(size)):
+        if may_cut[i]:
+            last = i
+        total = sums[i + 1] - sums[start]
+        if (i + 1 - start > params.shard_rows or total > limit) and last > start:
+            cuts.append(last)
+            start = last
+    return [*cuts, len(size)]
+
+
+def counts(paths: list[Path]) -> dict[str, dict[str, int]]:
+    """Images, identities and cameras by role, of built shards."""
+    columns = ["person", "camera", "train", "query", "gallery"]
+    rows = pa.concat_tables([Shard(path).table(columns) for path in paths])
+    out = {}
+    for role in ("train", "query", "gallery"):
+        chosen = rows.filter(rows[role])
+        people = {p for p in chosen["person"].unique().to_pylist() if p > 0}
+        cameras = len(chosen["camera"].unique())
+        out[role] = {"images": chosen.num_rows, "identities": len(people), "cameras": cameras}
+    return out
+
+
+@dataclass(frozen=True)
+class IngestWork:
+    """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
+
+    root: Path
+    reader: str
+    footer: dict[str, str]
+
+    def start(self) -> Callable[[pa.Table], Any]:
+        module = datasets.reader(self.reader)
+        opener: Callable[[Path], Source] = getattr(module, "open_source", from_files)
+        source = opener(self.root)
+
+        def function(piece: pa.Table) -> Any:
+            columns: dict[str, list[Any]] = {name: [] for name in ROW.names}
+            rejects: list[tuple[str, str]] = []
+            for listed in piece.to_pylist():
+                try:
+                    row = read_row(source, listed)
+                except images.BadImage as error:
+                    rejects.append((listed["image_id"], str(error)))
+                    continue
+                for name in ROW.names:
+                    columns[name].append(row[name])
+            return pa.table(columns, schema=ROW), rejects, self.footer
+
+        return function
+
+
+def from_files(root: Path) -> Source:
+    """Images that are files below the raw root."""
+
+    def read(path: str) -> bytes:
+        try:
+            return (root / path).read_bytes()
+        except OSError as error:
+            raise images.BadImage(f"cannot be read: {error.strerror}") from None
+
+    return read
+
+
+def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:
+    """One checked row. Raises `BadImage` with the reason that the reject carries."""
+    data = source(listed["path"])
+    height, width = images.decode(data).shape[:2]  # decodes wholly: a truncated file is found here
+    row = {**listed, "image": {"bytes": data, "path": None}, "image_size": len(data)}
+    row |= {"height": height, "width": width, "depth": None, "depth_size": None}
+    if listed["depth_path"] is not None:
+        depth = source(listed["depth_path"])
+        images.decode_depth(depth)
+        row |= {"depth": {"bytes": depth, "path": None}, "depth_size": len(depth)}
+    return row

@@ -1,0 +1,562 @@
+"""CMC, mAP (both rules) and mINP from features or distances, without sorting the gallery.
+
+All that these measures need are the ranks of the true matches, and a match's rank is the number
+of kept gallery entries before it. So each row of distances is compared with its few matches;
+memory holds one block of rows. Equal distances keep the order of the gallery.
+
+Source  CMC and trapezoid AP: Zheng et al., ICCV 2015 (Market-1501's evaluation); rectangle AP: the
+        mean of the precisions at the matches; mINP: Ye et al., arXiv:2001.04193, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.core.errors import ReidError
+
+Distance = Literal["cosine", "euclidean"]
+Exclude = Literal["same_person_same_camera", "same_camera", "none"]
+AveragePrecision = Literal["rectangle", "trapezoid"]
+
+DISTANCES = ("cosine", "euclidean")
+EXCLUDE = ("same_person_same_camera", "same_camera", "none")
+AVERAGE_PRECISION = ("rectangle", "trapezoid")
+CMC_LENGTH = 50
+TILE = 128  # rows of one matrix product: fixed, so that no `chunk` changes a last bit
+FEW = 64  # up to so many matches a pass over the row for each is faster than binary search
+LAST = np.iinfo(np.int64).max  # the key of an entry that is not in the ranking
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an evaluation found. Shares are of the counted queries, 0 to 1."""
+
+    cmc: np.ndarray  # (R,) share of queries with a match among the first 1, 2, ... R
+    ranks: tuple[int, ...]  # those that `as_dict` names
+    map_rectangle: float
+    map_trapezoid: float
+    average_precision: AveragePrecision  # the main one: `map` and `query_average_precision`
+    minp: float
+    chance_rank1: float  # expected rank 1 of a random order
+    queries: int  # with at least one match: those that count
+    queries_without_match: int
+    gallery: int  # entries after junk is dropped
+    junk_dropped: int
+    exclude: Exclude
+    distance: str  # cosine, euclidean, or given
+    query_average_precision: np.ndarray  # (Q,) NaN where no match
+    query_first_rank: np.ndarray  # (Q,) 1 = the first; 0 where no match
+
+    @property
+    def map(self) -> float:
+        """Mean average precision by the main rule."""
+        return self.map_rectangle if self.average_precision == "rectangle" else self.map_trapezoid
+
+    def rank(self, k: int) -> float:
+        """Share of queries with a match among the first `k`."""
+        return float(self.cmc[min(k, len(self.cmc)) - 1])
+
+    @property
+    def rank1(self) -> float:
+        """Share of queries whose first entry is a match."""
+        return self.rank(1)
+
+    @property
+    def rank5(self) -> float:
+        """Share of queries with a match among the first 5."""
+        return self.rank(5)
+
+    @property
+    def rank10(self) -> float:
+        """Share of queries with a match among the first 10."""
+        return self.rank(10)
+
+    @property
+    def rank20(self) -> float:
+        """Share of queries with a match among the first 20."""
+        return self.rank(20)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the arrays per query, ready for JSON."""
+        return {
+            **{f"rank{k}": self.rank(k) for k in self.ranks},
+            "map": self.map,
+            "average_precision": self.average_precision,
+            "map_rectangle": self.map_rectangle,
+            "map_trapezoid": self.map_trapezoid,
+            "minp": self.minp,
+            "chance_rank1": self.chance_rank1,
+            "queries": self.queries,
+            "queries_without_match": self.queries_without_match,
+            "gallery": self.gallery,
+            "junk_dropped": self.junk_dropped,
+            "exclude": self.exclude,
+            "distance": self.distance,
+            "cmc": [float(share) for share in self.cmc],
+        }
+
+
+def evaluate(
+    query_feature: Any,
+    query_person: Any,
+    query_camera: Any,
+    gallery_feature: Any,
+    gallery_person: Any,
+    gallery_camera: Any,
+    *,
+    distance: Distance = "cosine",
+    junk: Sequence[int] = (-1,),
+    exclude: Exclude = "same_person_same_camera",
+    ranks: Sequence[int] = (1, 5, 10, 20),
+    average_precision: AveragePrecision = "rectangle",
+    chunk: int = 256,
+    device: str = "cpu",
+) -> Result:
+    """Rank the gallery for each query by features (Q, D) and (G, D), NumPy or torch.
+
+    `*_person`, `*_camera` are whole numbers (Q,) and (G,). Gallery entries whose person is in
+    `junk` are dropped; `exclude` names what else a query does not see: the gallery's entries of
+    its `same_person_same_camera`, or of its `same_camera` (cross-camera only), or `none`.
+    Queries left without a match do not count. `chunk` queries are ranked at a time: memory holds
+    chunk x G distances, and no `chunk` changes the result. With `device` cuda all of it runs there.
+
+    Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
+    """
+    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    query = _features(query_feature, len(labels.query_person), "query")
+    gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
+    kept = labels.keep(junk)
+    if len(kept) < len(gallery):
+        gallery = gallery[kept]
+    settings = _Settings.of(distance, ranks, average_precision, len(labels.gallery_person))
+    labels = labels.at(kept)
+    if device == "cpu":
+        ranked = _rank(distance_blocks(query, gallery, distance, chunk=chunk), labels)
+    else:
+        ranked = _rank_on_device(query, gallery, distance, labels, chunk, device)
+    return _summarise(*ranked, labels, settings)
+
+
+def evaluate_distance(
+    distance: np.ndarray | Iterable[np.ndarray],
+    query_person: Any,
+    query_camera: Any,
+    gallery_person: Any,
+    gallery_camera: Any,
+    *,
+    junk: Sequence[int] = (-1,),
+    exclude: Exclude = "same_person_same_camera",
+    ranks: Sequence[int] = (1, 5, 10, 20),
+    average_precision: AveragePrecision = "rectangle",
+) -> Result:
+    """As `evaluate`, from distances (Q, G), or from blocks of consecutive rows of them.
+
+    Smaller is nearer. The matrix is read once, never copied or sorted; a memory map will do.
+    """
+    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    settings = _Settings.of("given", ranks, average_precision, len(labels.gallery_person))
+    blocks = [distance] if isinstance(distance, np.ndarray) else distance
+    kept = labels.keep(junk)
+    whole = len(kept) == len(labels.gallery_person)
+    columns = None if whole else kept
+    return _summarise(*_rank(blocks, labels.at(kept), columns), labels.at(kept), settings)
+
+
+def ranked(
+    query_feature: Any,
+    query_person: Any,
+    query_camera: Any,
+    gallery_feature: Any,
+    gallery_person: Any,
+    gallery_camera: Any,
+    k: int,
+    *,
+    distance: Distance = "cosine",
+    junk: Sequence[int] = (-1,),
+    exclude: Exclude = "same_person_same_camera",
+    chunk: int = 256,
+) -> np.ndarray:
+    """The first `k` gallery indices of each query, (Q, k) int64, nearest first.
+
+    Indices count the whole gallery as given; junk and excluded entries are not listed. Filled up
+    with -1 where fewer than `k` are kept. Arguments as in `evaluate`.
+    """
+    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    query = _features(query_feature, len(labels.query_person), "query")
+    gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
+    kept = labels.keep(junk)
+    labels = labels.at(kept)
+    listed = np.full((len(query), k), -1, dtype=np.int64)
+    rows = (
+        row for block in distance_blocks(query, gallery[kept], distance, chunk=chunk) for row in block
+    )
+    for index, row in enumerate(rows):
+        seen = np.flatnonzero(~labels.excluded(index))
+        nearest = _first(row[seen], k)
+        listed[index, : len(nearest)] = kept[seen[nearest]]
+    return listed
+
+
+def distance_blocks(
+    query: np.ndarray, gallery: np.ndarray, distance: Distance = "cosine", *, chunk: int = 256
+) -> Iterator[np.ndarray]:
+    """Distances of features (Q, D) and (G, D) as float32 blocks (<= chunk, G) of consecutive rows.
+
+    `cosine` is one minus the cosine; `euclidean` is squared: the same order, nothing lost to a
+    root. `chunk` is rounded up to whole tiles of 128 rows; each tile is one product of the same
+    shape, so a distance does not depend on `chunk`.
+    """
+    query, gallery, constant = _prepared(query, gallery, distance)
+    transposed = np.ascontiguousarray(gallery).T
+    rows = max(TILE, -(-chunk // TILE) * TILE)
+    for start in range(0, len(query), rows):
+        part = query[start : start + rows]
+        count = len(part)
+        if count % TILE:
+            part = np.concatenate([part, np.zeros((-count % TILE, part.shape[1]), np.float32)])
+        block = np.empty((len(part), len(gallery)), np.float32)
+        for top in range(0, len(part), TILE):
+            np.matmul(part[top : top + TILE], transposed, out=block[top : top + TILE])
+        block *= -1 if distance == "cosine" else -2
+        block += constant
+        if distance == "euclidean":
+            block += np.einsum("ij,ij->i", part, part)[:, None]
+        yield block[:count]
+
+
+def _prepared(query: Any, gallery: Any, distance: str) -> tuple[Any, Any, Any]:
+    """Features such that constant - product (cosine), or constant - 2 products, is the order."""
+    if query.shape[1] != gallery.shape[1]:
+        raise ReidError(
+            f"features: query has {query.shape[1]} dimensions, gallery has {gallery.shape[1]}"
+        )
+    if distance == "cosine":
+        return _unit(query), _unit(gallery), np.float32(1)
+    if distance != "euclidean":
+        raise ReidError(f"distance: no `{distance}` (there are {', '.join(DISTANCES)})")
+    centre = gallery.mean(0, dtype=np.float64).astype(np.float32)  # less is lost to cancellation
+    query, gallery = query - centre, gallery - centre
+    return query, gallery, np.einsum("ij,ij->i", gallery, gallery)
+
+
+def _unit(feature: np.ndarray) -> np.ndarray:
+    """Rows of length one; a row of zeros stays zeros."""
+    length = np.sqrt(np.einsum("ij,ij->i", feature, feature, dtype=np.float64))
+    return feature / np.where(length > 0, length, 1).astype(np.float32)[:, None]
+
+
+def _features(feature: Any, count: int, side: str) -> np.ndarray:
+    """(N, D) float32, finite."""
+    array = _array(feature)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")
+    if len(array) != count:
+        raise ReidError(f"{side}_feature: {len(array)} rows for {count} of {side}_person")
+    if array.dtype.kind not in "fiu":
+        raise ReidError(f"{side}_feature: {array.dtype}, must be numbers")
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    # A sum is finite unless a term is not, or the terms are absurdly large: then look at each.
+    if not np.isfinite(array.sum()) and not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(1))[0])
+        raise ReidError(f"{side}_feature: row {row} is not finite (NaN or infinity)")
+    return array
+
+
+def _array(values: Any) -> np.ndarray:
+    """NumPy's view of an array, a list, or a torch tensor on any device."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+        values = values.numpy()
+    return np.asarray(values)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Who and where: (Q,) of the queries, (G,) of the gallery; what a query does not see."""
+
+    query_person: np.ndarray
+    query_camera: np.ndarray
+    gallery_person: np.ndarray
+    gallery_camera: np.ndarray
+    exclude: Exclude
+
+    @classmethod
+    def of(cls, query_person, query_camera, gallery_person, gallery_camera, exclude) -> _Labels:
+        if exclude not in EXCLUDE:
+            raise ReidError(f"exclude: no `{exclude}` (there are {', '.join(EXCLUDE)})")
+        query_person = _whole(query_person, "query_person")
+        gallery_person = _whole(gallery_person, "gallery_person")
+        query_camera = _whole(query_camera, "query_camera", len(query_person))
+        gallery_camera = _whole(gallery_camera, "gallery_camera", len(gallery_person))
+        return cls(query_person, query_camera, gallery_person, gallery_camera, exclude)
+
+    def keep(self, junk: Sequence[int]) -> np.ndarray:
+        """Indices of the gallery without junk."""
+        kept = np.flatnonzero(~np.isin(self.gallery_person, np.asarray(junk, dtype=np.int64)))
+        if not len(kept):
+            raise ReidError("gallery: nothing is left without junk")
+        return kept
+
+    def at(self, kept: np.ndarray) -> _Labels:
+        """The same with these gallery entries only."""
+        person, camera = self.gallery_person[kept], self.gallery_camera[kept]
+        return _Labels(self.query_person, self.query_camera, person, camera, self.exclude)
+
+    def excluded(self, query: int) -> np.ndarray:
+        """(G,) bool: what the query does not see."""
+        if self.exclude == "none":
+            return np.zeros(len(self.gallery_person), dtype=bool)
+        excluded = self.gallery_camera == self.query_camera[query]
+        if self.exclude == "same_person_same_camera":
+            excluded &= self.gallery_person == self.query_person[query]
+        return excluded
+
+
+def _whole(values: Any, name: str, count: int | None = None) -> np.ndarray:
+    array = _array(values)
+    if array.ndim != 1 or not len(array):
+        raise ReidError(f"{name}: shape {array.shape}, must be a list of at least one number")
+    if array.dtype.kind not in "iu":
+        raise ReidError(f"{name}: {array.dtype}, must be whole numbers")
+    if count is not None and len(array) != count:
+        raise ReidError(f"{name}: {len(array)} values for {count} persons")
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    distance: str
+    ranks: tuple[int, ...]
+    average_precision: AveragePrecision
+    gallery: int  # before junk is dropped
+
+    @classmethod
+    def of(cls, distance, ranks, average_precision, gallery) -> _Settings:
+        if average_precision not in AVERAGE_PRECISION:
+            known = ", ".join(AVERAGE_PRECISION)
+            raise ReidError(f"average_precision: no `{average_precision}` (there are {known})")
+        if not ranks or min(ranks) < 1:
+            raise ReidError(f"ranks: {tuple(ranks)}, must be whole numbers from 1")
+        return cls(distance, tuple(ranks), average_precision, gallery)
+
+
+class _View:
+    """The gallery as the queries of one camera see it: each person's positions."""
+
+    def __init__(self, labels: _Labels, columns: np.ndarray | None, positions: np.ndarray | None):
+        """`positions` of the labels are seen (None: all); `columns` are those of the labels."""
+        person, camera = labels.gallery_person, labels.gallery_camera
+        if positions is not None:
+            person, camera = person[positions], camera[positions]
+            columns = positions if columns is None else columns[positions]
+        self.columns, self.camera, self.size = columns, camera, len(person)
+        order = np.argsort(person, kind="stable")
+        first = np.flatnonzero(np.diff(person[order], prepend=np.nan))
+        self.positions = dict(
+            zip(person[order][first].tolist(), np.split(order, first[1:]), strict=True)
+        )
+
+
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+class _Matcher:
+    """Ranks of the true matches of one query after another."""
+
+    def __init__(self, labels: _Labels, columns: np.ndarray | None):
+        self.labels, self.by_camera = labels, labels.exclude == "same_camera"
+        cameras = np.unique(labels.query_camera).tolist() if self.by_camera else [0]
+        self.views = {
+            camera: _View(labels, columns, self._seen(camera) if self.by_camera else None)
+            for camera in cameras
+        }
+
+    def _seen(self, camera: int) -> np.ndarray:
+        return np.flatnonzero(self.labels.gallery_camera != camera)
+
+    def __call__(self, query: int, row: np.ndarray) -> tuple[np.ndarray, int]:
+        """Ranks (from 1, in no order) of the query's matches in its row, and entries it sees."""
+        camera = self.labels.query_camera[query]
+        view = self.views[int(camera) if self.by_camera else 0]
+        row = row if view.columns is None else row.take(view.columns)
+        own = view.positions.get(int(self.labels.query_person[query]), NOBODY)
+        if self.labels.exclude != "same_person_same_camera" or not len(own):
+            return _positions(row, own) + 1, view.size
+        same = view.camera[own] == camera
+        matches, excluded = own[~same], own[same]
+        before = _positions(row, matches)
+        if len(excluded):
+            before -= _preceding(row, excluded, matches)
+        return before + 1, view.size - len(excluded)
+
+
+def _positions(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
+    """Where each match stands in a stable sort of the row, from 0, without sorting it."""
+    if len(matches) > FEW:
+        return _positions_of_many(row, matches)
+    before = np.empty(len(matches), dtype=np.int64)
+    nearer = np.empty(len(row), dtype=bool)
+    for slot, match in enumerate(matches.tolist()):
+        limit = row[match]
+        np.less_equal(row[:match], limit, out=nearer[:match])  # a tie that comes earlier stands first
+        np.less(row[match:], limit, out=nearer[match:])
+        before[slot] = np.count_nonzero(nearer)
+    return before
+
+
+def _positions_of_many(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
+    """As `_positions`, by a binary search of each entry among the sorted match distances."""
+    order = np.argsort(row[matches], kind="stable")  # `matches` ascend: by distance, then index
+    limits = row[matches[order]]
+    bucket = np.searchsorted(limits, row, side="right")  # matches that are not farther
+    nearer = np.cumsum(np.bincount(bucket, minlength=len(limits) + 1))[:-1]
+    tied = np.flatnonzero((limits[bucket - 1] == row) & (bucket > 0))  # holds the matches too
+    tied = tied[np.argsort(row[tied], kind="stable")]
+    place = np.flatnonzero(np.isin(tied, matches))  # of each match among the tied entries
+    earlier = place - np.searchsorted(row[tied], limits, side="left")
+    before = np.empty(len(matches), dtype=np.int64)
+    before[order] = nearer + earlier
+    return before
+
+
+def _preceding(row: np.ndarray, excluded: np.ndarray, matches: np.ndarray) -> np.ndarray:
+    """How many of `excluded` stand before each of `matches`."""
+    distance, limit = row[excluded], row[matches][:, None]
+    tie = (distance == limit) & (excluded < matches[:, None])
+    return ((distance < limit) | tie).sum(1)
+
+
+Ranks = tuple[np.ndarray, np.ndarray, np.ndarray]  # flat ranks, their count a query, entries seen
+
+
+def _rank(
+    blocks: Iterable[np.ndarray], labels: _Labels, columns: np.ndarray | None = None
+) -> Ranks:
+    """Ranks of all matches, queries in order, two threads (NumPy's loops release the lock)."""
+    matcher = _Matcher(labels, columns)
+    queries = len(labels.query_person)
+    width = len(labels.gallery_person) if columns is None else None
+    found: list[tuple[np.ndarray, int]] = []
+    with ThreadPoolExecutor(2) as pool:
+        for block in blocks:
+            start = len(found)
+            _check_block(block, start, queries, width)
+            half = -(-len(block) // 2)
+            jobs = [
+                pool.submit(_rank_rows, matcher, block[top : top + half], start + top)
+                for top in range(0, len(block), max(half, 1))
+            ]
+            for job in jobs:
+                found.extend(job.result())
+    if len(found) != queries:
+        raise ReidError(f"distance: {len(found)} rows for {queries} queries")
+    counts = np.array([len(ranks) for ranks, _ in found])
+    return np.concatenate([ranks for ranks, _ in found]), counts, np.array([n for _, n in found])
+
+
+def _rank_rows(matcher: _Matcher, rows: np.ndarray, start: int) -> list[tuple[np.ndarray, int]]:
+    found = []
+    for query, row in enumerate(rows, start):
+        row = np.ascontiguousarray(row)
+        if np.isnan(row.min()):  # the least is NaN where any is
+            raise ReidError(f"distance: row {query} has NaN")
+        found.append(matcher(query, row))
+    return found
+
+
+def _check_block(block: np.ndarray, start: int, queries: int, width: int | None) -> None:
+    if block.ndim != 2 or (width is not None and block.shape[1] != width):
+        raise ReidError(f"distance: shape {block.shape}, must be (queries, {width or 'gallery'})")
+    if start + len(block) > queries:
+        raise ReidError(f"distance: more rows than the {queries} queries")
+
+
+def _first(row: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the `k` least of a row, least first, ties in order."""
+    if k < len(row):
+        limit = np.partition(row, k - 1)[k - 1]
+        nearest = np.flatnonzero(row <= limit)
+    else:
+        nearest = np.arange(len(row))
+    return nearest[np.argsort(row[nearest], kind="stable")][:k]
+
+
+def _summarise(
+    ranks: np.ndarray, counts: np.ndarray, seen: np.ndarray, labels: _Labels, settings: _Settings
+) -> Result:
+    """All measures from the ranks of the matches, vectorised over all queries."""
+    counted = counts > 0
+    if not counted.any():
+        raise ReidError("gallery: no query has a match; do persons and cameras have the right codes?")
+    query = np.repeat(np.arange(len(counts)), counts)
+    ranks = ranks[np.lexsort((ranks, query))]
+    start = np.cumsum(counts) - counts
+    nth = np.arange(len(ranks)) - start[query] + 1  # 1, 2, ... within each query
+    precision = nth / ranks
+    just_before = np.where(ranks > 1, (nth - 1) / np.maximum(ranks - 1, 1), 1.0)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, start[counted]) / counts[counted]
+
+    average = {"rectangle": mean(precision), "trapezoid": mean((just_before + precision) / 2)}
+    first = ranks[start[counted]]
+    last = ranks[(start + counts)[counted] - 1]
+    length = max(CMC_LENGTH, *settings.ranks)
+    hits = np.bincount(np.minimum(first, length + 1), minlength=length + 2)[1:-1]
+    per_query = np.full(len(counts), np.nan)
+    per_query[counted] = average[settings.average_precision]
+    first_rank = np.zeros(len(counts), dtype=np.int64)
+    first_rank[counted] = first
+    return Result(
+        cmc=np.cumsum(hits) / counted.sum(),
+        ranks=settings.ranks,
+        map_rectangle=float(average["rectangle"].mean()),
+        map_trapezoid=float(average["trapezoid"].mean()),
+        average_precision=settings.average_precision,
+        minp=float((counts[counted] / last).mean()),
+        chance_rank1=float((counts / np.maximum(seen, 1))[counted].mean()),
+        queries=int(counted.sum()),
+        queries_without_match=int((~counted).sum()),
+        gallery=len(labels.gallery_person),
+        junk_dropped=settings.gallery - len(labels.gallery_person),
+        exclude=labels.exclude,
+        distance=settings.distance,
+        query_average_precision=per_query,
+        query_first_rank=first_rank,
+    )
+
+
+def _rank_on_device(
+    query: np.ndarray, gallery: np.ndarray, distance: str, labels: _Labels, chunk: int, device: str
+) -> Ranks:
+    """As `_rank`, product and all by torch on `device`, tile by tile."""
+    import torch
+
+    query, gallery, constant = _prepared(query, gallery, distance)
+    gallery_on = torch.from_numpy(np.ascontiguousarray(gallery)).to(device)
+    constant_on = torch.as_tensor(constant, device=device)
+    person = torch.from_numpy(labels.gallery_person).to(device)
+    camera = torch.from_numpy(labels.gallery_camera).to(device)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")  # a trainer's TF32 would move ranks
+    try:
+        found = []
+        for start in range(0, len(query), TILE):
+            part = np.zeros((TILE, query.shape[1]), np.float32)
+            count = len(query[start : start + TILE])
+            part[:count] = query[start : start + TILE]
+            product = torch.from_numpy(part).to(device) @ gallery_on.T
+            block = (constant_on - (1 if distance == "cosine" else 2) * product)[:count]
+            rows = slice(start, start + count)
+            own = torch.from_numpy(labels.query_person[rows]).to(device)
+            where = torch.from_numpy(labels.query_camera[rows]).to(device)
+            found.append(_rank_tensor(block, own, where, person, camera, labels.exclude))
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    return tuple(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
