@@ -11,25 +11,21 @@ Source  CMC and trapezoid AP: Zheng et al., ICCV 2015 (Market-1501's evaluation)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.core.errors import ReidError
+from reid.ranks import Exclude, Labels, Ranks, array_of, rank_matches, rank_tensor
 
 Distance = Literal["cosine", "euclidean"]
-Exclude = Literal["same_person_same_camera", "same_camera", "none"]
 AveragePrecision = Literal["rectangle", "trapezoid"]
 
 DISTANCES = ("cosine", "euclidean")
-EXCLUDE = ("same_person_same_camera", "same_camera", "none")
 AVERAGE_PRECISION = ("rectangle", "trapezoid")
 CMC_LENGTH = 50
 TILE = 128  # rows of one matrix product: fixed, so that no `chunk` changes a last bit
-FEW = 64  # up to so many matches a pass over the row for each is faster than binary search
-LAST = np.iinfo(np.int64).max  # the key of an entry that is not in the ranking
 
 
 @dataclass(frozen=True)
@@ -123,11 +119,12 @@ def evaluate(
     `junk` are dropped; `exclude` names what else a query does not see: the gallery's entries of
     its `same_person_same_camera`, or of its `same_camera` (cross-camera only), or `none`.
     Queries left without a match do not count. `chunk` queries are ranked at a time: memory holds
-    chunk x G distances, and no `chunk` changes the result. With `device` cuda all of it runs there.
+    chunk x G distances, and no `chunk` changes the result. With `device` cuda all of it runs
+    there, 128 queries at a time.
 
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
-    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
     query = _features(query_feature, len(labels.query_person), "query")
     gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
     kept = labels.keep(junk)
@@ -136,10 +133,10 @@ def evaluate(
     settings = _Settings.of(distance, ranks, average_precision, len(labels.gallery_person))
     labels = labels.at(kept)
     if device == "cpu":
-        ranked = _rank(distance_blocks(query, gallery, distance, chunk=chunk), labels)
+        found = rank_matches(distance_blocks(query, gallery, distance, chunk=chunk), labels)
     else:
-        ranked = _rank_on_device(query, gallery, distance, labels, chunk, device)
-    return _summarise(*ranked, labels, settings)
+        found = _rank_on_device(query, gallery, distance, labels, device)
+    return _summarise(*found, labels, settings)
 
 
 def evaluate_distance(
@@ -158,13 +155,13 @@ def evaluate_distance(
 
     Smaller is nearer. The matrix is read once, never copied or sorted; a memory map will do.
     """
-    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
     settings = _Settings.of("given", ranks, average_precision, len(labels.gallery_person))
     blocks = [distance] if isinstance(distance, np.ndarray) else distance
     kept = labels.keep(junk)
-    whole = len(kept) == len(labels.gallery_person)
-    columns = None if whole else kept
-    return _summarise(*_rank(blocks, labels.at(kept), columns), labels.at(kept), settings)
+    columns = kept if len(kept) < settings.gallery else None
+    labels = labels.at(kept)
+    return _summarise(*rank_matches(blocks, labels, columns, settings.gallery), labels, settings)
 
 
 def ranked(
@@ -186,14 +183,16 @@ def ranked(
     Indices count the whole gallery as given; junk and excluded entries are not listed. Filled up
     with -1 where fewer than `k` are kept. Arguments as in `evaluate`.
     """
-    labels = _Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
+    labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
     query = _features(query_feature, len(labels.query_person), "query")
     gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
     kept = labels.keep(junk)
     labels = labels.at(kept)
     listed = np.full((len(query), k), -1, dtype=np.int64)
     rows = (
-        row for block in distance_blocks(query, gallery[kept], distance, chunk=chunk) for row in block
+        row
+        for block in distance_blocks(query, gallery[kept], distance, chunk=chunk)
+        for row in block
     )
     for index, row in enumerate(rows):
         seen = np.flatnonzero(~labels.excluded(index))
@@ -252,7 +251,7 @@ def _unit(feature: np.ndarray) -> np.ndarray:
 
 def _features(feature: Any, count: int, side: str) -> np.ndarray:
     """(N, D) float32, finite."""
-    array = _array(feature)
+    array = array_of(feature)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")
     if len(array) != count:
@@ -265,68 +264,6 @@ def _features(feature: Any, count: int, side: str) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(array).all(1))[0])
         raise ReidError(f"{side}_feature: row {row} is not finite (NaN or infinity)")
     return array
-
-
-def _array(values: Any) -> np.ndarray:
-    """NumPy's view of an array, a list, or a torch tensor on any device."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-        values = values.numpy()
-    return np.asarray(values)
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """Who and where: (Q,) of the queries, (G,) of the gallery; what a query does not see."""
-
-    query_person: np.ndarray
-    query_camera: np.ndarray
-    gallery_person: np.ndarray
-    gallery_camera: np.ndarray
-    exclude: Exclude
-
-    @classmethod
-    def of(cls, query_person, query_camera, gallery_person, gallery_camera, exclude) -> _Labels:
-        if exclude not in EXCLUDE:
-            raise ReidError(f"exclude: no `{exclude}` (there are {', '.join(EXCLUDE)})")
-        query_person = _whole(query_person, "query_person")
-        gallery_person = _whole(gallery_person, "gallery_person")
-        query_camera = _whole(query_camera, "query_camera", len(query_person))
-        gallery_camera = _whole(gallery_camera, "gallery_camera", len(gallery_person))
-        return cls(query_person, query_camera, gallery_person, gallery_camera, exclude)
-
-    def keep(self, junk: Sequence[int]) -> np.ndarray:
-        """Indices of the gallery without junk."""
-        kept = np.flatnonzero(~np.isin(self.gallery_person, np.asarray(junk, dtype=np.int64)))
-        if not len(kept):
-            raise ReidError("gallery: nothing is left without junk")
-        return kept
-
-    def at(self, kept: np.ndarray) -> _Labels:
-        """The same with these gallery entries only."""
-        person, camera = self.gallery_person[kept], self.gallery_camera[kept]
-        return _Labels(self.query_person, self.query_camera, person, camera, self.exclude)
-
-    def excluded(self, query: int) -> np.ndarray:
-        """(G,) bool: what the query does not see."""
-        if self.exclude == "none":
-            return np.zeros(len(self.gallery_person), dtype=bool)
-        excluded = self.gallery_camera == self.query_camera[query]
-        if self.exclude == "same_person_same_camera":
-            excluded &= self.gallery_person == self.query_person[query]
-        return excluded
-
-
-def _whole(values: Any, name: str, count: int | None = None) -> np.ndarray:
-    array = _array(values)
-    if array.ndim != 1 or not len(array):
-        raise ReidError(f"{name}: shape {array.shape}, must be a list of at least one number")
-    if array.dtype.kind not in "iu":
-        raise ReidError(f"{name}: {array.dtype}, must be whole numbers")
-    if count is not None and len(array) != count:
-        raise ReidError(f"{name}: {len(array)} values for {count} persons")
-    return array.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -346,137 +283,6 @@ class _Settings:
         return cls(distance, tuple(ranks), average_precision, gallery)
 
 
-class _View:
-    """The gallery as the queries of one camera see it: each person's positions."""
-
-    def __init__(self, labels: _Labels, columns: np.ndarray | None, positions: np.ndarray | None):
-        """`positions` of the labels are seen (None: all); `columns` are those of the labels."""
-        person, camera = labels.gallery_person, labels.gallery_camera
-        if positions is not None:
-            person, camera = person[positions], camera[positions]
-            columns = positions if columns is None else columns[positions]
-        self.columns, self.camera, self.size = columns, camera, len(person)
-        order = np.argsort(person, kind="stable")
-        first = np.flatnonzero(np.diff(person[order], prepend=np.nan))
-        self.positions = dict(
-            zip(person[order][first].tolist(), np.split(order, first[1:]), strict=True)
-        )
-
-
-NOBODY = np.empty(0, dtype=np.int64)
-
-
-class _Matcher:
-    """Ranks of the true matches of one query after another."""
-
-    def __init__(self, labels: _Labels, columns: np.ndarray | None):
-        self.labels, self.by_camera = labels, labels.exclude == "same_camera"
-        cameras = np.unique(labels.query_camera).tolist() if self.by_camera else [0]
-        self.views = {
-            camera: _View(labels, columns, self._seen(camera) if self.by_camera else None)
-            for camera in cameras
-        }
-
-    def _seen(self, camera: int) -> np.ndarray:
-        return np.flatnonzero(self.labels.gallery_camera != camera)
-
-    def __call__(self, query: int, row: np.ndarray) -> tuple[np.ndarray, int]:
-        """Ranks (from 1, in no order) of the query's matches in its row, and entries it sees."""
-        camera = self.labels.query_camera[query]
-        view = self.views[int(camera) if self.by_camera else 0]
-        row = row if view.columns is None else row.take(view.columns)
-        own = view.positions.get(int(self.labels.query_person[query]), NOBODY)
-        if self.labels.exclude != "same_person_same_camera" or not len(own):
-            return _positions(row, own) + 1, view.size
-        same = view.camera[own] == camera
-        matches, excluded = own[~same], own[same]
-        before = _positions(row, matches)
-        if len(excluded):
-            before -= _preceding(row, excluded, matches)
-        return before + 1, view.size - len(excluded)
-
-
-def _positions(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """Where each match stands in a stable sort of the row, from 0, without sorting it."""
-    if len(matches) > FEW:
-        return _positions_of_many(row, matches)
-    before = np.empty(len(matches), dtype=np.int64)
-    nearer = np.empty(len(row), dtype=bool)
-    for slot, match in enumerate(matches.tolist()):
-        limit = row[match]
-        np.less_equal(row[:match], limit, out=nearer[:match])  # a tie that comes earlier stands first
-        np.less(row[match:], limit, out=nearer[match:])
-        before[slot] = np.count_nonzero(nearer)
-    return before
-
-
-def _positions_of_many(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """As `_positions`, by a binary search of each entry among the sorted match distances."""
-    order = np.argsort(row[matches], kind="stable")  # `matches` ascend: by distance, then index
-    limits = row[matches[order]]
-    bucket = np.searchsorted(limits, row, side="right")  # matches that are not farther
-    nearer = np.cumsum(np.bincount(bucket, minlength=len(limits) + 1))[:-1]
-    tied = np.flatnonzero((limits[bucket - 1] == row) & (bucket > 0))  # holds the matches too
-    tied = tied[np.argsort(row[tied], kind="stable")]
-    place = np.flatnonzero(np.isin(tied, matches))  # of each match among the tied entries
-    earlier = place - np.searchsorted(row[tied], limits, side="left")
-    before = np.empty(len(matches), dtype=np.int64)
-    before[order] = nearer + earlier
-    return before
-
-
-def _preceding(row: np.ndarray, excluded: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """How many of `excluded` stand before each of `matches`."""
-    distance, limit = row[excluded], row[matches][:, None]
-    tie = (distance == limit) & (excluded < matches[:, None])
-    return ((distance < limit) | tie).sum(1)
-
-
-Ranks = tuple[np.ndarray, np.ndarray, np.ndarray]  # flat ranks, their count a query, entries seen
-
-
-def _rank(
-    blocks: Iterable[np.ndarray], labels: _Labels, columns: np.ndarray | None = None
-) -> Ranks:
-    """Ranks of all matches, queries in order, two threads (NumPy's loops release the lock)."""
-    matcher = _Matcher(labels, columns)
-    queries = len(labels.query_person)
-    width = len(labels.gallery_person) if columns is None else None
-    found: list[tuple[np.ndarray, int]] = []
-    with ThreadPoolExecutor(2) as pool:
-        for block in blocks:
-            start = len(found)
-            _check_block(block, start, queries, width)
-            half = -(-len(block) // 2)
-            jobs = [
-                pool.submit(_rank_rows, matcher, block[top : top + half], start + top)
-                for top in range(0, len(block), max(half, 1))
-            ]
-            for job in jobs:
-                found.extend(job.result())
-    if len(found) != queries:
-        raise ReidError(f"distance: {len(found)} rows for {queries} queries")
-    counts = np.array([len(ranks) for ranks, _ in found])
-    return np.concatenate([ranks for ranks, _ in found]), counts, np.array([n for _, n in found])
-
-
-def _rank_rows(matcher: _Matcher, rows: np.ndarray, start: int) -> list[tuple[np.ndarray, int]]:
-    found = []
-    for query, row in enumerate(rows, start):
-        row = np.ascontiguousarray(row)
-        if np.isnan(row.min()):  # the least is NaN where any is
-            raise ReidError(f"distance: row {query} has NaN")
-        found.append(matcher(query, row))
-    return found
-
-
-def _check_block(block: np.ndarray, start: int, queries: int, width: int | None) -> None:
-    if block.ndim != 2 or (width is not None and block.shape[1] != width):
-        raise ReidError(f"distance: shape {block.shape}, must be (queries, {width or 'gallery'})")
-    if start + len(block) > queries:
-        raise ReidError(f"distance: more rows than the {queries} queries")
-
-
 def _first(row: np.ndarray, k: int) -> np.ndarray:
     """Indices of the `k` least of a row, least first, ties in order."""
     if k < len(row):
@@ -488,12 +294,14 @@ def _first(row: np.ndarray, k: int) -> np.ndarray:
 
 
 def _summarise(
-    ranks: np.ndarray, counts: np.ndarray, seen: np.ndarray, labels: _Labels, settings: _Settings
+    ranks: np.ndarray, counts: np.ndarray, seen: np.ndarray, labels: Labels, settings: _Settings
 ) -> Result:
     """All measures from the ranks of the matches, vectorised over all queries."""
     counted = counts > 0
     if not counted.any():
-        raise ReidError("gallery: no query has a match; do persons and cameras have the right codes?")
+        raise ReidError(
+            "gallery: no query has a match; do persons and cameras have the right codes?"
+        )
     query = np.repeat(np.arange(len(counts)), counts)
     ranks = ranks[np.lexsort((ranks, query))]
     start = np.cumsum(counts) - counts
@@ -533,30 +341,24 @@ def _summarise(
 
 
 def _rank_on_device(
-    query: np.ndarray, gallery: np.ndarray, distance: str, labels: _Labels, chunk: int, device: str
+    query: np.ndarray, gallery: np.ndarray, distance: str, labels: Labels, device: str
 ) -> Ranks:
-    """As `_rank`, product and all by torch on `device`, tile by tile."""
+    """As `rank_matches`, product and all by torch on `device`, tile by tile."""
     import torch
 
     query, gallery, constant = _prepared(query, gallery, distance)
-    gallery_on = torch.from_numpy(np.ascontiguousarray(gallery)).to(device)
-    constant_on = torch.as_tensor(constant, device=device)
-    person = torch.from_numpy(labels.gallery_person).to(device)
-    camera = torch.from_numpy(labels.gallery_camera).to(device)
+    transposed = torch.from_numpy(np.ascontiguousarray(gallery)).to(device).T
+    constant = torch.as_tensor(constant, device=device)
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")  # a trainer's TF32 would move ranks
     try:
         found = []
         for start in range(0, len(query), TILE):
-            part = np.zeros((TILE, query.shape[1]), np.float32)
-            count = len(query[start : start + TILE])
-            part[:count] = query[start : start + TILE]
-            product = torch.from_numpy(part).to(device) @ gallery_on.T
-            block = (constant_on - (1 if distance == "cosine" else 2) * product)[:count]
-            rows = slice(start, start + count)
-            own = torch.from_numpy(labels.query_person[rows]).to(device)
-            where = torch.from_numpy(labels.query_camera[rows]).to(device)
-            found.append(_rank_tensor(block, own, where, person, camera, labels.exclude))
+            rows = slice(start, min(start + TILE, len(query)))
+            product = torch.from_numpy(query[rows]).to(device) @ transposed
+            block = constant - (1 if distance == "cosine" else 2) * product
+            found.append(rank_tensor(block, labels, rows))
     finally:
         torch.set_float32_matmul_precision(precision)
-    return tuple(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+    ranks, counts, seen = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return ranks, counts, seen

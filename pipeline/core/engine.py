@@ -111,7 +111,8 @@ def run(
                 "run the same command to go on"
             ) from None
         done = [journal.outcome(task.key) for task in plan.tasks]
-        published = _publish(plan, project, journal, [o for o in done if o is not None])
+        whole = [outcome for outcome in done if outcome is not None]
+        published = _publish(plan, project, journal, whole, anew=bool(todo))
         log.info("%s: published %s", title, published)
     rows = sum(o.rows for o in done if o is not None)
     rejects = len(plan.rejects) + sum(len(o.rejects) for o in done if o is not None)
@@ -139,10 +140,12 @@ class Keeping:
         return step
 
 
-def _publish(plan: Plan, project: Project, journal: Journal, done: Sequence[Outcome]) -> bool:
+def _publish(
+    plan: Plan, project: Project, journal: Journal, done: Sequence[Outcome], *, anew: bool
+) -> bool:
     """Link the shards into the published folder, with manifest, rejects and the stage's extras."""
     rejects = sorted([*plan.rejects, *((i, r) for o in done for i, r in o.rejects)])
-    _check_rejects(plan, rejects, sum(o.rows for o in done))
+    _check_rejects(plan, rejects)
     target = project.built(plan.stage, plan.dataset)
     shards = [
         {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
@@ -152,7 +155,7 @@ def _publish(plan: Plan, project: Project, journal: Journal, done: Sequence[Outc
         {**plan.manifest, "rows": sum(o.rows for o in done), "rejects": len(rejects), "shards": shards}
     )
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
-    if _is_published(target, manifest, shards):
+    if not anew and _is_published(target, manifest, shards):
         return False
     staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
     shutil.rmtree(staged, ignore_errors=True)
@@ -179,8 +182,8 @@ def _is_published(target: Path, manifest: bytes, shards: list[dict[str, Any]]) -
     return same and sizes == {s["name"]: s["bytes"] for s in shards}
 
 
-def _check_rejects(plan: Plan, rejects: list[tuple[str, str]], rows: int) -> None:
-    total = max(1, rows + len(plan.rejects))
+def _check_rejects(plan: Plan, rejects: list[tuple[str, str]]) -> None:
+    total = max(1, sum(task.rows for task in plan.tasks) + len(plan.rejects))
     if len(rejects) / total > plan.max_reject_rate:
         few = "; ".join(f"{image_id}: {reason}" for image_id, reason in rejects[:3])
         raise ReidError(

@@ -36,7 +36,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     else:
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        except ValueError as error:
+        except (ValueError, KeyError) as error:  # KeyError: no frame header was found
             raise BadImage(f"broken JPEG header: {error}") from None
     if height * width == 0 or height * width > MAX_PIXELS:
         raise BadImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read")

@@ -6,11 +6,22 @@ A data set is one module `pipeline/datasets/<name>.py` with
     write(root, samples) -> Iterator[str]  the same layout from samples; yields their image_ids
     INFO                                   an `Info`: what a user needs to know beforehand
     open_source(root) -> path -> bytes     optional: where images lie inside a container file
+    locate(root) -> Path                   optional: the layout's own folder, at or below `root`
+
+A protocol, one rule of evaluation, is a dictionary that JSON can hold:
+
+    name, title   short and full name
+    published     counts as published, by name
+    found         the same counts as found here
+    members       "columns" where train, query and gallery are the rows' own columns
+    rule          exclude: which gallery images a query leaves out; junk and distractors: persons
+                  that have no influence, and that are always a wrong match; query: single or multi
+    metrics       cmc, map
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,3 +93,14 @@ class Sample:
 
 Source = Callable[[str], bytes]
 Writer = Callable[[Path, Iterable[Sample]], Iterable[str]]
+
+
+def counts_table(
+    published: Mapping[str, int], found: Mapping[str, int]
+) -> list[tuple[str, int | None, int | None, bool]]:
+    """Rows of (name, published, found, differs); what is not published cannot differ."""
+    names = [*published, *(name for name in found if name not in published)]
+    return [
+        (n, published.get(n), found.get(n), n in published and published[n] != found.get(n))
+        for n in names
+    ]

@@ -63,7 +63,7 @@ class Person:
 def draw_outfit(rng: np.random.Generator, saturated: float) -> Outfit:
     """Random clothes; `saturated` is the share of garments that are not of a muted colour."""
     legs = str(rng.choice(["trousers", "trousers", "trousers", "shorts", "skirt"]))
-    lengths = {"trousers": (0.9, 0.97), "shorts": (0.35, 0.5), "skirt": (0.3, 0.6)}
+    lengths = {"trousers": (0.9, 0.97), "shorts": (0.35, 0.5), "skirt": (0.42, 0.75)}
     sleeves = rng.choice([rng.uniform(0.18, 0.3), rng.uniform(0.84, 0.92)], p=[0.5, 0.5])
     return Outfit(
         top=draw_colour(rng, saturated),
@@ -89,11 +89,11 @@ def draw_colour(rng: np.random.Generator, saturated: float) -> tuple[float, ...]
 
 def draw_body(rng: np.random.Generator) -> Body:
     """Random measures of an adult."""
-    height = float(rng.normal(1.71, 0.09).clip(1.5, 1.95))
+    height = float(np.clip(rng.normal(1.71, 0.09), 1.5, 1.95))
     leg = height * float(rng.uniform(0.44, 0.475))  # hip joint to ankle
     return Body(
         height=height,
-        girth=float(rng.lognormal(0, 0.13).clip(0.78, 1.4)),
+        girth=float(np.clip(rng.lognormal(0, 0.13), 0.78, 1.4)),
         shoulders=height * float(rng.uniform(0.088, 0.112)),
         hips=height * float(rng.uniform(0.05, 0.062)),
         thigh=0.52 * leg,
@@ -250,8 +250,12 @@ def _bag(person: Person) -> list[dict]:
                      0.11, colour) for s in (-1, 1)
         ]  # fmt: skip
         for s in (-1, 1):
-            strap = [-0.02, s * 0.1, body.trunk - 0.03], [0.06, s * 0.11, body.trunk - 0.3]
-            rows.append(_capsule("torso", "bag", *strap, 0.075 * body.girth, colour))
+            strap = [-0.85 * back, s * 0.085, body.trunk - 0.14], [-0.95 * back, s * 0.09, 0.2]
+            rows.append(_capsule("torso", "bag", *strap, 0.026, colour))
+            over = [back, s * 0.08, body.trunk - 0.1], [0, s * 0.08, body.trunk - 0.02]
+            rows.append(_capsule("torso", "bag", *over, 0.028, colour))
+            down = [0, s * 0.08, body.trunk - 0.02], [-0.85 * back, s * 0.085, body.trunk - 0.14]
+            rows.append(_capsule("torso", "bag", *down, 0.028, colour))
         return rows
     if person.bag == "shoulder":
         out = side * (body.hips + 0.15 * body.girth)

@@ -46,7 +46,8 @@ def shade(points: Surface, solids: Solids, frames: Frames, light: Light, up: np.
     sky = 0.5 + 0.5 * (normal @ up[:, 2])
     bright = light.strength * direct + (1 - light.strength) * (0.45 + 0.55 * sky) + 0.12
     x, y, z = points.local.T
-    folds = 1 + 0.05 * np.sin(47 * z + 21 * y) * np.sin(29 * x + 13 * z)
+    folds = 1 + 0.06 * np.sin(47 * z + 21 * y) * np.sin(29 * x + 13 * z)
+    folds = np.where(solids.kind[points.solid] == BOX, 1, folds)
     return _albedo(points, solids) * light.tint * (bright * folds)[:, None]
 
 

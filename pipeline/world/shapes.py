@@ -111,15 +111,20 @@ def ray_capsule(
     b = -length2 * toward - offset * along
     c = length2 * (float(start @ start) - radius * radius) - offset * offset
     under = b * b - a * c
-    depth = (-b - np.sqrt(np.maximum(under, 0))) / np.maximum(a, 1e-12)
-    place = offset + depth * along  # along the axis, in units of its squared length
-    at_end, at_start = place >= length2, place <= 0
+    depth = np.full(under.shape, np.inf)
+    met = np.nonzero(under >= 0)  # the endless cylinder, in which the half spheres lie too
+    a, b, along, toward, norm2 = a[met], b[met], along[met], toward[met], norm2[met]
+    side = (-b - np.sqrt(under[met])) / np.maximum(a, 1e-12)
+    place = offset + side * along  # along the axis, in units of its squared length
+    at_end = place >= length2
     reach = np.where(at_end, toward + along, toward)
     size = np.where(at_end, float(end @ end), float(start @ start)) - radius * radius
     under_cap = reach * reach - norm2 * size
     cap = (reach - np.sqrt(np.maximum(under_cap, 0))) / norm2
-    depth = np.where(at_start | at_end, np.where(under_cap >= 0, cap, np.inf), depth)
-    return np.where((under >= 0) & (depth > 0), depth, np.inf)
+    cap = np.where(under_cap >= 0, cap, np.inf)
+    found = np.where(at_end | (place <= 0), cap, side)
+    depth[met] = np.where(found > 0, found, np.inf)
+    return depth
 
 
 def ray_box(x: np.ndarray, y: np.ndarray, frame: Frames, centre: np.ndarray, half: np.ndarray):
@@ -149,37 +154,38 @@ def cast(solids: Solids, frames: Frames, x: np.ndarray, y: np.ndarray) -> Hits:
     """
     index = np.full((len(y), len(x)), -1, np.int16)
     depth = np.full((len(y), len(x)), np.inf)
+    box = solids.kind == BOX
     starts, ends = frames.to_outer(solids.start), frames.to_outer(solids.end)
-    for k in range(len(solids.kind)):
-        frame = Frames(frames.origin[k], frames.rotation[k])
-        if solids.kind[k] == BOX:
-            ball, reach = starts[k : k + 1], float(np.linalg.norm(solids.end[k]))
-        else:
-            ball, reach = np.stack([starts[k], ends[k]]), float(solids.radius[k])
-        rows, columns = _rectangle(ball, reach, x, y)
-        if rows.start >= rows.stop or columns.start >= columns.stop:
+    reach = np.where(box, np.linalg.norm(solids.end, axis=1), solids.radius)
+    balls = np.stack([starts, np.where(box[:, None], starts, ends)], axis=1)
+    for k, (top, bottom, left, right) in enumerate(_rectangles(balls, reach, x, y).tolist()):
+        if top >= bottom or left >= right:
             continue
+        rows, columns = slice(top, bottom), slice(left, right)
         rays = x[None, columns], y[rows, None]
-        if solids.kind[k] == BOX:
+        if box[k]:
+            frame = Frames(frames.origin[k], frames.rotation[k])
             found = ray_box(*rays, frame, solids.start[k], solids.end[k])
         else:
-            found = ray_capsule(*rays, starts[k], ends[k], reach)
+            found = ray_capsule(*rays, starts[k], ends[k], reach[k])
         nearer = found < depth[rows, columns]
         depth[rows, columns][nearer] = found[nearer]
         index[rows, columns][nearer] = k
     return Hits(index, depth)
 
 
-def _rectangle(balls: np.ndarray, radius: float, x: np.ndarray, y: np.ndarray):
-    """Slices of the rows and columns of the grid that can see any of the (N, 3) balls."""
-    near, far = balls[:, 2] - radius, balls[:, 2] + radius
-    if near.min() < 0.05:  # at or behind the camera
-        return slice(0, 0), slice(0, 0)
+def _rectangles(balls: np.ndarray, radius: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(K, 4) top, bottom, left, right of the grid's part that can see any of (K, 2, 3) balls."""
+    near, far = balls[..., 2] - radius[:, None], balls[..., 2] + radius[:, None]
+    behind = near.min(1) < 0.05  # at or behind the camera: not seen
+    near = np.maximum(near, 0.05)
     spans = []
-    for centre, grid in ((balls[:, 1], y), (balls[:, 0], x)):
-        corners = [(centre + side) / z for side in (-radius, radius) for z in (near, far)]
+    for axis, grid in ((1, y), (0, x)):
+        low, high = balls[..., axis] - radius[:, None], balls[..., axis] + radius[:, None]
+        low = np.minimum(low / near, low / far).min(1)
+        high = np.maximum(high / near, high / far).max(1)
         step = (grid[-1] - grid[0]) / (len(grid) - 1)
-        low = int(np.floor((np.min(corners) - grid[0]) / step))
-        high = int(np.ceil((np.max(corners) - grid[0]) / step)) + 1
-        spans.append(slice(max(low, 0), max(min(high, len(grid)), 0)))
-    return spans[0], spans[1]
+        spans.append(np.floor((low - grid[0]) / step).clip(0, len(grid)))
+        spans.append((np.ceil((high - grid[0]) / step) + 1).clip(0, len(grid)))
+    spans[1] = np.where(behind, 0, spans[1])
+    return np.stack(spans, axis=1).astype(int)

@@ -1,0 +1,106 @@
+"""Helpers for data sets whose labels are in folder and file names. Names are not to be trusted:
+they may be links to nothing, no files at all, or no text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.core.errors import ReidError
+from pipeline.datasets.base import LISTED, Reject
+
+CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "@eadir"}
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a desktop left this file behind (thumbnails, folder settings, resource forks)."""
+    return name.lower() in CLUTTER or name.startswith("._")
+
+
+def printable(name: str) -> str:
+    """A name as one line of valid text; what is not printable is escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def locate(root: Path, inner: str, folders: Collection[str], title: str) -> Path:
+    """The folder that holds `folders`: `root` itself, or `inner` below it.
+
+    Raises `ReidError` where one of the folders is missing, and where two of them are one folder.
+    """
+    expected = f"expected {', '.join(f'{name}/' for name in folders)}"
+    if not _is_folder(root):
+        raise ReidError(f"{root}: no such folder; this is not a {title} download ({expected})")
+    home = root
+    if not any(_is_folder(root / name) for name in folders) and _is_folder(root / inner):
+        home = root / inner
+    missing = [name for name in folders if not _is_folder(home / name)]
+    if missing:
+        names = ", ".join(missing)
+        raise ReidError(f"{home}: no folder {names}; this is not a {title} download ({expected})")
+    real = {name: os.path.realpath(home / name) for name in folders}
+    for name, target in real.items():  # a link from test to train would go unseen, and leak
+        twins = [other for other in real if other > name and real[other] == target]
+        if twins:
+            raise ReidError(f"{home}: {name} and {twins[0]} are links to one and the same folder")
+    return home
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no right to look, or a name that is too long
+        return False
+
+
+def files_in(folder: Path, label: str) -> tuple[list[str], list[Reject]]:
+    """Sorted names of the files in `folder`; all else but clutter is rejected with its reason.
+
+    Folders are not descended into. `label` is the folder's path in the rejects' ids. Raises
+    `ReidError` where the folder cannot be read.
+    """
+    names: list[str] = []
+    rejects: list[Reject] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                reason = _why_no_file(entry)
+                if reason:
+                    rejects.append(Reject(f"{label}/{printable(entry.name)}", reason))
+                else:
+                    names.append(entry.name)
+    except OSError as error:
+        raise ReidError(
+            f"{folder}: cannot be read ({error.strerror}); check the folder's access rights"
+        ) from None
+    return sorted(names), sorted(rejects)
+
+
+def _why_no_file(entry: os.DirEntry[str]) -> str:
+    """Empty for a file or a link to one."""
+    try:
+        if entry.is_file():
+            return ""
+        if entry.is_dir():
+            return "a folder among the images"
+        return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
+    except OSError as error:  # such as a link to itself
+        return f"cannot be looked at: {error.strerror}"
+
+
+def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """A table of `LISTED` from lists of equal length; a nullable column may be left out."""
+    rows = len(columns["image_id"])
+    arrays = [
+        pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type)
+        for f in LISTED
+    ]
+    return pa.table(arrays, schema=LISTED)

@@ -1,0 +1,124 @@
+"""What a rendered world knows of each image, and the Parquet files that hold it.
+
+Writes  0-raw/<world>.truth/rows/*.parquet, keyed by image_id, in the order of writing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core import schema
+from pipeline.core.images import BadImage, encode_png
+
+ROWS_PER_FILE = 2048
+FLOW_SCALE, FLOW_ZERO = 64.0, 32768.0  # stored = 64 * pixels + 32768, as in KITTI
+FRONT, BACK, LEFT, RIGHT = 1, 2, 3, 4  # viewpoint: the side of the person that the camera sees
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("joints", schema.JOINTS),  # confidence 1 visible, 0.5 hidden, 0 outside the image
+        pa.field("mask", schema.IMAGE),  # 1-bit PNG: visible pixels of the person
+        pa.field("mask_size", pa.int32()),
+        pa.field("depth", schema.IMAGE),  # 16-bit PNG, millimetres, 0 = sky
+        pa.field("depth_size", pa.int32()),
+        pa.field("parts", schema.IMAGE),  # 8-bit PNG, numbers of `bodies.PARTS` where mask is set
+        pa.field("parts_size", pa.int32()),
+        pa.field("box", pa.list_(pa.float32(), 4)),  # x1, y1, x2, y2 pixels; may reach outside
+        pa.field("viewpoint", pa.int8()),  # 1 front, 2 back, 3 left, 4 right side is seen
+        pa.field("flow", schema.IMAGE),  # 16-bit PNG: u, v in pixels times 64 plus 32768; valid
+        pa.field("flow_size", pa.int32()),
+        pa.field("flow_to", pa.string()),  # image_id of the next image of the pass
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of one image; pictures are PNG bytes. Fields are as in `SCHEMA`."""
+
+    mask: bytes
+    depth: bytes
+    parts: bytes
+    joints: np.ndarray | None = None  # (18, 3) float32; None where nobody is meant
+    box: np.ndarray | None = None  # (4,) float32
+    viewpoint: int | None = None
+    flow: bytes | None = None  # to the next sample of the same pass, which follows this one
+
+
+def encode_flow(flow_px: np.ndarray, valid: np.ndarray) -> bytes:
+    """(H, W, 2) pixels right and down, valid (H, W) bool, to a 16-bit PNG; error below 1/128 px.
+
+    Flow of 511 pixels or more does not fit and becomes invalid.
+    """
+    stored = np.rint(flow_px.astype(np.float64) * FLOW_SCALE + FLOW_ZERO)
+    valid = valid & (np.abs(flow_px) < 511).all(-1)
+    stored = np.where(valid[..., None], stored, 0)
+    return encode_png(np.dstack([stored, valid]).astype(np.uint16))
+
+
+def decode_flow(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """A flow PNG to (H, W, 2) float32 pixels, 0 where unknown, and (H, W) bool valid."""
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint16 or stored.ndim != 3:
+        raise BadImage("a flow PNG must have three 16-bit channels")
+    valid = stored[..., 0] > 0  # OpenCV gives the channels in reverse
+    flow = (stored[..., :0:-1].astype(np.float32) - FLOW_ZERO) / FLOW_SCALE
+    return np.where(valid[..., None], flow, 0).astype(np.float32), valid
+
+
+def write_truth(folder: Path, rows: Iterable[tuple[str, Truth, str | None]]) -> int:
+    """Write (image_id, truth, image_id of the next) rows below `folder`/rows; returns their number.
+
+    Equal rows give equal bytes: nothing of the time or the host is written.
+    """
+    (folder / "rows").mkdir(parents=True)
+    plain = [f.name for f in SCHEMA if not schema.is_bytes_column(f)]
+    pending, count = iter(rows), 0
+    while block := list(islice(pending, ROWS_PER_FILE)):
+        table = pa.Table.from_pylist([_row(*row) for row in block], schema=SCHEMA)
+        pq.write_table(
+            table, folder / "rows" / f"{count // ROWS_PER_FILE:05d}.parquet", row_group_size=256,
+            compression={name: "ZSTD" if name in plain else "NONE" for name in _leaves()},
+            use_dictionary=False, write_statistics=False,
+        )  # fmt: skip
+        count += len(block)
+    return count
+
+
+def _leaves() -> list[str]:
+    """Column paths as Parquet names them."""
+    paths = []
+    for field in SCHEMA:
+        if schema.is_bytes_column(field):
+            paths += [f"{field.name}.bytes", f"{field.name}.path"]
+        elif pa.types.is_fixed_size_list(field.type):
+            nested = field.name == "joints"
+            paths.append(field.name + (".list.element" * (2 if nested else 1)))
+        else:
+            paths.append(field.name)
+    return paths
+
+
+def _row(image_id: str, truth: Truth, following: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "image_id": image_id,
+        "joints": None if truth.joints is None else truth.joints.tolist(),
+        "box": None if truth.box is None else truth.box.tolist(),
+        "viewpoint": truth.viewpoint,
+        "flow_to": following if truth.flow is not None else None,
+    }
+    for name in ("mask", "depth", "parts", "flow"):
+        data = getattr(truth, name)
+        row[name] = None if data is None else {"bytes": data, "path": None}
+        row[f"{name}_size"] = None if data is None else len(data)
+    return row

@@ -1,0 +1,21 @@
+"""Consumes built data sets: open them, train five papers' networks on them, evaluate.
+
+Nothing heavy is imported before it is used: `reid --help` loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reid.data import Data, open  # noqa: A004
+
+__all__ = ["Data", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from reid import data
+
+        return getattr(data, name)
+    raise AttributeError(f"module 'reid' has no attribute {name!r}")

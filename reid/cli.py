@@ -1,0 +1,173 @@
+"""The `reid` command: the stage commands of pipeline.cli, and train, evaluate, table, report ..."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import Device, Json, app, console, project, show, table
+from pipeline.core.errors import ReidError
+
+USE = "Train and evaluate"
+Name = Annotated[str, typer.Argument(help="An experiment named in params.yaml.")]
+
+
+@app.callback()
+def about() -> None:
+    """Re-identification data sets as shards, and five papers' networks trained on them.
+
+    Run inside a project (a folder with params.yaml). `dvc repro` runs everything in order; each
+    command here runs one step of it.
+    """
+
+
+@app.command(rich_help_panel=USE)
+def train(
+    experiment: Name,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    overfit_batch: Annotated[
+        bool, typer.Option(help="Only check that one batch can be learnt by heart.")
+    ] = False,
+) -> None:
+    """Train an experiment, or go on where it was stopped."""
+    from reid import experiments
+    from reid import train as trainer
+
+    home = project()
+    loaded = experiments.load(home, experiment)
+    if overfit_batch:
+        accuracy = trainer.overfit_batch(loaded, home)
+        console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
+        raise typer.Exit(0 if accuracy == 1.0 else 1)
+    folder = trainer.train(loaded, home, device=device, devices=devices)
+    last = (folder / "history.csv").read_text("utf-8").splitlines()
+    shown = [f"{k} {v}" for k, v in zip(last[0].split(","), last[-1].split(","), strict=True) if v]
+    console().print(f"{experiment}: {', '.join(shown)}: {folder}")
+
+
+@app.command(rich_help_panel=USE)
+def evaluate(experiment: Name, device: Device = "auto", as_json: Json = False) -> None:
+    """Features, CMC and mAP of a trained experiment by its data set's default rule."""
+    from reid import experiments
+    from reid.evaluate import evaluate as run
+
+    home = project()
+    found = run(experiments.load(home, experiment), home, device=device)
+    show(found, as_json, lambda: _metrics(experiment, found))
+
+
+def _metrics(title: str, found: dict[str, Any]) -> None:
+    names = [n for n in found if n.startswith("rank") or n in ("map", "minp", "chance_rank1")]
+    table(title, names, [[f"{100 * found[n]:.2f}" for n in names]])
+    console().print(
+        f"{found['queries']:,} queries, {found['queries_without_match']} more without a match; "
+        f"gallery {found['gallery']:,}; AP rule {found['average_precision']}, "
+        f"excluded {found['exclude']}, distance {found['distance']}"
+    )
+
+
+@app.command(rich_help_panel=USE)
+def score(
+    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
+    protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
+    distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
+    as_json: Json = False,
+) -> None:
+    """Score anyone's features: CMC, mAP by both rules, mINP."""
+    from reid.score import score as run
+
+    found = run(features, protocol=protocol, distance=distance)
+    show(found, as_json, lambda: _metrics(str(features), found))
+
+
+@app.command(rich_help_panel=USE)
+def summary(
+    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    as_json: Json = False,
+) -> None:
+    """Parameters and multiply-adds of a paper's network, beside what the paper prints."""
+    from reid.summary import paper_summary
+
+    found = paper_summary(paper)
+
+    def lines() -> None:
+        for title, rows in found.items():
+            columns = list(rows[0])
+            table(title, columns, [[row[c] for c in columns] for row in rows])
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def tables(as_json: Json = False) -> None:
+    """All evaluated experiments of params.yaml beside the papers' own numbers."""
+    from reid.results import evaluated
+
+    found = evaluated(project())
+
+    def lines() -> None:
+        for title, rows in found.items():
+            columns = list(rows[0])
+            table(title, columns, [[row[c] for c in columns] for row in rows])
+
+    show(found, as_json, lines)
+
+
+@app.command("table", rich_help_panel=USE)
+def paper_table(
+    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
+    dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
+    seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train and evaluate each row of a paper's table, ours beside theirs; equal rows once."""
+    from reid.results import run_table
+
+    found = run_table(project(), paper, number, dataset, seeds, device, console().print)
+
+    def lines() -> None:
+        columns = list(found["rows"][0])
+        table(found["title"], columns, [[row[c] for c in columns] for row in found["rows"]])
+        console().print(found["note"], markup=False)
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def report() -> None:
+    """One self-contained HTML page with pictures, curves, ranked lists and tables of it all."""
+    from reid.report import write
+
+    console().print(f"report: {write(project())}")
+
+
+@app.command(rich_help_panel=USE)
+def bench(
+    images: Annotated[int, typer.Option(help="Images in the shards that are measured.")] = 20_000,
+    as_json: Json = False,
+) -> None:
+    """Speed as ratios, each against its limit measured in the same run."""
+    from reid.bench import run
+
+    found = run(project(), images)
+
+    def lines() -> None:
+        columns = ["name", "value", "limit", "ratio", "goal", "holds"]
+        table("speed", columns, [[row.get(c, "") for c in columns] for row in found])
+
+    show(found, as_json, lines)
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend is one line and status 2."""
+    try:
+        app()
+    except ReidError as error:
+        typer.echo(f"reid: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,107 @@
+"""Experiments: a paper's parameters on a data set, as params.yaml names them.
+
+params.yaml has one section per paper; `on.<experiment>` overlays its `with`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import create_model
+
+from pipeline.core import params as parameters
+from pipeline.core.errors import ReidError
+from pipeline.core.params import Strict
+from pipeline.core.project import Project, key_of, manifest_of
+from reid.papers import PAPERS
+
+
+class Training(Strict):
+    """What every paper's experiment has beside the paper's own parameters."""
+
+    dataset: str
+    seed: int = 0
+    val_identities: int = 0  # training identities held out; `best` is chosen on them
+    validate_every: int = 10  # epochs
+    checkpoint_every: int = 1  # epochs
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"  # auto: mixed on CUDA
+    resident: Literal["auto", "device", "memory", "off"] = "auto"  # where prepared samples lie
+
+
+NO_KEY = {"resident", "checkpoint_every"}  # change no result
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training: its name, the paper's module, and the checked parameters."""
+
+    name: str
+    paper: str
+    params: Any  # the paper's Params and Training in one
+
+    @property
+    def code(self) -> ModuleType:
+        return paper_module(self.paper)
+
+    def described(self) -> dict[str, Any]:
+        """All parameters that change the result, as JSON holds them."""
+        return json.loads(self.params.model_dump_json(exclude=NO_KEY))
+
+    def key(self, project: Project) -> str:
+        """A name for this training on the data as it is built now."""
+        return key_of([self.paper, self.code.VERSION, self.described(), self._inputs(project)])
+
+    def _inputs(self, project: Project) -> list[Any]:
+        """The content hashes of every shard that the paper's columns come from."""
+        dataset = self.params.dataset
+        folders = {"ingest": project.shards(dataset)}
+        folders |= {stage: project.derived(stage, dataset) for stage in self.code.STAGES}
+        hints = {stage: f"reid {stage} {dataset}" for stage in folders}
+        return [
+            [s["sha256"] for s in manifest_of(folder, hints[stage])["shards"]]
+            for stage, folder in folders.items()
+        ]
+
+
+def paper_module(paper: str) -> ModuleType:
+    """A paper's module; its file holds network, loss, recipe and tables."""
+    if paper not in PAPERS:
+        raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
+    return importlib.import_module(f"reid.papers.{paper}")
+
+
+@cache
+def params_model(paper: str) -> type[Any]:
+    """The paper's parameters and the trainer's in one checked model."""
+    return create_model("Params", __base__=(Training, paper_module(paper).Params))
+
+
+def load(project: Project, name: str) -> Experiment:
+    """The experiment that params.yaml calls `name`."""
+    loaded = parameters.load(project.root)
+    known = {e: paper for paper in PAPERS for e in parameters.section(loaded, paper, "on")}
+    if name not in known:
+        raise ReidError(
+            f"params.yaml: no experiment `{name}` (there are {', '.join(known) or 'none'})"
+        )
+    paper = known[name]
+    checked = parameters.stage_params(loaded, paper, name, params_model(paper))
+    return Experiment(name, paper, checked)
+
+
+def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any]) -> Experiment:
+    """A row of a paper's table: the section's `with`, the data set, and the row's overrides.
+
+    Its name says its parameters by a hash, so that equal rows are one training.
+    """
+    loaded = parameters.load(project.root)
+    values = {**parameters.section(loaded, paper, "with"), **overrides, "dataset": dataset}
+    checked = parameters.check(params_model(paper), values, paper)
+    experiment = Experiment("", paper, checked)
+    label = key_of([paper, experiment.described()])[:10]
+    return Experiment(f"{dataset}-{paper}-{label}", paper, checked)

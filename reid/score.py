@@ -1,0 +1,210 @@
+"""Score anyone's features by a named protocol.
+
+Reads   a Parquet file with the columns `feature` (a list of numbers), `person`, `camera`, `role`
+        (query or gallery) and optionally `tracklet`; or an .npz file with the arrays
+        `query_feature`, `query_person`, `query_camera`, `gallery_feature`, `gallery_person`,
+        `gallery_camera` and optionally `query_tracklet`, `gallery_tracklet`
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.core.errors import ReidError
+from reid import metrics
+from reid.ranks import Exclude
+
+ROLES = ("query", "gallery")
+LABELS = ("person", "camera")
+UNREADABLE = (  # what np.load raises on damaged files
+    ValueError, OSError, EOFError, TypeError, MemoryError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which gallery entries count, and which average precision is the main one."""
+
+    junk: tuple[int, ...] = ()  # persons that are dropped from the gallery
+    distractors: tuple[int, ...] = ()  # persons that stay in the gallery and match nobody
+    exclude: Exclude = "same_person_same_camera"
+    average_precision: metrics.AveragePrecision = "rectangle"
+
+
+PROTOCOLS = {
+    "market1501": Protocol(junk=(-1,), distractors=(0,)),
+    "dukemtmc_reid": Protocol(),  # its distractors have persons of their own
+    "cross_camera": Protocol(exclude="same_camera"),
+    "all_pairs": Protocol(exclude="none"),
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """Features (N, D) and labels (N,) of the queries or of the gallery."""
+
+    feature: np.ndarray
+    person: np.ndarray
+    camera: np.ndarray
+    tracklet: np.ndarray | None = None
+
+
+def score(
+    path: str | Path,
+    protocol: str = "market1501",
+    distance: metrics.Distance = "cosine",
+    *,
+    average_tracklets: bool = False,
+    chunk: int = 256,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """All measures of the features in `path`, ready for JSON, with the protocol's name.
+
+    With `average_tracklets`, features of one (person, camera, tracklet) become their mean first.
+    Raises ReidError for what a file lacks or has wrong, naming the file.
+    """
+    if protocol not in PROTOCOLS:
+        raise ReidError(f"protocol: no `{protocol}` (there are {', '.join(PROTOCOLS)})")
+    rule = PROTOCOLS[protocol]
+    query, gallery = read(path)
+    for role, side in zip(ROLES, (query, gallery), strict=True):
+        if not np.size(side.person):
+            raise ReidError(f"{path}: no {role}")
+    _check_queries(path, query, protocol, rule)
+    if average_tracklets:
+        query, gallery = _averaged(path, query, "query"), _averaged(path, gallery, "gallery")
+    try:
+        result = metrics.evaluate(
+            query.feature,
+            query.person,
+            query.camera,
+            gallery.feature,
+            gallery.person,
+            gallery.camera,
+            distance=distance,
+            junk=rule.junk,
+            exclude=rule.exclude,
+            average_precision=rule.average_precision,
+            chunk=chunk,
+            device=device,
+        )
+    except ReidError as error:
+        raise ReidError(f"{path}: {error}") from None
+    return {"protocol": protocol, "tracklets_averaged": average_tracklets, **result.as_dict()}
+
+
+def read(path: str | Path) -> tuple[Side, Side]:
+    """The queries and the gallery of a features file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ReidError(f"{path}: no such file")
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    raise ReidError(f"{path}: must end in .parquet or .npz")
+
+
+def _read_npz(path: Path) -> tuple[Side, Side]:
+    needed = [f"{role}_{name}" for role in ROLES for name in ("feature", *LABELS)]
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_names(path, "array", needed, list(archive.files))
+            arrays = {name: archive[name] for name in archive.files}
+    except UNREADABLE as error:
+        reason = "holds pickled objects; save plain arrays" if "ickle" in str(error) else error
+        raise ReidError(f"{path}: not readable as .npz: {reason}") from None
+    allowed = ("feature", *LABELS, "tracklet")
+    query, gallery = (
+        {name: arrays[f"{role}_{name}"] for name in allowed if f"{role}_{name}" in arrays}
+        for role in ROLES
+    )
+    return Side(**query), Side(**gallery)
+
+
+def _read_parquet(path: Path) -> tuple[Side, Side]:
+    needed = ["feature", *LABELS, "role"]
+    try:
+        names = pq.read_schema(path).names
+        _check_names(path, "column", needed, names)
+        table = pq.read_table(path, columns=needed + [n for n in ["tracklet"] if n in names])
+    except (pa.ArrowException, OSError) as error:
+        raise ReidError(f"{path}: not readable as Parquet: {error}") from None
+    for name in needed:
+        if table[name].null_count:
+            row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
+            raise ReidError(f"{path}: `{name}` of row {row} is missing")
+    unknown = sorted(set(table["role"].unique().to_pylist()) - set(ROLES), key=str)
+    if unknown:
+        raise ReidError(f"{path}: role `{unknown[0]}` (it must be query or gallery)")
+    if not len(table):
+        raise ReidError(f"{path}: no rows")
+    arrays = {name: table[name].to_numpy() for name in table.column_names if name != "feature"}
+    if "tracklet" in arrays and table["tracklet"].null_count:
+        del arrays["tracklet"]  # images: there is nothing to average
+    arrays["feature"] = _matrix(path, table["feature"].combine_chunks())
+    role = arrays.pop("role")
+    query, gallery = ({name: a[role == side] for name, a in arrays.items()} for side in ROLES)
+    return Side(**query), Side(**gallery)
+
+
+def _matrix(path: Path, column: Any) -> np.ndarray:
+    """A column of lists as an array (N, D)."""
+    kind = column.type
+    if pa.types.is_fixed_size_list(kind):
+        lengths = [kind.list_size]
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lengths = column.value_lengths().unique().to_pylist()
+    else:
+        lengths = []
+    if len(lengths) > 1:
+        raise ReidError(f"{path}: `feature` has lengths {sorted(lengths)[:3]}; all must be equal")
+    values = column.flatten() if lengths else column
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        raise ReidError(f"{path}: `feature` is {kind}; it must be a list of numbers")
+    numbers = values.to_numpy(zero_copy_only=False)  # a null within a list becomes NaN
+    return numbers.reshape(len(column), lengths[0])
+
+
+def _check_names(path: Path, what: str, needed: list[str], there: list[str]) -> None:
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise ReidError(
+            f"{path}: no {what} {', '.join(f'`{name}`' for name in missing)} "
+            f"(it has {', '.join(there) or 'none'})"
+        )
+
+
+def _check_queries(path: str | Path, query: Side, name: str, rule: Protocol) -> None:
+    nobody = set(np.unique(query.person).tolist()) & {*rule.junk, *rule.distractors}
+    if nobody:
+        raise ReidError(
+            f"{path}: a query has person {min(nobody)}, which in {name} is junk or a distractor; "
+            "where it is an ordinary person, score by dukemtmc_reid"
+        )
+
+
+def _averaged(path: str | Path, side: Side, role: str) -> Side:
+    """One entry for each (person, camera, tracklet): the mean of its features."""
+    if side.tracklet is None:
+        raise ReidError(f"{path}: {role} has no `tracklet` in every row; it cannot be averaged")
+    labels = (side.person, side.camera, side.tracklet)
+    if side.feature.ndim != 2 or any(a.shape != side.feature.shape[:1] for a in labels):
+        raise ReidError(f"{path}: {role} features, persons, cameras, tracklets differ in number")
+    if any(a.dtype.kind not in "iu" for a in labels) or side.feature.dtype.kind not in "fiu":
+        raise ReidError(f"{path}: {role} labels must be whole numbers, features numbers")
+    keys = np.stack(labels, axis=1)  # (N, 3)
+    unique, group, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    total = np.zeros((len(unique), side.feature.shape[1]))
+    np.add.at(total, group.reshape(-1), side.feature)
+    mean = total / count[:, None]
+    return Side(mean, unique[:, 0], unique[:, 1], unique[:, 2])

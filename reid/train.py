@@ -1,0 +1,343 @@
+"""Trains one experiment: checkpoints, exact resume, history. Knows no paper.
+
+Every step draws its random numbers from (seed, step) alone, and every epoch its order from
+(seed, epoch): a training that was stopped or killed goes on as if nothing had happened, on a CPU
+bit by bit.
+
+Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.json,
+        and best.safetensors where identities are held out
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from pipeline.core.errors import ReidError
+from pipeline.core.journal import lock
+from pipeline.core.progress import log_file
+from pipeline.core.project import Project, as_json, link, replace_folder, write_atomically
+from reid.data import Data
+from reid.data import open as open_data
+from reid.evaluate import embed_views, mean_metrics
+from reid.experiments import Experiment
+from reid.views import Batch, Views
+
+HISTORY = ("epoch", "steps", "learning_rate", "loss", "accuracy", "val_rank1", "val_map")
+CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the device
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside the network and the optimizer."""
+
+    step: int = 0  # steps done
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, right, samples
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float = -1.0  # validation mAP
+
+
+def train(experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1) -> Path:
+    """Train, or go on training, and publish. Returns the published folder."""
+    key = experiment.key(project)
+    target = project.run(experiment.name) / "train"
+    if _is_published(target, key):
+        return target
+    work = project.work / "train" / key
+    with (
+        lock(work / "lock", f"train {experiment.name}"),
+        log_file(project.work / "logs" / f"train-{experiment.name}.log") as log,
+    ):
+        trainer = Trainer(experiment, project, work, log, device, devices)
+        trainer.run()
+        if trainer.fabric.is_global_zero:
+            _publish(trainer, target, key, project)
+    return target
+
+
+class Trainer:
+    """One training on its data, network and optimizer."""
+
+    def __init__(
+        self, experiment: Experiment, project: Project, work: Path, log: logging.Logger,
+        device: str = "auto", devices: int = 1,
+    ):  # fmt: skip
+        self.experiment, self.work, self.log = experiment, work, log
+        self.paper, self.params = experiment.code, experiment.params
+        self.fabric = Fabric(
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[device],
+            devices=devices,
+            precision=self._precision(device),
+        )
+        self.fabric.launch()
+        everything = open_data(project.root / "data", self.params.dataset, self.paper.COLUMNS)
+        data = everything.role("train").complete()
+        self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
+        self.people = np.unique(self.data.labels("person"))
+        if len(self.people) < 2:
+            raise ReidError(f"{self.params.dataset}: {len(self.people)} training identities")
+        targets = np.searchsorted(self.people, self.data.labels("person"))
+        self.targets = torch.from_numpy(targets).to(self.fabric.device)
+        self.views = self._views(self.data)
+        self.mean = channel_mean(self.views).to(self.fabric.device)
+        torch.manual_seed(self.params.seed)
+        network = self.paper.build(self.params, len(self.people))
+        optimizer = self.paper.optimizer(self.params, network)
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
+        self.state = State()
+        self.waited_s = self.trained_s = 0.0
+
+    def _precision(self, device: str) -> Any:
+        if self.params.precision != "auto":
+            return self.params.precision
+        return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() else "32-true"
+
+    def _views(self, data: Data) -> Views:
+        def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
+            return self.paper.view(self.params, row["image"], row)
+
+        return Views(data, view, self.fabric.device, self.params.resident)
+
+    @property
+    def steps(self) -> int:
+        return len(self.sampler) * self.params.epochs
+
+    def run(self) -> None:
+        """All epochs that are not done yet."""
+        self._load()
+        with stoppable() as stop:
+            for epoch in range(self.state.step // len(self.sampler), self.params.epochs):
+                self._epoch(epoch, stop)
+        if self.trained_s:
+            self.log.info("waited for data %.1f %% of the time", 100 * self.waited_s / self.trained_s)
+
+    def _epoch(self, epoch: int, stop: list[bool]) -> None:
+        batches = self.sampler.batches(epoch)
+        first = self.state.step - epoch * len(batches)
+        mine = [b[self.fabric.global_rank :: self.fabric.world_size] for b in batches[first:]]
+        source, recent, start = self.views.batches(mine), [], time.perf_counter()
+        self.network.train()
+        for _ in mine:
+            asked = time.perf_counter()
+            rows, batch = next(source)
+            self.waited_s += time.perf_counter() - asked
+            recent.append(self.step(batch, self.targets[torch.from_numpy(rows)], epoch, len(batches)))
+            if len(recent) == CHECK_EVERY or stop[0]:
+                self._count(recent)
+            if stop[0]:
+                self._save()
+                raise ReidError(
+                    f"{self.experiment.name}: stopped after step {self.state.step} of {self.steps}; "
+                    "run the same command to go on"
+                )
+        self._count(recent)
+        self.trained_s += time.perf_counter() - start
+        self._end_epoch(epoch)
+
+    def step(self, batch: Batch, target: Tensor, epoch: int, per_epoch: int) -> Tensor:
+        """One update; returns (loss, correct predictions, samples) on the device."""
+        generator = torch.Generator().manual_seed(step_seed(self.params.seed, self.state.step))
+        torch.manual_seed(step_seed(self.params.seed, self.state.step))  # dropout
+        rate = self.paper.learning_rate(self.params, self.state.step / per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("rate_scale", 1.0)
+        augmented = self.paper.augment(self.params, batch, generator)
+        output = self.network(self.paper.normalize(self.params, augmented, self.mean))
+        loss = self.paper.loss(self.params, output, target)["loss"]
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.state.step += 1
+        right = (self.paper.training_logits(output).argmax(1) == target).sum()
+        return torch.stack([loss.detach().double() * len(target), right.double(), right.new_tensor(len(target)).double()])  # fmt: skip
+
+    def _count(self, recent: list[Tensor]) -> None:
+        """Add up the steps since the last look; stop at a loss that is no number."""
+        if not recent:
+            return
+        values = torch.stack(recent).cpu().numpy()
+        bad = np.flatnonzero(~np.isfinite(values[:, 0]))
+        if len(bad):
+            step = self.state.step - len(values) + int(bad[0]) + 1
+            raise ReidError(
+                f"{self.experiment.name}: the loss is not a number at step {step}; the last "
+                "checkpoint is kept. Lower learning_rate, or set precision: 32-true"
+            )
+        self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values.sum(0), strict=True)]
+        recent.clear()
+
+    def _end_epoch(self, epoch: int) -> None:
+        loss, right, samples = self.state.sums
+        last = epoch + 1 == self.params.epochs
+        line: dict[str, Any] = {
+            "epoch": epoch + 1, "steps": self.state.step,
+            "learning_rate": self.paper.learning_rate(self.params, epoch),
+            "loss": loss / samples, "accuracy": right / samples, "val_rank1": "", "val_map": "",
+        }  # fmt: skip
+        if self.held_out is not None and (last or (epoch + 1) % self.params.validate_every == 0):
+            line |= self._validate()
+        self.state.history.append(line)
+        self.state.sums = [0.0, 0.0, 0.0]
+        self.log.info(" ".join(f"{k} {_short(v)}" for k, v in line.items() if v != ""))
+        if last or (epoch + 1) % self.params.checkpoint_every == 0:
+            self._save()
+
+    def _validate(self) -> dict[str, float]:
+        assert self.held_out is not None
+        feature = embed_views(self.paper, self.params, self.network.module, self._views(self.held_out), self.mean)  # fmt: skip
+        rank1, mean_ap = mean_metrics(feature, self.held_out, self.params.distance)
+        if mean_ap > self.state.best:
+            self.state.best = mean_ap
+            save_weights(self.work / "best.safetensors", self.network.module)
+        return {"val_rank1": rank1, "val_map": mean_ap}
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        buffer = io.BytesIO()
+        kept = {
+            "network": self.network.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": vars(self.state),
+        }
+        torch.save(kept, buffer)
+        write_atomically(self.work / "checkpoint.pt", buffer.getvalue())
+
+    def _load(self) -> None:
+        path = self.work / "checkpoint.pt"
+        if not path.is_file():
+            return
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.module.load_state_dict(kept["network"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.state = State(**kept["state"])
+        self.log.info("goes on after step %d of %d", self.state.step, self.steps)
+
+
+def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:
+    """Train on one batch again and again; the accuracy reached (1.0 where all is well)."""
+    work = project.work / "overfit" / experiment.name
+    with log_file(project.work / "logs" / f"overfit-{experiment.name}.log") as log:
+        trainer = Trainer(experiment, project, work, log)
+        rows = trainer.sampler.batches(0)[0]
+        batch, target = trainer.views.get(rows), trainer.targets[torch.from_numpy(rows)]
+        accuracy = 0.0
+        trainer.network.train()
+        for _ in range(steps):
+            _, right, samples = trainer.step(batch, target, 0, 1 << 30).tolist()
+            accuracy = right / samples
+            if accuracy == 1.0:
+                break
+        log.info("accuracy %.3f after %d steps", accuracy, trainer.state.step)
+    return accuracy
+
+
+def hold_out(data: Data, identities: int, seed: int) -> tuple[Data, Data | None]:
+    """Split off the images of some training identities, drawn by seed, for validation."""
+    if identities == 0:
+        return data, None
+    person = data.labels("person")
+    people = np.unique(person)
+    if identities > len(people) - 2:
+        raise ReidError(f"val_identities {identities} leaves fewer than 2 of {len(people)} to train on")
+    chosen = np.random.default_rng(seed).choice(people, identities, replace=False)
+    held = np.isin(person, chosen)
+    return data.choose(~held), data.choose(held)
+
+
+def channel_mean(views: Views, rows: int = 2048) -> Tensor:
+    """(3,) mean of each channel, 0 to 255, over evenly spaced training samples, first view."""
+    chosen = np.unique(np.linspace(0, len(views.data) - 1, rows).astype(int))
+    total, count = torch.zeros(3, dtype=torch.float64), 0
+    for part in np.array_split(chosen, max(1, len(chosen) // 64)):
+        values = next(iter(views.get(part).values())).cpu().double()
+        total += values.flatten(0, -2).sum(0)
+        count += values[..., 0].numel()
+    return (total / count).float()
+
+
+def step_seed(seed: int, step: int) -> int:
+    """One number for (seed, step), far from its neighbours'."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def stoppable() -> Iterator[list[bool]]:
+    """Ctrl-C sets a flag instead of breaking a step in two; a second one breaks."""
+    stop = [False]
+    before = signal.getsignal(signal.SIGINT)
+
+    def handler(*_: object) -> None:
+        if stop[0]:
+            raise KeyboardInterrupt
+        stop[0] = True
+
+    try:
+        signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread: Ctrl-C is somebody else's
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """A network's weights as safetensors, written atomically."""
+    from safetensors.torch import save
+
+    tensors = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
+    write_atomically(path, save(tensors))
+
+
+def _is_published(target: Path, key: str) -> bool:
+    try:
+        return json.loads((target / "experiment.json").read_text("utf-8"))["key"] == key
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
+    """Put the finished training in place, all at once."""
+    experiment, state = trainer.experiment, trainer.state
+    save_weights(trainer.work / "model.safetensors", trainer.network.module)
+    described = {
+        "key": key, "experiment": experiment.name, "paper": experiment.paper,
+        "params": experiment.described(), "people": trainer.people.tolist(),
+        "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
+        "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],
+    }  # fmt: skip
+    staged = project.work / "publish" / f"train@{experiment.name}"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    for name in ("model.safetensors", "best.safetensors"):
+        if (trainer.work / name).is_file():
+            link(trainer.work / name, staged / name)
+    (staged / "experiment.json").write_bytes(as_json(described))
+    with (staged / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HISTORY, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(state.history)
+    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
