@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +48,8 @@ def project() -> Project:
 def console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    wide = None if sys.stdout.isatty() else 180  # a log file has room
+    return Console(highlight=False, soft_wrap=True, width=wide)
 
 
 def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
@@ -115,9 +117,16 @@ def run_stage(
 @app.command(rich_help_panel=BUILD)
 def world(name: Dataset, workers: Workers = None) -> None:
     """Render a world with ground truth, in a data set's official layout."""
-    from pipeline.world import build
+    from pipeline.core import params
+    from pipeline.scan import scan as scan_folder
+    from pipeline.world import build, scenes
 
-    build.run(name, project(), workers or 0)
+    home = project()
+    layout, scene = scenes.of_world(params.load(home.root), name)
+    counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
+    scan_folder(home.raw(name).parent, name)
+    shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    console().print(f"world {name}: {shown}: {home.raw(name)}")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -151,13 +160,15 @@ def ingest(
 ) -> None:
     """Raw images and labels to shards."""
     run_stage("ingest", dataset, executor, workers, "cpu", repair)
+    from pipeline.core import params
     from pipeline.datasets.base import counts_table
 
     home = project()
     protocol = json.loads((home.shards(dataset) / "protocol.json").read_text("utf-8"))
     published = protocol["protocols"][0].get("published", {})
     rows = counts_table(published, protocol["found"])
-    if any(row[3] for row in rows):
+    rendered = dataset in params.section(params.load(home.root), "world", "on")
+    if any(row[3] for row in rows) and not rendered:  # a world is no copy of the real data set
         shown = [[n, p, f, "differs" if differs else ""] for n, p, f, differs in rows]
         table("published and found counts", ["count", "published", "found", ""], shown)
 

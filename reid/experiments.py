@@ -1,6 +1,7 @@
 """Experiments: a paper's parameters on a data set, as params.yaml names them.
 
-params.yaml has one section per paper; `on.<experiment>` overlays its `with`.
+params.yaml has one section per paper: `with` holds for all its experiments, `scale.<data set>`
+for those on that data set (the rendered worlds' smaller size), `on.<experiment>` for one.
 """
 
 from __future__ import annotations
@@ -90,17 +91,25 @@ def load(project: Project, name: str) -> Experiment:
             f"params.yaml: no experiment `{name}` (there are {', '.join(known) or 'none'})"
         )
     paper = known[name]
-    checked = parameters.stage_params(loaded, paper, name, params_model(paper))
+    own = parameters.section(loaded, paper, "on", name)
+    values = {**_shared(loaded, paper, str(own.get("dataset"))), **own}
+    checked = parameters.check(params_model(paper), values, f"{paper}.on.{name}")
     return Experiment(name, paper, checked)
 
 
+def _shared(loaded: dict[str, Any], paper: str, dataset: str) -> dict[str, Any]:
+    """What holds for every experiment of a paper on a data set."""
+    at_scale = parameters.section(loaded, paper, "scale", dataset)
+    return {**parameters.section(loaded, paper, "with"), **at_scale}
+
+
 def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any]) -> Experiment:
-    """A row of a paper's table: the section's `with`, the data set, and the row's overrides.
+    """A row of a paper's table: what holds on the data set, and the row's overrides.
 
     Its name says its parameters by a hash, so that equal rows are one training.
     """
     loaded = parameters.load(project.root)
-    values = {**parameters.section(loaded, paper, "with"), **overrides, "dataset": dataset}
+    values = {**_shared(loaded, paper, dataset), **overrides, "dataset": dataset}
     checked = parameters.check(params_model(paper), values, paper)
     experiment = Experiment("", paper, checked)
     label = key_of([paper, experiment.described()])[:10]

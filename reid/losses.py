@@ -31,7 +31,7 @@ def batch_hard_triplet(embedding: Tensor, person: Tensor, margin: float | None =
     (B,): everyone at least twice, at least two persons (checked on the CPU, where it costs no
     wait). Source: Hermans et al., arXiv:1703.07737, equation 5 and "soft margin" below it.
     """
-    distance = _euclidean(embedding.float())  # (B, B)
+    distance = _euclidean(embedding)  # (B, B)
     same = person[:, None] == person[None, :]
     _check(same)
     positive = distance.masked_fill(~same, -torch.inf).amax(1)
@@ -42,6 +42,9 @@ def batch_hard_triplet(embedding: Tensor, person: Tensor, margin: float | None =
 
 def _euclidean(embedding: Tensor) -> Tensor:
     """Distances (B, B) by differences: those by products lose what matters, small distances."""
+    embedding = embedding.to(
+        torch.promote_types(embedding.dtype, torch.float32)
+    )  # half is too coarse
     exact = "donot_use_mm_for_euclid_dist"
     return torch.cdist(embedding, embedding, compute_mode=exact)
 

@@ -1,9 +1,11 @@
 """Score anyone's features by a named protocol.
 
 Reads   a Parquet file with the columns `feature` (a list of numbers), `person`, `camera`, `role`
-        (query or gallery) and optionally `tracklet`; or an .npz file with the arrays
-        `query_feature`, `query_person`, `query_camera`, `gallery_feature`, `gallery_person`,
-        `gallery_camera` and optionally `query_tracklet`, `gallery_tracklet`
+        (query or gallery) and optionally `tracklet`. Where roles overlap, two columns `query` and
+        `gallery` of true or false stand for `role`.
+        Or an .npz file with the arrays `query_feature`, `query_person`, `query_camera`,
+        `gallery_feature`, `gallery_person`, `gallery_camera` and optionally `query_tracklet`,
+        `gallery_tracklet`.
 """
 
 from __future__ import annotations
@@ -132,29 +134,43 @@ def _read_npz(path: Path) -> tuple[Side, Side]:
 
 
 def _read_parquet(path: Path) -> tuple[Side, Side]:
-    needed = ["feature", *LABELS, "role"]
     try:
         names = pq.read_schema(path).names
+        roles = list(ROLES) if {*ROLES} <= {*names} and "role" not in names else ["role"]
+        needed = ["feature", *LABELS, *roles]
         _check_names(path, "column", needed, names)
         table = pq.read_table(path, columns=needed + [n for n in ["tracklet"] if n in names])
     except (pa.ArrowException, OSError) as error:
         raise ReidError(f"{path}: not readable as Parquet: {error}") from None
+    if not len(table):
+        raise ReidError(f"{path}: no rows")
     for name in needed:
         if table[name].null_count:
             row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
             raise ReidError(f"{path}: `{name}` of row {row} is missing")
-    unknown = sorted(set(table["role"].unique().to_pylist()) - set(ROLES), key=str)
-    if unknown:
-        raise ReidError(f"{path}: role `{unknown[0]}` (it must be query or gallery)")
-    if not len(table):
-        raise ReidError(f"{path}: no rows")
-    arrays = {name: table[name].to_numpy() for name in table.column_names if name != "feature"}
-    if "tracklet" in arrays and table["tracklet"].null_count:
-        del arrays["tracklet"]  # images: there is nothing to average
+    arrays = {name: table[name].to_numpy() for name in LABELS}
+    if "tracklet" in names and not table["tracklet"].null_count:  # null: images, not tracklets
+        arrays["tracklet"] = table["tracklet"].to_numpy()
     arrays["feature"] = _matrix(path, table["feature"].combine_chunks())
-    role = arrays.pop("role")
-    query, gallery = ({name: a[role == side] for name, a in arrays.items()} for side in ROLES)
-    return Side(**query), Side(**gallery)
+    query, gallery = (
+        Side(**{name: values[chosen] for name, values in arrays.items()})
+        for chosen in _roles(path, table)
+    )
+    return query, gallery
+
+
+def _roles(path: Path, table: pa.Table) -> list[np.ndarray]:
+    """Which rows are queries and which are gallery, (N,) bool each."""
+    if "role" in table.column_names:
+        role = table["role"].to_numpy()
+        unknown = sorted(set(role.tolist()) - set(ROLES), key=str)
+        if unknown:
+            raise ReidError(f"{path}: role `{unknown[0]}` (it must be query or gallery)")
+        return [role == name for name in ROLES]
+    for name in ROLES:
+        if not pa.types.is_boolean(table[name].type):
+            raise ReidError(f"{path}: `{name}` is {table[name].type}; it must be true or false")
+    return [table[name].to_numpy() for name in ROLES]
 
 
 def _matrix(path: Path, column: Any) -> np.ndarray:

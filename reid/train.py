@@ -48,6 +48,8 @@ class State:
     """What a checkpoint holds beside the network and the optimizer."""
 
     step: int = 0  # steps done
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches done of the epoch that is under way
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # loss, right, samples
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float = -1.0  # validation mAP
@@ -115,47 +117,44 @@ class Trainer:
 
         return Views(data, view, self.fabric.device, self.params.resident)
 
-    @property
-    def steps(self) -> int:
-        return len(self.sampler) * self.params.epochs
-
     def run(self) -> None:
         """All epochs that are not done yet."""
         self._load()
         with stoppable() as stop:
-            for epoch in range(self.state.step // len(self.sampler), self.params.epochs):
+            for epoch in range(self.state.epoch, self.params.epochs):
                 self._epoch(epoch, stop)
         if self.trained_s:
             self.log.info("waited for data %.1f %% of the time", 100 * self.waited_s / self.trained_s)
 
     def _epoch(self, epoch: int, stop: list[bool]) -> None:
         batches = self.sampler.batches(epoch)
-        first = self.state.step - epoch * len(batches)
-        mine = [b[self.fabric.global_rank :: self.fabric.world_size] for b in batches[first:]]
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        mine = [b[rank::ranks] for b in batches[self.state.batch :]]
         source, recent, start = self.views.batches(mine), [], time.perf_counter()
         self.network.train()
         for _ in mine:
             asked = time.perf_counter()
             rows, batch = next(source)
             self.waited_s += time.perf_counter() - asked
-            recent.append(self.step(batch, self.targets[torch.from_numpy(rows)], epoch, len(batches)))
+            done = epoch + self.state.batch / len(batches)
+            recent.append(self.step(batch, self.targets[torch.from_numpy(rows)], done))
             if len(recent) == CHECK_EVERY or stop[0]:
                 self._count(recent)
             if stop[0]:
                 self._save()
                 raise ReidError(
-                    f"{self.experiment.name}: stopped after step {self.state.step} of {self.steps}; "
-                    "run the same command to go on"
+                    f"{self.experiment.name}: stopped after step {self.state.step}, in epoch "
+                    f"{epoch + 1} of {self.params.epochs}; run the same command to go on"
                 )
         self._count(recent)
         self.trained_s += time.perf_counter() - start
         self._end_epoch(epoch)
 
-    def step(self, batch: Batch, target: Tensor, epoch: int, per_epoch: int) -> Tensor:
-        """One update; returns (loss, correct predictions, samples) on the device."""
+    def step(self, batch: Batch, target: Tensor, epoch: float) -> Tensor:
+        """One update at a fractional epoch; returns (loss, right, samples) sums on the device."""
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, self.state.step))
         torch.manual_seed(step_seed(self.params.seed, self.state.step))  # dropout
-        rate = self.paper.learning_rate(self.params, self.state.step / per_epoch)
+        rate = self.paper.learning_rate(self.params, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_scale", 1.0)
         augmented = self.paper.augment(self.params, batch, generator)
@@ -165,8 +164,10 @@ class Trainer:
         self.fabric.backward(loss)
         self.optimizer.step()
         self.state.step += 1
+        self.state.batch += 1
         right = (self.paper.training_logits(output).argmax(1) == target).sum()
-        return torch.stack([loss.detach().double() * len(target), right.double(), right.new_tensor(len(target)).double()])  # fmt: skip
+        count = right.new_tensor(len(target)).double()
+        return torch.stack([loss.detach().double() * count, right.double(), count])
 
     def _count(self, recent: list[Tensor]) -> None:
         """Add up the steps since the last look; stop at a loss that is no number."""
@@ -194,7 +195,7 @@ class Trainer:
         if self.held_out is not None and (last or (epoch + 1) % self.params.validate_every == 0):
             line |= self._validate()
         self.state.history.append(line)
-        self.state.sums = [0.0, 0.0, 0.0]
+        self.state.sums, self.state.epoch, self.state.batch = [0.0, 0.0, 0.0], epoch + 1, 0
         self.log.info(" ".join(f"{k} {_short(v)}" for k, v in line.items() if v != ""))
         if last or (epoch + 1) % self.params.checkpoint_every == 0:
             self._save()
@@ -228,7 +229,7 @@ class Trainer:
         self.network.module.load_state_dict(kept["network"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = State(**kept["state"])
-        self.log.info("goes on after step %d of %d", self.state.step, self.steps)
+        self.log.info("goes on after step %d", self.state.step)
 
 
 def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:
@@ -241,7 +242,7 @@ def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) ->
         accuracy = 0.0
         trainer.network.train()
         for _ in range(steps):
-            _, right, samples = trainer.step(batch, target, 0, 1 << 30).tolist()
+            _, right, samples = trainer.step(batch, target, 0.0).tolist()
             accuracy = right / samples
             if accuracy == 1.0:
                 break

@@ -29,15 +29,16 @@ parts:
   with: {canonical_poses: 3}
   on: {toy: {}}
 attention_driven:
-  with: &small
-    seed: 0
-    height: 64
-    width: 32
-    part_height: 32
-    part_width: 32
-    width_scale: 0.125
-    epochs: 2
-    batch: 16
+  with: {seed: 0}
+  scale:
+    toy:
+      height: 64
+      width: 32
+      part_height: 32
+      part_width: 32
+      width_scale: 0.125
+      epochs: 2
+      batch: 16
   on:
     toy-baseline: {dataset: toy, model: baseline}
     toy-inter: {dataset: toy, model: inter}

@@ -17,7 +17,8 @@ from pipeline.backends.coco import central_person, from_coco
 from pipeline.core.errors import ReidError
 
 MODEL = "keypointrcnn_resnet50_fpn"  # the only one of the library
-PEOPLE = 5  # detections kept; an untrained network would otherwise give 100
+PEOPLE = 3  # detections kept; an untrained network would otherwise give 100
+PROPOSALS = 100  # regions looked at: of the library's 1,000 a crop of one person needs few
 
 # The library scores a joint by the peak of its heat map before the softmax, without an upper end;
 # this one is given confidence 1/2.
@@ -95,7 +96,7 @@ def _load(settings: Settings) -> Any:
         torch.manual_seed(0)
         model = detection.keypointrcnn_resnet50_fpn(
             weights=None, weights_backbone=None, box_detections_per_img=PEOPLE,
-            box_score_thresh=settings.person_score,
+            box_score_thresh=settings.person_score, rpn_post_nms_top_n_test=PROPOSALS,
             min_size=min(settings.height, settings.width),  # as the images come: not scaled again
             max_size=max(settings.height, settings.width),
         )  # fmt: skip

@@ -50,8 +50,8 @@ def load_yolo(model: str, weights: str, task: str, *, trusted: bool) -> Any:
     """A `YOLO` of `task` (pose, segment, detect).
 
     `model` is a name such as yolo11n-pose, or a .yaml file. `weights` is `random`, `pretrained`
-    (the library's release of that name) or a path: .safetensors of the model's tensors, or a checkpoint.
-    Checkpoints are read as tensors and ultralytics' own classes alone, unless they are `trusted`.
+    (the library's release of that name) or a path: .safetensors of the model's tensors, or a
+    checkpoint, read as tensors and ultralytics' own classes alone unless it is `trusted`.
     """
     import torch
 
@@ -91,7 +91,7 @@ def _untrained(ultralytics: ModuleType, model: str, task: str) -> Any:
             return ultralytics.YOLO(
                 model if model.endswith(".yaml") else f"{model}.yaml", task=task
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, KeyError):  # KeyError: a network for another task
             raise ReidError(
-                f"ultralytics has no model `{model}` (such as yolo11n-{task})"
+                f"ultralytics has no {task} model `{model}` (such as yolo11n-{task})"
             ) from None

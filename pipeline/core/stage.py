@@ -60,7 +60,7 @@ def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
 def plan(stage: str, dataset: str, params: StageParams, project: Project, device: str) -> Plan:
     """What makes the derived data of `stage` over `dataset`: one task a base shard."""
     code = module(stage)
-    inputs = {name: _input(project, name, dataset) for name in sorted({"rows", *code.READS})}
+    inputs = {name: _input(project, name, dataset) for name in ("rows", *sorted({*code.READS} - {"rows"}))}
     manifests = {
         name: manifest_of(folder, f"reid {'ingest' if name == 'rows' else name} {dataset}")
         for name, folder in inputs.items()

@@ -129,7 +129,7 @@ def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
     Junk stays in the gallery as it does on disk; the rule names it, and the metrics drop it.
     """
     rule = {
-        "exclude": "same person and same camera",
+        "exclude": "same_person_same_camera",
         "junk": [JUNK],
         "distractors": [DISTRACTOR],
         "query": "single",

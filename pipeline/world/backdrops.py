@@ -44,7 +44,9 @@ def draw_backdrop(camera: Camera, rng: np.random.Generator, things: int) -> Back
     points = surface(hits, seen, x, y, hits.depth < depth)
     colour[points.pixels] = shade(points, solids, seen, light, camera.rotation.T)
     depth[points.pixels] = hits.depth[points.pixels]
-    return Backdrop(cv2.GaussianBlur(colour.astype(np.float32), (0, 0), 0.7), np.float32(depth))
+    return Backdrop(
+        cv2.GaussianBlur(colour.astype(np.float32), (0, 0), 0.7), depth.astype(np.float32)
+    )
 
 
 def cloud(rng: np.random.Generator, height: int, width: int, octaves: int = 4) -> np.ndarray:
@@ -65,7 +67,10 @@ def _sky(rays: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _draw_wall(rays, colour, depth, camera: Camera, rng: np.random.Generator) -> None:
     slant = rng.uniform(-0.35, 0.35)
-    normal, along = np.array([np.sin(slant), -np.cos(slant)]), np.array([np.cos(slant), np.sin(slant)])
+    normal, along = (
+        np.array([np.sin(slant), -np.cos(slant)]),
+        np.array([np.cos(slant), np.sin(slant)]),
+    )
     away = camera.distance + rng.uniform(3.0, 7.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         hit = -away / (rays[..., :2] @ normal)
@@ -76,7 +81,7 @@ def _draw_wall(rays, colour, depth, camera: Camera, rng: np.random.Generator) ->
     texture = _facade(rng)
     rows = np.where(seen, (WALL_HEIGHT - height) * WALL_SCALE, 0)
     columns = (across * WALL_SCALE) % texture.shape[1]
-    paint = cv2.remap(texture, np.float32(columns), np.float32(rows), cv2.INTER_LINEAR,
+    paint = cv2.remap(texture, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     colour[seen], depth[seen] = paint[seen], hit[seen]
 
@@ -88,7 +93,7 @@ def _draw_ground(rays, colour, depth, camera: Camera, rng: np.random.Generator) 
     texture, angle = _pavement(rng), rng.uniform(0, np.pi)
     c, s = np.cos(angle), np.sin(angle)
     x, y = np.where(seen, hit, 0) * rays[..., 0], np.where(seen, hit, 0) * rays[..., 1]
-    columns, rows = (np.float32((v * GROUND_SCALE) % len(texture))
+    columns, rows = ((v * GROUND_SCALE % len(texture)).astype(np.float32)
                      for v in (c * x + s * y, c * y - s * x))  # fmt: skip
     paint = cv2.remap(texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     lane = camera.distance + rng.choice([-1, 1]) * rng.uniform(2.5, 3.5)  # a road before or behind
@@ -96,7 +101,9 @@ def _draw_ground(rays, colour, depth, camera: Camera, rng: np.random.Generator) 
     asphalt = rng.uniform(0.2, 0.4) * (paint.mean(-1, keepdims=True) ** 0.3)
     paint = np.where(road[..., None], asphalt, paint)
     paint[np.abs(y - lane) < 0.09] = rng.uniform(0.5, 0.8)  # the kerb
-    dashes = (np.abs(y - lane + np.sign(camera.distance - lane) * 1.2) < 0.08) & (x % 3 < 1.6) & road
+    dashes = (
+        (np.abs(y - lane + np.sign(camera.distance - lane) * 1.2) < 0.08) & (x % 3 < 1.6) & road
+    )
     paint[dashes] = 0.85
     colour[seen], depth[seen] = paint[seen], hit[seen]
 
@@ -112,7 +119,7 @@ def _pavement(rng: np.random.Generator) -> np.ndarray:
     for line in range(0, side, step):
         gray[line : line + 2] *= 0.75
         gray[:, line : line + 2] *= 0.75
-    return np.float32(gray[..., None] * base)
+    return (gray[..., None] * base).astype(np.float32)
 
 
 def _facade(rng: np.random.Generator) -> np.ndarray:
@@ -124,7 +131,7 @@ def _facade(rng: np.random.Generator) -> np.ndarray:
         gray[::8] *= 0.82
         for row in range(0, height, 8):
             gray[row : row + 8, (row // 8 % 2) * 10 :: 20] *= 0.85
-    texture = np.float32(gray[..., None] * base)
+    texture = (gray[..., None] * base).astype(np.float32)
     start = 0
     while start < width - 2 * WALL_SCALE:  # one shop after the other
         end = min(start + int(rng.uniform(3, 7) * WALL_SCALE), width)
@@ -176,7 +183,9 @@ def _things(camera: Camera, rng: np.random.Generator, things: int) -> tuple[Soli
         place = place + rng.uniform(-3.5, 3.5) * across
         if place[1] < 0.45 * away:  # not right before the lens
             continue
-        kinds = ["post", "sign", "bin"] if side > 0 else ["post", "sign", "tree", "bin", "car", "car"]
+        kinds = (
+            ["post", "sign", "bin"] if side > 0 else ["post", "sign", "tree", "bin", "car", "car"]
+        )
         kind = str(rng.choice(kinds))
         if kind == "car":
             place = place - 1.2 * aside

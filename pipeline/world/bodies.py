@@ -1,4 +1,4 @@
-"""A person's looks: measures, gait, hair and clothes drawn from a seed, and the solids they make."""
+"""A person's looks: measures, gait, hair and clothes drawn from a seed, and their solids."""
 
 from __future__ import annotations
 
@@ -195,10 +195,11 @@ def _trunk(person: Person) -> list[dict]:
         for s in (-1, 1)
     ]
     rows.append(_capsule("torso", "torso", [0.02, 0, top], [0.02, 0, 0.1], waist, **look))
-    slope = [[0, s * (body.shoulders - 0.03), body.trunk - 0.065] for s in (-1, 1)]
+    across, high = body.shoulders - 0.03, body.trunk - 0.065
+    slope = [0, -across, high], [0, across, high]
     rows.append(_capsule("torso", "torso", *slope, 0.06 * body.girth, **look))
     wide = 0.118 * body.girth
-    hips = [[0, -0.6 * body.hips, 0.02], [0, 0.6 * body.hips, 0.02]]
+    hips = [0, -0.6 * body.hips, 0.02], [0, 0.6 * body.hips, 0.02]
     rows.append(_capsule("pelvis", "pelvis", *hips, wide, outfit.bottom))
     if outfit.coat > 0.05:
         for s in (-1, 1):
@@ -227,12 +228,13 @@ def _limbs(person: Person, side: str, sign: int) -> list[dict]:
         _capsule(f"{side}_forearm", f"{side}_forearm", zero, (body.forearm + 0.07) * down,
                  0.04 * thick, outfit.top, cut=-max(covered - body.arm, -1), **arms),
     ]  # fmt: skip
-    leg = 0.0 if outfit.legs == "skirt" else outfit.leg_length * (body.thigh + body.shin)
-    loose = 1.1 if outfit.legs == "trousers" else 1.0
+    leg = outfit.leg_length * (body.thigh + body.shin)
+    loose = {"trousers": 1.1, "shorts": 1.12, "skirt": 1.25}[outfit.legs]
+    calf = loose if outfit.legs == "trousers" else 1.0
     rows += [
         _capsule(f"{side}_thigh", f"{side}_thigh", zero, body.thigh * down, 0.082 * thick * loose,
                  outfit.bottom, under=skin, cut=-leg),
-        _capsule(f"{side}_shin", f"{side}_shin", zero, body.shin * down, 0.056 * thick * loose,
+        _capsule(f"{side}_shin", f"{side}_shin", zero, body.shin * down, 0.056 * thick * calf,
                  outfit.bottom, under=skin, cut=-(leg - body.thigh)),
         _capsule(f"{side}_foot", f"{side}_foot", [-0.03, 0, -0.035], [0.15, sign * 0.015, -0.045],
                  0.043, person.shoes),

@@ -60,7 +60,7 @@ def _layout(layout: str) -> ModuleType:
 def _written(
     module: ModuleType, root: Path, shots: Iterator[tuple[Sample, Truth]], counts: Counter[str]
 ) -> Iterator[tuple[str, Truth, str | None]]:
-    """(image_id, truth, next image_id) of each shot, in order, while the layout writes the images."""
+    """(image_id, truth, next image_id) of each shot, in order, as the layout writes the images."""
     truths: deque[Truth] = deque()
 
     def samples() -> Iterator[Sample]:

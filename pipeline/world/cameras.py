@@ -117,7 +117,11 @@ def draw_camera(
 
 
 def develop(
-    camera: Camera, light: np.ndarray, window: Window, rng: np.random.Generator, height: int,
+    camera: Camera,
+    light: np.ndarray,
+    window: Window,
+    rng: np.random.Generator,
+    height: int,
     width: int,
 ) -> np.ndarray:
     """Light to the image that the camera gives: (SH, SW, 3) float to (height, width, 3) uint8.
@@ -130,9 +134,9 @@ def develop(
         interpolation=cv2.INTER_AREA,
     )  # fmt: skip
     seen = cv2.GaussianBlur(seen, (0, 0), max(camera.blur * share, 0.05))
-    seen = np.maximum(seen * np.float32(camera.gain), 0) ** np.float32(camera.gamma)
-    gray = seen @ np.float32([0.299, 0.587, 0.114])
-    seen = gray[..., None] + (seen - gray[..., None]) * np.float32(camera.saturation)
+    seen = np.maximum(seen * np.array(camera.gain, np.float32), 0) ** camera.gamma
+    gray = seen @ np.array([0.299, 0.587, 0.114], np.float32)
+    seen = gray[..., None] + (seen - gray[..., None]) * camera.saturation
     seen += rng.normal(0, camera.noise / 255, seen.shape).astype(np.float32)
     seen = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.rint(255 * seen.clip(0, 1)).astype(np.uint8)

@@ -77,7 +77,10 @@ def _albedo(points: Surface, solids: Solids) -> np.ndarray:
         (pattern == PATTERN["checks"]) & (rows ^ columns),
         (pattern == PATTERN["open"]) & (x > 0) & (np.abs(y) < 0.3 * period + 0.02),
         (pattern == PATTERN["yoke"]) & (z > 0.12 + 1.2 * period),
-        (pattern == PATTERN["print"]) & (x > 0) & (np.abs(y) < 0.09) & (np.abs(z - 0.3) < period / 2),
+        (pattern == PATTERN["print"])
+        & (x > 0)
+        & (np.abs(y) < 0.09)
+        & (np.abs(z - 0.3) < period / 2),
     ]
     colour = solids.colour[solid]
     colour = np.where(np.any(choices, axis=0)[:, None], solids.second[solid], colour)

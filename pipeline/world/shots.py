@@ -5,7 +5,7 @@ The image takes several rays a pixel; the truth is that of the one ray through a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +20,9 @@ from pipeline.world.truth import BACK, FRONT, LEFT, RIGHT, Truth, encode_flow
 
 # How far the surface may lie before a joint that still counts as seen, in the order of JOINT_NAMES:
 # the face's points lie on it, the others inside a limb or the trunk.
-JOINT_COVER_M = np.array([0.05, 0.14, *[0.13, 0.09, 0.08] * 2, *[0.17, 0.13, 0.11] * 2, *[0.05] * 4])
+JOINT_COVER_M = np.array(
+    [0.05, 0.14, *[0.13, 0.09, 0.08] * 2, *[0.17, 0.13, 0.11] * 2, *[0.05] * 4]
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,13 @@ class Moment(NamedTuple):
 
 
 def picture(
-    place: Place, solids: Solids, moment: Moment, light: Light, rng: np.random.Generator,
-    height: int, width: int,
+    place: Place,
+    solids: Solids,
+    moment: Moment,
+    light: Light,
+    rng: np.random.Generator,
+    height: int,
+    width: int,
 ) -> np.ndarray:
     """The (height, width, 3) uint8 image of a moment."""  # fmt: skip
     camera, window = place.camera, moment.window
@@ -51,7 +58,8 @@ def picture(
     frames = camera.see(moment.frames.take(solids.bone))
     hits = cast(solids, frames, x, y)
     behind = _cut(place.backdrop.depth, window, *fine, cv2.INTER_NEAREST)
-    colour = _cut(place.backdrop.colour, window, *fine, cv2.INTER_LINEAR) * np.float32(light.tint)
+    colour = _cut(place.backdrop.colour, window, *fine, cv2.INTER_LINEAR)
+    colour *= light.tint.astype(np.float32)
     coarse = _shadows(camera, moment.feet, behind[::2, ::2], light, x[::2], y[::2])
     colour *= cv2.resize(coarse, fine[::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     points = surface(hits, frames, x, y, hits.depth < behind)
@@ -60,8 +68,14 @@ def picture(
 
 
 def truth_of(
-    place: Place, solids: Solids, own: int, moment: Moment, following: Moment | None,
-    facing: float | None, height: int, width: int,
+    place: Place,
+    solids: Solids,
+    own: int,
+    moment: Moment,
+    following: Moment | None,
+    facing: float | None,
+    height: int,
+    width: int,
 ) -> Truth:
     """The truth of a moment's image.
 
@@ -78,15 +92,14 @@ def truth_of(
     mask = (solid >= 0) & (solid < own)
     parts = np.where(mask, solids.part[solid], 0).astype(np.uint8)
     depth_mm = np.where(np.isfinite(depth), np.rint(1000 * depth), 0).clip(0, 65535)
-    coded = {"mask": encode_png(mask), "parts": encode_png(parts)}
-    coded["depth"] = encode_png(depth_mm.astype(np.uint16))
+    seen = Truth(encode_png(mask), encode_png(depth_mm.astype(np.uint16)), encode_png(parts))
     if facing is None:
-        return Truth(**coded)
+        return seen
     flow = None
     if following is not None:
         flow = _flow(camera, solids, frames, Hits(solid, depth), moment, following)
-    return Truth(
-        **coded, joints=_joints(camera, moment, mask, depth),
+    return replace(
+        seen, joints=_joints(camera, moment, mask, depth),
         box=person_box(camera, solids, own, moment.frames, window, height, width),
         viewpoint=viewpoint(moment.feet[0], facing), flow=flow,
     )  # fmt: skip
@@ -119,7 +132,7 @@ def viewpoint(place: np.ndarray, facing: float) -> int:
 def _cut(layer: np.ndarray, window: Window, height: int, width: int, method: int) -> np.ndarray:
     """A window of a frame's layer, sampled at the image's pixel centres; edges repeat."""
     columns, rows = window.centres(height, width)  # frame pixel j has its centre at j + 0.5
-    maps = np.meshgrid(np.float32(columns - 0.5), np.float32(rows - 0.5))
+    maps = np.meshgrid((columns - 0.5).astype(np.float32), (rows - 0.5).astype(np.float32))
     return cv2.remap(layer, *maps, method, borderMode=cv2.BORDER_REPLICATE)
 
 

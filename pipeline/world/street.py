@@ -71,6 +71,9 @@ class Params(Strict):
     noise: float = Field(6.0, ge=0)  # standard deviation, gray levels; mean over the cameras
     blur: float = Field(0.7, ge=0)  # standard deviation, pixels; mean over the cameras
 
+    def __hash__(self) -> int:
+        return hash(tuple(self.model_dump().values()))  # equal streets share their drawn places
+
 
 class Pass(NamedTuple):
     """One person before one camera, or nobody."""
@@ -289,7 +292,7 @@ def _detect(params: Params, kind: str, box: np.ndarray, rng: np.random.Generator
     centre = centre + params.box_jitter * tall * rng.normal(0, [0.6, 0.7])
     if rng.random() < params.truncation_probability:  # legs cut off, or the head
         lost = rng.uniform(0.12, 0.3) * tall
-        centre = centre + [0, -lost / 2 if rng.random() < 0.75 else lost / 2]
+        centre = centre + np.array([0, -lost / 2 if rng.random() < 0.75 else lost / 2])
         size -= lost
     if kind == "junk":
         off = rng.uniform(0, 2 * np.pi)

@@ -82,31 +82,15 @@ def write_truth(folder: Path, rows: Iterable[tuple[str, Truth, str | None]]) -> 
     Equal rows give equal bytes: nothing of the time or the host is written.
     """
     (folder / "rows").mkdir(parents=True)
-    plain = [f.name for f in SCHEMA if not schema.is_bytes_column(f)]
     pending, count = iter(rows), 0
     while block := list(islice(pending, ROWS_PER_FILE)):
         table = pa.Table.from_pylist([_row(*row) for row in block], schema=SCHEMA)
         pq.write_table(
             table, folder / "rows" / f"{count // ROWS_PER_FILE:05d}.parquet", row_group_size=256,
-            compression={name: "ZSTD" if name in plain else "NONE" for name in _leaves()},
-            use_dictionary=False, write_statistics=False,
+            compression="NONE", use_dictionary=False, write_statistics=False,
         )  # fmt: skip
         count += len(block)
     return count
-
-
-def _leaves() -> list[str]:
-    """Column paths as Parquet names them."""
-    paths = []
-    for field in SCHEMA:
-        if schema.is_bytes_column(field):
-            paths += [f"{field.name}.bytes", f"{field.name}.path"]
-        elif pa.types.is_fixed_size_list(field.type):
-            nested = field.name == "joints"
-            paths.append(field.name + (".list.element" * (2 if nested else 1)))
-        else:
-            paths.append(field.name)
-    return paths
 
 
 def _row(image_id: str, truth: Truth, following: str | None) -> dict[str, Any]:

@@ -37,10 +37,17 @@ from torch import Tensor, nn
 from pipeline.core.errors import ReidError
 from pipeline.core.images import crop
 from pipeline.core.params import Strict
+from pipeline.core.poses import strips
+from reid.augment import horizontal_flip
 from reid.layers.attention import AttentiveBlock, InterAttention, IntraAttention, Mask
 from reid.layers.residual import Shortcut, stage
+from reid.papers.printed.attention_driven import TABLES as TABLES
+from reid.samplers import Sampler, Shuffle
 
+VERSION = 1  # raised when the same parameters train another network
 COLUMNS = ["image", "parts"]
+STAGES = ["parts"]
+HEADLINE = 6  # the table that experiments are shown beside
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
 TEST_ONLY = ("test_feature", "normalize_features", "distance")  # change no training
 
@@ -56,23 +63,23 @@ class Params(Strict):
     mask: Mask = "residual"  # eq. 7; plain: eq. 5
     decomposition: bool = True  # of the mask into a place's and a channel's weight
     inter_global: bool = False  # weigh the whole body's feature too (with inter-attention)
-    height: int = Field(384, ge=32)  # pixels of the whole body
-    width: int = Field(192, ge=32)
-    part_height: int = Field(96, ge=16)
-    part_width: int = Field(192, ge=32)
-    width_scale: float = Field(1.0, gt=0)  # of every channel count
-    dropout: float = Field(0.5, ge=0, lt=1)  # before each prediction
+    height: int = Field(default=384, ge=32)  # pixels of the whole body
+    width: int = Field(default=192, ge=32)
+    part_height: int = Field(default=96, ge=16)
+    part_width: int = Field(default=192, ge=32)
+    width_scale: float = Field(default=1.0, gt=0)  # of every channel count
+    dropout: float = Field(default=0.5, ge=0, lt=1)  # before each prediction
     weights: str = ""  # a state dict of this network to start from; its classifiers are left out
 
-    loss_weight: float = Field(0.5, ge=0)  # lambda: of each branch's loss beside the fused one
-    epochs: int = Field(100, ge=1)
-    batch: int = Field(32, ge=2)
-    learning_rate: float = Field(0.01, gt=0)
-    decay: float = Field(0.1, gt=0)  # the learning rate's factor ...
-    decay_epochs: int = Field(40, ge=1)  # ... after each so many epochs
+    loss_weight: float = Field(default=0.5, ge=0)  # lambda: of each branch's loss
+    epochs: int = Field(default=100, ge=1)
+    batch: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=0.01, gt=0)
+    decay: float = Field(default=0.1, gt=0)  # the learning rate's factor ...
+    decay_epochs: int = Field(default=40, ge=1)  # ... after each so many epochs
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    flip: float = Field(0.5, ge=0, le=1)  # chance of a horizontal flip
+    flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
 
     test_feature: Literal[
         "fused", "global", "parts", "head", "upper_body", "upper_leg", "lower_leg"
@@ -88,7 +95,8 @@ class Params(Strict):
     @property
     def joined(self) -> Fusion:
         """How the parts' features are joined."""
-        return self.fusion or ("inter" if "inter" in self.model else "test_only")
+        attends = self.model in ("inter", "intra_inter")
+        return self.fusion or ("inter" if attends else "test_only")
 
     def channels(self, count: int) -> int:
         """`count` at this width: a multiple of 4, as intra-attention quarters it."""
@@ -105,33 +113,23 @@ def view(params: Params, image: np.ndarray, row: dict[str, Any]) -> dict[str, np
     the whole image and four equal strips instead.
     """
     if params.model == "baseline":
-        boxes = strips(*image.shape[:2])
+        height, width = image.shape[:2]
+        boxes = strips(np.array([height]), np.array([width]))[0]
     elif row.get("parts") is None:
-        raise ReidError(f"{row.get('image_id', 'a row')} has no part boxes; see the stage `parts`")
+        raise ReidError(f"{row.get('image_id', 'a row')}: no part boxes; see the stage `parts`")
     else:
         boxes = np.array([list(box) for box in row["parts"]], np.float32)
     parts = [crop(image, box, params.part_height, params.part_width) for box in boxes[1:]]
     return {"whole": crop(image, boxes[0], params.height, params.width), "parts": np.stack(parts)}
 
 
-def strips(height: int, width: int) -> np.ndarray:
-    """The whole image and its four equal horizontal strips as (5, 4) boxes."""
-    edges = np.linspace(0, height, 5)
-    rows = [(0, height), *zip(edges[:-1], edges[1:], strict=True)]
-    return np.array([(0, top, width, bottom) for top, bottom in rows], np.float32)
-
-
 def augment(
     params: Params, batch: dict[str, Tensor], generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Flip samples (B, ..., W, 3) left to right; the whole body and its parts share one draw."""
-    count = len(batch["whole"])
-    draw = torch.rand(count, generator=generator, device=generator.device)
-    flipped = (draw < params.flip).to(batch["whole"].device)
-    return {
-        name: torch.where(flipped.view(-1, *[1] * (view.ndim - 1)), view.flip(-2), view)
-        for name, view in batch.items()
-    }
+    images = {name: view.movedim(-1, -3) for name, view in batch.items()}
+    flipped = horizontal_flip(images, generator, params.flip)
+    return {name: image.movedim(-3, -1) for name, image in flipped.items()}
 
 
 def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[str, Tensor]:
@@ -238,7 +236,7 @@ def build(params: Params, classes: int) -> PartNetwork:
     module = PartNetwork(params, classes)
     if params.weights:
         _start_from(module, Path(params.weights))
-    return module
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _start_from(module: nn.Module, path: Path) -> None:
@@ -255,6 +253,11 @@ def _start_from(module: nn.Module, path: Path) -> None:
 
 
 # -- recipe ----------------------------------------------------------------------------------
+
+
+def sampler(params: Params, targets: np.ndarray, seed: int) -> Sampler:
+    """Every image once an epoch; a last batch that is not full is left out."""
+    return Shuffle(len(targets), params.batch, seed, drop_last=len(targets) >= params.batch)
 
 
 def loss(params: Params, output: dict[str, Any], person_index: Tensor) -> dict[str, Tensor]:

@@ -120,7 +120,7 @@ def test_the_protocol_is_the_papers_and_json(market):
     (protocol,) = market1501.read(market).protocols
     assert json.loads(json.dumps(protocol)) == protocol
     assert protocol["rule"] == {
-        "exclude": "same person and same camera",
+        "exclude": "same_person_same_camera",
         "junk": [-1],
         "distractors": [0],
         "query": "single",

@@ -50,7 +50,7 @@ def loops(embedding, person, margin):
 def test_triplet_is_its_equation(person, margin):
     embedding = made(1, 6, 4)
     found = batch_hard_triplet(embedding, torch.tensor(person), margin)
-    assert found.item() == pytest.approx(loops(embedding, person, margin), rel=1e-5)
+    assert found.item() == pytest.approx(loops(embedding, person, margin))
 
 
 def test_triplet_by_hand():
@@ -72,18 +72,14 @@ def test_triplet_keeps_small_distances_far_from_the_origin():
 def test_triplet_gradient(margin):
     person = torch.tensor([0, 0, 1, 1, 2, 2])
     embedding = made(2, 6, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: batch_hard_triplet(x, person, margin), embedding)
 
-    def loss(x):
-        return batch_hard_triplet(x, person, margin)
 
-    loss(embedding).backward()
-    gradient, step = embedding.grad, 1e-2
-    for row in range(6):
-        nudge = torch.zeros(6, 3, dtype=torch.float64)
-        nudge[row, 1] = step
-        with torch.no_grad():
-            slope = (loss(embedding + nudge) - loss(embedding - nudge)) / (2 * step)
-        assert gradient[row, 1].item() == pytest.approx(slope.item(), abs=2e-3)
+def test_half_precision_is_computed_in_float32():
+    embedding, person = made(3, 6, 4).half(), torch.tensor([0, 0, 1, 1, 2, 2])
+    found = batch_hard_triplet(embedding, person)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(batch_hard_triplet(embedding.float(), person).item())
 
 
 def test_equal_embeddings_give_a_finite_gradient():

@@ -101,6 +101,20 @@ def test_tracklets_are_averaged(tmp_path):
     assert score(path)["queries"] == 2
 
 
+def test_roles_may_overlap_as_two_columns(tmp_path):
+    path = tmp_path / "features.parquet"
+    rows = table(features()).drop_columns(["role"])
+    rows = rows.append_column("query", pa.array([True] * 12 + [False] * 40))
+    rows = rows.append_column("gallery", pa.array([True] * 52))
+    pq.write_table(rows, path)
+    found = score(path)
+    assert found["queries"] + found["queries_without_match"] == 12
+    assert found["gallery"] + found["junk_dropped"] == 52
+    pq.write_table(rows.set_column(rows.num_columns - 1, "gallery", pa.array([1] * 52)), path)
+    with pytest.raises(ReidError, match="`gallery` is int64; it must be true or false"):
+        score(path)
+
+
 def without(name):
     return lambda arrays: {key: value for key, value in arrays.items() if key != name}
 

@@ -1,0 +1,230 @@
+"""Adds a downloaded data set to the project: a link, a digest, and its place in params.yaml.
+
+Reads   the data set's folder through its reader: names alone
+Writes  0-raw/<name>, a link to that folder; 0-raw/<name>.json; params.yaml, comments kept
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from pipeline import datasets
+from pipeline.core import params
+from pipeline.core.errors import ReidError
+from pipeline.core.project import Project, write_atomically
+from pipeline.datasets.base import Listing, counts_table
+from pipeline.scan import check_name, scan
+
+STAGES = {"market1501": ("joints", "parts")}  # by reader: derived stages that its papers use
+EXPERIMENTS = {  # by reader and paper: what follows the data set's name, and the parameters
+    "market1501": {
+        "attention_driven": {
+            "baseline": {"model": "baseline"},
+            "intra-inter": {"model": "intra_inter"},
+        }
+    }
+}
+
+
+class Entry(NamedTuple):
+    """`<section>.<group>.<key>` of params.yaml."""
+
+    section: str
+    key: str
+    values: dict[str, Any]
+    group: str = "on"
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.group}.{self.key}"
+
+
+def add(
+    root: Path,
+    name: str,
+    reader: str,
+    source: Path,
+    *,
+    joints_backend: str = "mmpose",
+    joints_path: str = "",
+) -> list[str]:
+    """Add the data set below `source` to the project in `root`; returns what to tell the user.
+
+    Checked before anything is written: `ReidError` where `source` is no such data set, where
+    `name` is taken, or where params.yaml holds it with another reader. What is there already stays
+    as it is, so that adding twice changes nothing and a stopped run is completed by the next.
+    """
+    project, module = Project(root), datasets.reader(reader)
+    entries = wanted(check_name(name), reader, joints_backend, joints_path)
+    loaded = params.load(root)
+    new = missing(loaded, entries)
+    _check_free(loaded, name, reader)
+    listing: Listing = module.read(source)
+    if not listing.files.num_rows:
+        raise ReidError(f"{source}: no image was found for reader {reader}")
+    target = getattr(module, "locate", Path)(source)
+    link, digest_path = project.raw(name), project.digest(name)
+    linked = is_linked(link, source, target)
+    text = edited(root / params.PARAMS_FILE, loaded, new)
+    if not linked:
+        _link(link, target)
+    lines = list(_described(source, listing, module.INFO.published))
+    lines.append(f"{link}: {'is there already' if linked else f'linked to {_real(target)}'}")
+    digest = scan(link.parent, name)
+    lines.append(f"{digest_path}: {digest['files']:,} files, {digest['bytes']:,} bytes")
+    if not new:
+        return [*lines, f"{params.PARAMS_FILE}: has {name} already; nothing to add"]
+    write_atomically(root / params.PARAMS_FILE, text.encode())
+    lines.append(f"{params.PARAMS_FILE}: added {', '.join(map(str, new))}")
+    return [*lines, *_scaled(loaded, new)]
+
+
+def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> list[Entry]:
+    """The entries of a data set, its stages and its papers' experiments at full size."""
+    if (joints_backend == "given") != bool(joints_path):
+        raise ReidError("joints: a path goes with backend `given`, and it needs one")
+    settings: dict[str, dict[str, Any]] = {"joints": {"backend": joints_backend}}
+    if joints_path:
+        settings["joints"]["path"] = joints_path
+    entries = [Entry("ingest", name, {"reader": reader})]
+    entries += [Entry(stage, name, settings.get(stage, {})) for stage in STAGES.get(reader, ())]
+    for paper, models in EXPERIMENTS.get(reader, {}).items():
+        entries.append(Entry(paper, name, {}, "scale"))  # nothing: the paper's own size
+        for suffix, values in models.items():
+            entries.append(Entry(paper, f"{name}-{suffix}", {"dataset": name, **values}))
+    return entries
+
+
+def missing(loaded: dict[str, Any], entries: Iterable[Entry]) -> list[Entry]:
+    """The entries that params.yaml does not have yet, whatever they say there."""
+    return [e for e in entries if e.key not in params.section(loaded, e.section, e.group)]
+
+
+def _check_free(loaded: dict[str, Any], name: str, reader: str) -> None:
+    """The name may be new, or be this reader's already."""
+    if name in params.section(loaded, "world", "on"):
+        raise ReidError(
+            f"{params.PARAMS_FILE}: `{name}` is a rendered world; add yours by another --name"
+        )
+    present = params.section(loaded, "ingest", "on", name).get("reader", reader)
+    if present != reader:
+        raise ReidError(
+            f"{params.PARAMS_FILE}: ingest.on.{name} has reader {present}, not {reader}; "
+            "add this one by another --name"
+        )
+
+
+def is_linked(link: Path, source: Path, target: Path) -> bool:
+    """Whether `link` is or leads to `source` or its `target`; `ReidError` where it is another."""
+    found = _real(link)
+    if found in (_real(source), _real(target)):
+        return True
+    if found.is_relative_to(_real(target)):
+        raise ReidError(f"{target}: holds {link}, where it would be linked; move the data set out")
+    if link.is_symlink():
+        raise ReidError(
+            f"{link}: links to {link.readlink()}, not to {target}; remove it, or use another --name"
+        )
+    if link.exists():
+        raise ReidError(f"{link}: is there already, and no link to {target}; use another --name")
+    return False
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve, no error where links go round
+
+
+def _link(link: Path, target: Path) -> None:
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(_real(target), target_is_directory=True)
+    except OSError as error:
+        raise ReidError(f"{link}: cannot be linked to {target}: {error.strerror}") from None
+
+
+def _described(source: Path, listing: Listing, published: dict[str, int]) -> Iterable[str]:
+    yield f"{source}: {listing.files.num_rows:,} images, {len(listing.rejects):,} rejects"
+    for reject in listing.rejects[:3]:
+        yield f"  {reject.image_id}: {reject.reason}"
+    differs = [row for row in counts_table(published, listing.found) if row[3]]
+    if differs:
+        counts = ", ".join(f"{n} {found or 0:,} ({said:,})" for n, said, found, _ in differs)
+        yield f"counts that differ from the published ones (in brackets): {counts}"
+
+
+def _scaled(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
+    """A line for each paper whose own `with` keeps a full-size experiment from the paper's size."""
+    for section in sorted({e.section for e in new if "dataset" in e.values}):
+        scaled = sorted({*params.section(loaded, section, "with")} - {"dataset", "seed"})
+        if scaled:
+            yield (
+                f"{params.PARAMS_FILE}: {section}.with sets {', '.join(scaled)} for these too; for "
+                f"the paper's own size give these keys in the new entries"
+            )
+
+
+def edited(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
+    """The text of the parameters file with `entries` added, its comments and order kept."""
+    text = path.read_text("utf-8")
+    _, indent, offset = load_yaml_guess_indent(text)
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 10_000, True  # long lines stay long
+    yaml.indent(mapping=indent or 2, sequence=indent or 2, offset=offset or 0)
+    document, stream = yaml.load(text), io.StringIO()
+    for section, key, values, group in entries:
+        _insert(_mapping(_mapping(document, section), group), key, values)
+    yaml.dump(document, stream)
+    expected = copy.deepcopy(loaded)
+    for section, key, values, group in entries:
+        _mapping(_mapping(expected, section), group)[key] = values
+    if YAML(typ="safe", pure=True).load(stream.getvalue()) != expected:  # an odd layout
+        raise ReidError(f"{path}: cannot be edited; write {', '.join(map(str, entries))} by hand")
+    return stream.getvalue()
+
+
+def _mapping(parent: dict[str, Any], key: str) -> Any:
+    """The mapping at `key`, made where it is absent or null."""
+    if parent.get(key) is None:
+        parent[key] = CommentedMap()
+    return parent[key]
+
+
+def _insert(parent: CommentedMap, key: str, values: dict[str, Any]) -> None:
+    """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
+    tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
+    parent[key] = CommentedMap(values)
+    if tail:
+        owner, last = _last(parent)
+        owner.ca.items[last] = [None, None, CommentToken(f"\n{tail}", CommentMark(0), None), None]
+
+
+def _last(mapping: CommentedMap) -> tuple[CommentedMap, Any]:
+    """The innermost last key below `mapping`, and its owner."""
+    key = next(reversed(mapping))
+    value = mapping[key]
+    if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
+        return _last(value)
+    return mapping, key
+
+
+def _cut_tail(owner: CommentedMap, key: Any) -> str:
+    """Take the blank lines and comments below a value away; one on its own line stays."""
+    token = (owner.ca.items.get(key) or [None] * 4)[2]
+    if token is None:
+        return ""
+    head, _, tail = token.value.partition("\n")
+    if head:
+        token.value = f"{head}\n"
+    else:
+        del owner.ca.items[key]
+    return tail

@@ -1,0 +1,1 @@
+"""The papers' printed tables, one file per paper: numbers, and the parameters that make a row."""

@@ -1,0 +1,30 @@
+"""What the report's page is made of: one function a section, in the order of the page.
+
+`DATA_SET` functions take a `BuiltData`, `EXPERIMENTS` ones take the `Runs` of one data set; each
+returns a `Section`, or None where it has nothing to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reid.sections import counts, pictures, ranked, scores
+from reid.sections.blocks import Section
+from reid.sections.sources import BuiltData, Runs
+
+DATA_SET: tuple[Callable[[BuiltData], Section | None], ...] = (
+    counts.roles,
+    counts.spread,
+    counts.stages,
+    counts.parts,
+    pictures.identities,
+    pictures.bodies,
+    counts.rejects,
+)
+EXPERIMENTS: tuple[Callable[[Runs], Section | None], ...] = (
+    scores.metrics,
+    scores.cmc,
+    scores.training,
+    ranked.lists,
+    scores.settings,
+)

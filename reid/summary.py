@@ -1,0 +1,151 @@
+"""What a network costs: parameters, multiply-adds and output sizes, part by part.
+
+A multiply-add is one multiplication and one addition in a convolution or a fully connected layer;
+batch normalisation, activations, pooling and sums are not counted, as is the custom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import ReidError
+from reid.papers import PAPERS
+
+
+class Line(NamedTuple):
+    """One module with all that it holds."""
+
+    name: str
+    parameters: int
+    weights: int  # of convolutions and fully connected layers: no biases, no normalisation
+    multiply_adds: int  # for one sample
+    output: tuple[int, ...]  # shape of the last tensor it gave, without the batch
+
+
+def summarize(module: nn.Module, example: Any, depth: int = 1) -> list[Line]:
+    """One line per submodule down to `depth` levels, then `total`, from one pass over `example`.
+
+    `example` is a batch of one sample, as `module.forward` takes it; it is run in eval mode
+    without gradients, on any device, `meta` too. A module that runs twice counts twice. `total`
+    has parameters that no submodule holds, too.
+    """
+    counted, outputs = _run(module, example)
+    names = [n for n, _ in module.named_modules() if n and n.count(".") < depth]
+    lines = [_line(name, module.get_submodule(name), counted, outputs) for name in names]
+    return [*lines, _line("", module, counted, outputs)._replace(name="total")]
+
+
+def _run(
+    module: nn.Module, example: Any
+) -> tuple[dict[nn.Module, int], dict[nn.Module, tuple[int, ...]]]:
+    counted: dict[nn.Module, int] = {}
+    outputs: dict[nn.Module, tuple[int, ...]] = {}
+
+    def count(layer: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[layer] = tuple(output.shape[1:])
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            per_value = layer.weight.numel() // layer.weight.shape[0]  # products in one value
+            counted[layer] = counted.get(layer, 0) + per_value * output.numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+    training = module.training
+    try:
+        with torch.no_grad():
+            module.eval()(example)
+    finally:
+        module.train(training)
+        for hook in hooks:
+            hook.remove()
+    return counted, outputs
+
+
+def _line(
+    name: str, module: nn.Module, counted: Mapping[nn.Module, int],
+    outputs: Mapping[nn.Module, tuple[int, ...]],
+) -> Line:  # fmt: skip
+    layers = list(module.modules())
+    return Line(
+        name,
+        sum(p.numel() for p in module.parameters()),
+        sum(m.weight.numel() for m in layers if isinstance(m, nn.Conv2d | nn.Linear)),
+        sum(counted.get(m, 0) for m in layers),
+        outputs.get(module, ()),
+    )
+
+
+def paper_summary(paper: str) -> dict[str, list[dict[str, Any]]]:
+    """Titled tables of a paper's network at its full size, beside what the paper prints."""
+    if paper not in PAPERS:
+        raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
+    if paper == "attention_driven":
+        return attention_driven()
+    raise ReidError(f"{paper}: no summary is written for it")
+
+
+def attention_driven() -> dict[str, list[dict[str, Any]]]:
+    """Table 12 by each reading, and where the full model's parameters and multiply-adds lie."""
+    from reid.papers.attention_driven import TABLES, Params
+
+    compared = []
+    for name, model in (("Base", "aligned"), ("Full", "intra_inter")):
+        numbers = TABLES[12].row(name).printed["384x192"]
+        compared.append(
+            {
+                "network": f"{name}, as printed",
+                "parameters (M)": f"{numbers['parameters_m']:.1f}",
+                "conv and FC weights (M)": "",
+                "without FC-reduce (M)": "",
+                "multiply-adds (G)": f"{numbers['multiply_adds'] / 1e9:.2f}",
+            }
+        )
+        for shortcut in ("parameter_free", "projection"):
+            params = Params.model_validate({"model": model, "shortcut": shortcut})
+            compared.append(
+                {
+                    "network": f"{name}, {shortcut} shortcuts",
+                    **_cost(attention_driven_lines(params)),
+                }
+            )
+    parts = [
+        {
+            "part": line.name,
+            "parameters (M)": f"{line.parameters / 1e6:.3f}",
+            "multiply-adds (M)": f"{line.multiply_adds / 1e6:.1f}",
+            "output": " x ".join(map(str, line.output)),
+        }
+        for line in attention_driven_lines(Params())
+        if not line.name.startswith(("parts.1", "parts.2", "parts.3", "norm", "whole.conv2."))
+    ]
+    return {
+        "Table 12, at 384x192, without classifiers": compared,
+        "The full network, projection shortcuts; parts.0 stands for the four parts": parts,
+    }
+
+
+def attention_driven_lines(params: Any, depth: int = 3) -> list[Line]:
+    """`summarize` of the part network without its classifiers, at the sizes of `params`."""
+    from reid.papers.attention_driven import PARTS, build
+
+    with torch.device("meta"):  # sizes alone: nothing is computed
+        network = build(params, classes=1)
+        network.classifiers = nn.ModuleList(nn.Identity() for _ in network.classifiers)
+        whole = torch.empty(1, 3, params.height, params.width)
+        parts = torch.empty(1, len(PARTS), 3, params.part_height, params.part_width)
+        lines = summarize(network, {"whole": whole, "parts": parts}, depth)
+    return [line for line in lines if line.parameters]
+
+
+def _cost(lines: list[Line]) -> dict[str, str]:
+    total = lines[-1]
+    reduce = sum(line.parameters for line in lines if line.name.endswith("reduce"))
+    return {
+        "parameters (M)": f"{total.parameters / 1e6:.2f}",
+        "conv and FC weights (M)": f"{total.weights / 1e6:.2f}",
+        "without FC-reduce (M)": f"{(total.parameters - reduce) / 1e6:.2f}",
+        "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
+    }
