@@ -75,7 +75,11 @@ def trained_network(
         )
     network = experiment.code.build(experiment.params, len(described["people"]))
     network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network.to(device).eval(), torch.tensor(described["channel_mean"], device=device), described
+    return (
+        network.to(device).eval(),
+        torch.tensor(described["channel_mean"], device=device),
+        described,
+    )
 
 
 def features(

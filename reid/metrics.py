@@ -349,6 +349,8 @@ def _rank_on_device(
     """As `rank_matches`, product and all by torch on `device`, tile by tile."""
     import torch
 
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ReidError(f"device: `{device}`, but torch finds no CUDA device; use cpu")
     query, gallery, constant = prepared(query, gallery, distance)
     transposed = torch.from_numpy(np.ascontiguousarray(gallery)).to(device).T
     constant = torch.as_tensor(constant, device=device)

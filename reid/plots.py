@@ -146,7 +146,7 @@ def cmc(lines: Mapping[str, Sequence[float]], chance: float) -> bytes:
 
 
 def _line(index: int, points: int) -> dict[str, Any]:
-    """The look of the line with this number, told by its colour and, where two meet, by its dashes."""
+    """The look of the line with this number: a colour, and dashes for where two lines meet."""
     return {
         "color": LINES[index % len(LINES)],
         "linestyle": DASHES[index % len(DASHES)],

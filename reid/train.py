@@ -55,7 +55,9 @@ class State:
     best: float = -1.0  # validation mAP
 
 
-def train(experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1) -> Path:
+def train(
+    experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1
+) -> Path:
     """Train, or go on training, and publish. Returns the published folder."""
     key = experiment.key(project)
     target = project.run(experiment.name) / "train"
@@ -124,7 +126,9 @@ class Trainer:
             for epoch in range(self.state.epoch, self.params.epochs):
                 self._epoch(epoch, stop)
         if self.trained_s:
-            self.log.info("waited for data %.1f %% of the time", 100 * self.waited_s / self.trained_s)
+            self.log.info(
+                "waited for data %.1f %% of the time", 100 * self.waited_s / self.trained_s
+            )
 
     def _epoch(self, epoch: int, stop: list[bool]) -> None:
         batches = self.sampler.batches(epoch)
@@ -181,7 +185,9 @@ class Trainer:
                 f"{self.experiment.name}: the loss is not a number at step {step}; the last "
                 "checkpoint is kept. Lower learning_rate, or set precision: 32-true"
             )
-        self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values.sum(0), strict=True)]
+        self.state.sums = [
+            a + float(b) for a, b in zip(self.state.sums, values.sum(0), strict=True)
+        ]
         recent.clear()
 
     def _end_epoch(self, epoch: int) -> None:
@@ -257,7 +263,9 @@ def hold_out(data: Data, identities: int, seed: int) -> tuple[Data, Data | None]
     person = data.labels("person")
     people = np.unique(person)
     if identities > len(people) - 2:
-        raise ReidError(f"val_identities {identities} leaves fewer than 2 of {len(people)} to train on")
+        raise ReidError(
+            f"val_identities {identities} leaves fewer than 2 of {len(people)} to train on"
+        )
     chosen = np.random.default_rng(seed).choice(people, identities, replace=False)
     held = np.isin(person, chosen)
     return data.choose(~held), data.choose(held)

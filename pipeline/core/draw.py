@@ -143,8 +143,9 @@ def grid(
     None is an empty cell. Labels longer than their cell are cut; without any there is no room
     for them. Zero cells give a picture of one empty cell.
     """
+    cells = cells or [None]
     columns = max(1, min(columns, len(cells)))
-    rows = max(1, -(-len(cells) // columns))
+    rows = -(-len(cells) // columns)
     text = LABEL_PX if labels else 0
     step_y, step_x = height + text + gap, width + gap
     out = np.full((rows * step_y + gap, columns * step_x + gap, 3), WHITE, np.uint8)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,10 +38,12 @@ class Params(StageParams):
     weights: str = "pretrained"  # the library's own download; or a path; or random, for tests
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     flip_test: bool = True  # mmpose: the mean of image and mirror image; twice the cost
-    height: int = Field(256, ge=32)  # input of ultralytics and torchvision, pixels; the image is
-    width: int = Field(128, ge=32)  # scaled to fit; mmpose's input is its config's
-    person_score: float = Field(0.1, ge=0, le=1)  # weaker detections are nobody; not mmpose
-    batch: int = Field(32, ge=1)  # images a network call
+    # Input of ultralytics and torchvision, pixels: images are scaled to fit into it, and detections
+    # weaker than `person_score` are nobody. mmpose has its config's input and needs no detection.
+    height: Annotated[int, Field(ge=32)] = 256
+    width: Annotated[int, Field(ge=32)] = 128
+    person_score: Annotated[float, Field(ge=0, le=1)] = 0.1
+    batch: Annotated[int, Field(ge=1)] = 32  # images a network call
     path: str = ""  # given: a file or folder of joints; see pipeline/backends/joints_given.py
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,12 +60,12 @@ STANDING = np.array(
 
 
 class Params(StageParams):
-    beta: float = Field(5 / 48, ge=0, le=0.5)  # overlap, in body heights (the paper's 5H/48)
+    beta: Annotated[float, Field(ge=0, le=0.5)] = 5 / 48  # overlap in body heights (paper)
     wrists: bool = True  # whether wrists belong to the upper body
-    canonical_poses: int = Field(8, ge=1, le=127)
-    min_confidence: float = Field(0.2, ge=0, le=1)  # joints below are filled in
-    min_joints: int = Field(4, ge=2, le=18)  # with fewer the whole image is the person
-    fit_poses: int = Field(20_000, ge=1)  # at most so many training poses are clustered
+    canonical_poses: Annotated[int, Field(ge=1, le=127)] = 8
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.2  # joints below are filled in
+    min_joints: Annotated[int, Field(ge=2, le=18)] = 4  # with fewer the whole image is the person
+    fit_poses: Annotated[int, Field(ge=1)] = 20_000  # at most so many training poses are clustered
     strips: bool = True  # strips where a row has no joints; False rejects it
     seed: int = 0
 
@@ -90,7 +90,7 @@ def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, Any]:
     poses, used = normalise(STANDING[None]), np.empty((0, 18, 2))
     for _ in range(FIT_ROUNDS):
         filled, pose = fill(xy, confident, poses)
-        used = normalise(filled[pose >= 0])
+        used = normalise(filled[(pose >= 0) & (body_frame(filled).height > 1)])
         if len(used):
             poses = cluster(used, params.canonical_poses, params.seed)
     mean = normalise(used.mean(0, keepdims=True)) if len(used) else poses

@@ -81,8 +81,8 @@ def _draw_wall(rays, colour, depth, camera: Camera, rng: np.random.Generator) ->
     texture = _facade(rng)
     rows = np.where(seen, (WALL_HEIGHT - height) * WALL_SCALE, 0)
     columns = (across * WALL_SCALE) % texture.shape[1]
-    paint = cv2.remap(texture, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR,
-                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    at = columns.astype(np.float32), rows.astype(np.float32)
+    paint = cv2.remap(texture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     colour[seen], depth[seen] = paint[seen], hit[seen]
 
 

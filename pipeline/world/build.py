@@ -30,7 +30,7 @@ def build_world(
     name is replaced. Returns the counts of images, identities and roles.
     """
     module = _layout(layout)
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    workers = workers or _cores()
     raw_root = Path(raw_root)
     final = [raw_root / name, raw_root / f"{name}.truth"]
     making = [raw_root / f".{path.name}.making" for path in final]
@@ -43,6 +43,12 @@ def build_world(
     for path, done in zip(final, making, strict=True):
         _replace(done, path)
     return {"images": written, **dict(sorted(counts.items()))}
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _layout(layout: str) -> ModuleType:

@@ -19,7 +19,10 @@ def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Any]:
         raise ReidError(
             f"{params.PARAMS_FILE}: world.on has no `{name}` (it has {', '.join(known) or 'none'})"
         )
-    shared, own = params.section(loaded, "world", "with"), params.section(loaded, "world", "on", name)
+    shared, own = (
+        params.section(loaded, "world", "with"),
+        params.section(loaded, "world", "on", name),
+    )
     values = {**shared, **own}
     where = f"world.on.{name}"
     scene, layout = values.pop("scene", None), values.pop("layout", None)

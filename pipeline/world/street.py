@@ -4,8 +4,8 @@ Yields samples for a data set in the manner of Market-1501: training persons, an
 one query for each camera they pass and the rest in the gallery, beside distractors (other people
 and empty background, person 0) and junk (badly cut crops, person -1).
 
-Every (person, camera) pass has its own random generator, so the images do not depend on the number
-of workers or on how many other persons there are.
+Every pass of a person before a camera has its own random generator, so the images do not depend on
+the number of workers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.core.images import encode_jpeg
 from pipeline.core.params import Strict
@@ -33,7 +33,7 @@ from pipeline.world.shapes import Frames, Solids, join_frames, join_solids, make
 from pipeline.world.shots import Moment, Place, person_box, picture, truth_of
 from pipeline.world.truth import Truth
 
-PERSON, CAMERA, PASS, OUTFIT, ROLES, EXTRA = range(6)  # what a random generator is for
+PERSON, CAMERA, PASS, OUTFIT, ROLES = range(5)  # what a random generator is for
 EXTRA_PEOPLE = 1_000_000  # passers-by and distractors are numbered from here
 SEQUENCES = 6  # a camera's recording is cut into this many
 TASK_PASSES = 4  # passes that a worker renders at a time
@@ -58,18 +58,24 @@ class Params(Strict):
     distractor_share: float = Field(0.15, ge=0)  # distractor images for each test image
     background_share: float = Field(0.4, ge=0, le=1)  # of the distractors: nobody in them
     junk_share: float = Field(0.08, ge=0)  # junk images for each test image
-    shared_outfit_share: float = Field(0.6, ge=0, le=1)  # of the persons, in clothes of others too
-    outfit_people: int = Field(4, ge=1)  # who wear the same clothes, on average
-    saturated_share: float = Field(0.35, ge=0, le=1)  # of the garments that are not muted
+    shared_outfit_share: float = Field(0.4, ge=0, le=1)  # of the persons, in clothes of others too
+    outfit_people: int = Field(3, ge=1)  # who wear the same clothes, on average
+    saturated_share: float = Field(0.4, ge=0, le=1)  # of the garments that are not muted
     heading_jitter_degrees: float = Field(18.0, ge=0)  # of a walk against its camera's path
-    occluder_probability: float = Field(0.35, ge=0, le=1)  # of a pass: someone or a car in the way
+    occluder_probability: float = Field(0.25, ge=0, le=1)  # of a pass: someone or a car in the way
     things: int = Field(6, ge=1)  # posts, trees, bins and parked cars about each camera
-    box_jitter: float = Field(0.06, ge=0)  # of the detector's boxes, in box heights
-    truncation_probability: float = Field(0.08, ge=0, le=1)  # of a box: legs or head cut off
-    light_variation: float = Field(0.35, ge=0)  # log standard deviation of a pass's brightness
-    cast_strength: float = Field(1.0, ge=0)  # how much the cameras' colours differ
-    noise: float = Field(6.0, ge=0)  # standard deviation, gray levels; mean over the cameras
+    box_jitter: float = Field(0.05, ge=0)  # of the detector's boxes, in box heights
+    truncation_probability: float = Field(0.06, ge=0, le=1)  # of a box: legs or head cut off
+    light_variation: float = Field(0.2, ge=0)  # log standard deviation of a pass's brightness
+    cast_strength: float = Field(0.5, ge=0)  # how much the cameras' colours differ
+    noise: float = Field(4.0, ge=0)  # standard deviation, gray levels; mean over the cameras
     blur: float = Field(0.7, ge=0)  # standard deviation, pixels; mean over the cameras
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Params:
+        if self.images_max < self.images_min or self.gap_max < self.gap_min:
+            raise ValueError("images_max and gap_max must not be below images_min and gap_min")
+        return self
 
     def __hash__(self) -> int:
         return hash(tuple(self.model_dump().values()))  # equal streets share their drawn places
@@ -207,27 +213,32 @@ def render_pass(params: Params, one: Pass) -> Rendered:
     rng = np.random.default_rng(seed)
     place, light = place_of(params, one.camera), _light(params, one, rng)
     images = int(rng.integers(params.images_min, params.images_max + 1))
-    gaps = rng.integers(params.gap_min, max(params.gap_max, params.gap_min) + 1, images)
+    gaps = rng.integers(params.gap_min, params.gap_max + 1, images)
     frames = np.cumsum(gaps)[: images if one.kind == "identity" else 1]
     seconds = (frames - frames[-1] / 2) / params.frames_per_second  # 0 in the middle of the pass
     walkers = _walkers(params, one, place.camera, rng)
     solids = join_solids([w.solids for w in walkers])
-    own = len(walkers[0].solids.kind)
+    own, facing = len(walkers[0].solids.kind), walkers[0].heading
     moments = [_moment(params, one, place.camera, walkers, solids, own, t, rng) for t in seconds]
     if one.kind == "background":
-        solids, own = _nothing(solids), 0
-    query = int(rng.integers(len(moments)))
+        solids, own, facing = _nothing(solids), 0, None
+    size = params.height, params.width
+    roles = _roles(one, len(moments), rng)
     shots = []
-    for number, moment in enumerate(moments):
-        later = moments[number + 1] if number + 1 < len(moments) else None
-        image = picture(place, solids, moment, light, rng, params.height, params.width)
-        facing = None if one.kind == "background" else walkers[0].heading
-        truth = truth_of(place, solids, own, moment, later, facing, params.height, params.width)
-        is_query = one.kind == "identity" and number == query
-        role = one.role if one.role == "train" else "query" if is_query else "gallery"
+    for number, (moment, later) in enumerate(zip(moments, [*moments[1:], None], strict=True)):
+        image = picture(place, solids, moment, light, rng, *size)
+        truth = truth_of(place, solids, own, moment, later, facing, *size)
         frame = one.slot * params.images_max * params.gap_max + int(frames[number])
-        shots.append((_sample(image, one, role, frame, place.camera, truth), truth))
+        shots.append((_sample(image, one, roles[number], frame, place.camera, truth), truth))
     return shots
+
+
+def _roles(one: Pass, images: int, rng: np.random.Generator) -> list[str]:
+    """The role of each image of a pass: of a test person's, one at random is the query."""
+    query = int(rng.integers(images))
+    if one.role == "train" or one.kind != "identity":
+        return ["train" if one.role == "train" else "gallery"] * images
+    return ["query" if number == query else "gallery" for number in range(images)]
 
 
 def _sample(image, one: Pass, role: str, frame: int, camera: Camera, truth: Truth) -> Sample:
@@ -282,7 +293,8 @@ def _moment(params, one: Pass, camera: Camera, walkers, solids, own: int, second
     whole = Window(0, 0, params.width, params.height)  # so that the box is in frame pixels
     box = person_box(camera, solids, own, frames, whole, params.height, params.width)
     window = _detect(params, one.kind, box, rng)
-    return Moment(frames, there[0][1], np.array([spot for _, _, spot in there]), window)
+    feet = [] if one.kind == "background" else [spot for _, _, spot in there]
+    return Moment(frames, there[0][1], np.array(feet), window)
 
 
 def _detect(params: Params, kind: str, box: np.ndarray, rng: np.random.Generator) -> Window:

@@ -11,7 +11,7 @@ from reid.sections.sources import BuiltData
 IDENTITIES = 5  # rows of a sheet across cameras ...
 CAMERAS = 8  # ... and its columns
 BODIES = 6  # pictures with joints and boxes, of the training and of the test images
-BODY_PX = 224  # their height without the margin
+BODY_PX = 224  # their longer side without the margin
 MARGIN = 0.16  # of the height: boxes exceed their image
 
 
@@ -107,8 +107,9 @@ def _spread_out(built: BuiltData, rows: np.ndarray) -> np.ndarray:
 
 def _body(built: BuiltData, position: int) -> Shot:
     original = built.data.value("image", position)
-    scale = BODY_PX / original.shape[0]
-    image = images.resize(original, BODY_PX, max(1, round(original.shape[1] * scale)))
+    scale = BODY_PX / max(original.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in original.shape[:2])
+    image = images.resize(original, height, width)
     image, pixels = draw.margin(image, MARGIN)
     label = ""
     if built.has("parts"):

@@ -342,3 +342,12 @@ def test_columns_round_trip_with_nulls_in_chunks_and_slices():
 
 def test_no_rows_at_all():
     assert run(np.zeros((0, 18, 3))) == []
+
+
+def test_fit_of_wild_joints_is_finite():
+    generator = np.random.default_rng(0)
+    joints = generator.uniform(-60, 180, (200, 18, 3))
+    joints[..., 2] = generator.random((200, 18)) * 0.5
+    fitted = parts.fit(iter([training_table(joints)]), Params(min_confidence=0.05))
+    assert np.isfinite(fitted["poses"]).all()
+    assert all(np.isfinite(row["parts"]).all() for row in run(joints, fitted=fitted))

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import schema, shards
+from pipeline.core import schema, shard_reader, shards
 from pipeline.core.errors import ReidError
 from pipeline.core.shards import Shard, Shards, side_by_side, with_sizes, write_shard
 
@@ -369,7 +369,7 @@ class TestSharing:
         assert os.waitpid(child, 0)[1] == 0
 
     def test_files_are_given_back(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(shards, "MAX_OPEN_FILES", 4)
+        monkeypatch.setattr(shard_reader, "MAX_OPEN_FILES", 4)
         for i in range(12):
             write_shard(tmp_path / f"{i}.parquet", bytes_table([bytes([i])]), {})
         opened = [Shard(tmp_path / f"{i}.parquet") for i in range(12)]
@@ -378,7 +378,7 @@ class TestSharing:
         assert sum(s._range is not None for s in opened) <= 4
 
     def test_giving_back_does_not_pull_a_file_from_under_a_thread(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(shards, "MAX_OPEN_FILES", 1)
+        monkeypatch.setattr(shard_reader, "MAX_OPEN_FILES", 1)
         for i in range(4):
             write_shard(tmp_path / f"{i}.parquet", bytes_table([bytes([i]) * 9]), {})
         opened, wrong = [Shard(tmp_path / f"{i}.parquet") for i in range(4)], []

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.core.errors import ReidError
 from pipeline.core.images import decode_depth, decode_mask
+from pipeline.core.params import check
 from pipeline.core.schema import JOINT_NAMES
 from pipeline.world.bodies import PART
 from pipeline.world.shots import viewpoint
@@ -224,3 +226,15 @@ def test_flow_png_keeps_a_64th_of_a_pixel_and_its_sign():
 def test_flow_beyond_the_range_is_invalid():
     _, known = decode_flow(encode_flow(np.full((1, 1, 2), 600.0), np.ones((1, 1), bool)))
     assert not known.any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"images_min": 5, "images_max": 3}, id="images"),
+        pytest.param({"gap_min": 9, "gap_max": 3}, id="gaps"),
+    ],
+)
+def test_ranges_must_be_in_order(wrong):
+    with pytest.raises(ReidError, match="must not be below"):
+        check(Params, wrong, "world.on.street")

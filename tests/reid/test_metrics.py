@@ -303,3 +303,11 @@ def test_cuda_ranks_as_numpy_does(distance):
     found = metrics.evaluate(*scene(), distance=distance, device="cuda")
     wanted = metrics.evaluate(*scene(), distance=distance)
     assert_same(found, wanted.as_dict(), within=1e-2)
+
+
+def test_no_cuda_is_one_line():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(ReidError, match="no CUDA device; use cpu"):
+        metrics.evaluate(*scene(), device="cuda")

@@ -1,0 +1,101 @@
+"""Opening built data: columns side by side, roles, batches, torch, and clear errors."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import reid
+from pipeline.cli import make_plan
+from pipeline.core import engine, images
+from pipeline.core.errors import ReidError
+from pipeline.core.project import Project
+from reid.views import Views
+
+
+@pytest.fixture
+def data(toy: Project) -> reid.Data:
+    for name in ("ingest", "joints", "parts"):
+        engine.run(make_plan(name, "toy", toy), toy, executor="local")
+    return reid.open("data", "toy", columns=["image", "parts", "joints"])
+
+
+def test_columns_of_several_stages_stand_side_by_side(data: reid.Data, toy: Project):
+    assert len(data) == 72
+    for position in (0, 40, 71):
+        row = data[position]
+        raw = (toy.raw("toy") / f"{row['image_id']}.jpg").read_bytes()
+        np.testing.assert_array_equal(row["image"], images.decode(raw))
+        assert row["parts"].shape == (5, 4)
+        assert row["joints"].shape == (18, 3)
+        assert int(row["image_id"].split("/")[1][:4]) == row["person"]
+
+
+def test_roles_choose_rows(data: reid.Data):
+    assert [len(data.role(r)) for r in ("train", "query", "gallery")] == [36, 12, 24]
+    assert set(data.role("train").labels("person")) == {1, 3, 5, 7}
+    with pytest.raises(ReidError, match="no role `probe`"):
+        data.role("probe")
+
+
+def test_batches_and_torch_give_the_same_rows(data: reid.Data):
+    from torch.utils.data import DataLoader
+
+    query = data.role("query")
+    ids = [row["image_id"] for batch in query.batches(5) for row in batch]
+    assert ids == query.rows["image_id"].to_pylist()
+    chosen = query.torch(transform=lambda row: row["image_id"])
+    loader = DataLoader(chosen, batch_size=5, num_workers=0, collate_fn=list)  # type: ignore[arg-type]
+    assert [i for batch in loader for i in batch] == ids
+
+
+def test_it_travels_to_other_processes(data: reid.Data):
+    copy = pickle.loads(pickle.dumps(data.role("query")))
+    np.testing.assert_array_equal(copy[3]["image"], data.role("query")[3]["image"])
+
+
+def test_a_label_by_file_name_and_a_plain_parquet_reader_agree(data: reid.Data, toy: Project):
+    tables = [pq.read_table(p) for p in sorted((toy.shards("toy") / "rows").iterdir())]
+    people = [person for table in tables for person in table["person"].to_pylist()]
+    assert data.labels("person").tolist() == people
+
+
+@pytest.mark.parametrize(
+    ("dataset", "columns", "message"),
+    [
+        pytest.param("tay", ["image"], "run `reid ingest tay`", id="a data set that is not built"),
+        pytest.param("toy", ["masks"], "no column `masks`", id="a column that is not built"),
+        pytest.param("toy", ["joints.parts"], "no column", id="a column of another stage"),
+    ],
+)
+def test_what_is_not_there_is_said(data: reid.Data, dataset, columns, message):
+    with pytest.raises(ReidError, match=message):
+        reid.open("data", dataset, columns)
+
+
+def test_a_stage_of_other_rows_is_refused(data: reid.Data, toy: Project):
+    folder = toy.derived("parts", "toy") / "rows"
+    first, second = sorted(folder.iterdir())[:2]
+    first.unlink()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ReidError):
+        reid.open("data", "toy", ["parts"])
+
+
+def test_rows_with_a_missing_column_can_be_left_out(data: reid.Data):
+    assert len(data.complete()) == 72
+
+
+@pytest.mark.parametrize("resident", ["memory", "off"])
+def test_views_give_the_same_samples_wherever_they_lie(data: reid.Data, resident: str):
+    import torch
+
+    views = Views(data, lambda row: {"image": row["image"]}, torch.device("cpu"), resident)
+    assert views.resident == resident
+    order = [np.array([3, 1]), np.array([70, 0, 5])]
+    found = list(views.batches(order))
+    assert [rows.tolist() for rows, _ in found] == [[3, 1], [70, 0, 5]]
+    np.testing.assert_array_equal(found[1][1]["image"][2].numpy(), data[5]["image"])

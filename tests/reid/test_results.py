@@ -1,0 +1,106 @@
+"""Our results beside the papers': matching rows, mean and spread, resuming, Markdown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import make_plan
+from pipeline.core import engine
+from pipeline.core.errors import ReidError
+from pipeline.core.project import Project
+from reid import experiments, results
+from reid.evaluate import evaluate
+from reid.train import train
+from tests.conftest import make_project
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = make_project(tmp_path_factory.mktemp("results") / "project")
+    with contextlib.chdir(made.root):
+        for name in ("ingest", "joints", "parts"):
+            engine.run(make_plan(name, "toy", made), made, executor="local")
+        for name in ("toy-baseline", "toy-inter"):
+            experiment = experiments.load(made, name)
+            train(experiment, made, device="cpu")
+            evaluate(experiment, made, device="cpu")
+    return made
+
+
+def test_experiments_stand_beside_the_paper_s_row(project: Project):
+    (title, lines), *others = results.evaluated(project).items()
+    assert not others
+    assert title == (
+        "attention_driven on toy (36 training images of 4 persons; 12 queries, 24 gallery images)"
+    )
+    assert [line["experiment"] for line in lines] == ["toy-baseline", "toy-inter"]
+    assert lines[0]["paper, market1501 r1"] == 86.63
+    assert lines[1]["paper, market1501 mAP"] == 78.46
+    assert float(lines[0]["r1"]) >= 0
+
+
+def test_results_with_other_parameters_are_not_shown(project: Project, tmp_path: Path):
+    text = (project.root / "params.yaml").read_text()
+    with contextlib.chdir(project.root):
+        (project.root / "params.yaml").write_text(text.replace("epochs: 2", "epochs: 3"))
+        try:
+            assert results.evaluated(project) == {}
+            with pytest.raises(ReidError, match="trained with other parameters"):
+                evaluate(experiments.load(project, "toy-inter"), project)
+        finally:
+            (project.root / "params.yaml").write_text(text)
+
+
+def test_metrics_name_their_rule(project: Project):
+    path = project.run("toy-inter") / "evaluate/metrics.json"
+    found = json.loads(path.read_text())
+    assert found["exclude"] == "same_person_same_camera"
+    assert found["average_precision"] == "rectangle"
+    assert found["queries"] + found["queries_without_match"] == 12
+    assert found["chance_rank1"] == pytest.approx(1 / 4, abs=0.1)
+
+
+def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Project):
+    same = experiments.variant(project, "attention_driven", "toy", {"model": "inter"})
+    other = experiments.variant(project, "attention_driven", "toy", {"model": "inter", "seed": 1})
+    loaded = experiments.load(project, "toy-inter")
+    assert same.described() == loaded.described()
+    assert same.key(project) == loaded.key(project)
+    assert other.key(project) != loaded.key(project)
+    assert same.name != other.name
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        pytest.param([0.5], "50.00", id="one seed has no spread"),
+        pytest.param([0.4, 0.6], "50.00 ± 14.14", id="mean and sample deviation of raw values"),
+    ],
+)
+def test_spread(values, shown):
+    assert results.spread(values) == shown
+
+
+def test_an_unknown_table_lists_those_there_are():
+    with pytest.raises(ReidError, match=r"no table `99` \(it has .*6.*\)"):
+        results.find_table("attention_driven", "99")
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_once_and_written_as_markdown(project: Project):
+    said: list[str] = []
+    arguments = (project, "attention_driven", "6", "toy", 1, "cpu", said.append)
+    first = results.run_table(*arguments)
+    assert [row["row"] for row in first["rows"]][:2] == ["Baseline", "Aligned"]
+    trained = len(said)
+    assert trained >= 5
+    assert results.run_table(*arguments) == first
+    assert len(said) == trained, "nothing is trained twice"
+    text = (project.reports / "tables/attention_driven-6-toy.md").read_text()
+    assert text.count("\n| ") >= 6

@@ -1,0 +1,105 @@
+"""The whole DVC flow on a tiny world in a clone: it runs, stays quiet, and reruns what it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TINY = """\
+run: {executor: pool, workers: 2}
+world:
+  with: {train_identities: 4, test_identities: 3, cameras: 2, images_min: 3, images_max: 3}
+  on:
+    street: {scene: street, layout: market1501}
+ingest:
+  with: {}
+  on:
+    street: {reader: market1501}
+joints:
+  with: {}
+  on:
+    street: {backend: given, path: data/0-raw/street.truth, max_reject_rate: 0.5}
+parts:
+  with: {beta: 0.1}
+  on:
+    street: {canonical_poses: 3}
+attention_driven:
+  with: {seed: 0}
+  scale:
+    street: {height: 64, width: 32, part_height: 32, part_width: 32, width_scale: 0.125, epochs: 1, batch: 8}
+  on:
+    street-baseline: {dataset: street, model: baseline}
+    street-intra-inter: {dataset: street, model: intra_inter}
+"""
+
+
+def dvc(*arguments: str, cwd: Path) -> str:
+    """Run DVC with this environment's commands first on the path."""
+    binaries = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    run = subprocess.run(
+        [f"{binaries}/dvc", *arguments], cwd=cwd, env=environment, capture_output=True, text=True,
+        timeout=600,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def ran(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own files in a new folder and a new git repository, with a tiny world."""
+    folder = tmp_path_factory.mktemp("flow") / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "params.yaml").write_text(TINY)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_flow(clone: Path):
+    first = ran(dvc("repro", cwd=clone))
+    stages = {f"{s}@street" for s in ("world", "ingest", "joints", "parts")}
+    experiments = {f"{s}@street-{e}" for s in ("attention_driven", "evaluate") for e in ("baseline", "intra-inter")}  # fmt: skip
+    assert first == stages | experiments | {"report"}
+    metrics = json.loads((clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text())
+    assert 0 <= metrics["rank1"] <= 1
+    assert metrics["queries"] > 0
+    page = (clone / "data/4-reports/report.html").read_text()
+    assert "street-intra-inter" in page
+    assert str(clone) not in page
+
+    assert ran(dvc("repro", cwd=clone)) == set(), "nothing changed, so nothing runs"
+
+    change(clone, "beta: 0.1}", "beta: 0.05}")
+    after_parts = {"parts@street", *experiments, "report"}
+    assert ran(dvc("repro", cwd=clone)) == after_parts
+
+    change(clone, "ingest:\n  with: {}\n  on:\n", "ingest:\n  with: {}\n  on:\n    again: {reader: market1501}\n")  # fmt: skip
+    shutil.copytree(clone / "data/0-raw/street", clone / "data/0-raw/again")
+    shutil.copy(clone / "data/0-raw/street.json", clone / "data/0-raw/again.json")
+    assert ran(dvc("repro", cwd=clone)) == {"ingest@again", "report"}
+
+
+def change(clone: Path, old: str, new: str) -> None:
+    path = clone / "params.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
