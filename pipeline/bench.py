@@ -25,13 +25,20 @@ OPENING_SECONDS = 0.04  # for 100,000 rows
 
 
 def row(
-    name: str, value: float, limit: float, goal: float, *, most: bool = False
+    name: str, value: float, limit: float, goal: float | None, *, most: bool = False
 ) -> dict[str, Any]:
     """One line of the report; the ratio must reach the goal, or stay below it where `most`."""
     ratio = value / limit
-    holds = ratio <= goal if most else ratio >= goal
-    names = ("name", "value", "limit", "ratio", "goal", "holds")
-    return dict(zip(names, (name, value, limit, ratio, goal, holds), strict=True))
+    reached = None if goal is None else bool(ratio <= goal if most else ratio >= goal)
+    shown = "" if goal is None else f"{'<=' if most else '>='} {goal:g}"
+    return {
+        "name": name,
+        "value": float(f"{value:.4g}"),
+        "limit": float(f"{limit:.4g}"),
+        "ratio": float(f"{ratio:.4g}"),
+        "goal": shown,
+        "holds": reached,
+    }
 
 
 def take_turns(

@@ -70,7 +70,13 @@ def status(project: Project, make_plan: Callable[..., Plan]) -> list[dict[str, A
 def _state(
     stage: str, dataset: str, project: Project, make_plan: Callable[..., Plan]
 ) -> dict[str, Any]:
-    line: dict[str, Any] = {"stage": stage, "dataset": dataset, "rows": "", "rejects": "", "shards": ""}
+    line: dict[str, Any] = {
+        "stage": stage,
+        "dataset": dataset,
+        "rows": "",
+        "rejects": "",
+        "shards": "",
+    }
     path = project.built(stage, dataset) / "manifest.json"
     try:
         manifest = json.loads(path.read_text("utf-8"))

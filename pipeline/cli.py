@@ -260,7 +260,7 @@ def verify(
 def inspect(
     shard: Path,
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 24,
-    sheet: Annotated[Path | None, typer.Option(help="Write pictures as a PNG contact sheet.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write pictures as one PNG.")] = None,
     as_json: Json = False,
 ) -> None:
     """A shard's rows as a table, its pictures as a contact sheet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,7 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
-    return Plan(
-        "ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish
-    )
+    return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
@@ -106,7 +105,7 @@ def shards(files: pa.Table, params: Params) -> list[tuple[str, pa.Table]]:
         rows = files.filter(pc.equal(files["part"], part))  # type: ignore[attr-defined]
         rows = rows.sort_by([(name, "ascending") for name in ORDER])
         cuts = _cuts(rows, params)
-        for i, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for i, (start, stop) in enumerate(pairwise(cuts)):
             name = f"{part}-{i:05d}-of-{len(cuts) - 1:05d}.parquet"
             out.append((name, rows.slice(start, stop - start).combine_chunks()))
     return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reid.data import Data, open  # noqa: A004
+    from reid.data import Data, open
 
 __all__ = ["Data", "open"]
 

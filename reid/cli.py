@@ -75,12 +75,17 @@ def score(
     features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
     protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
     distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
+    average_tracklets: Annotated[
+        bool, typer.Option(help="Average the features of each tracklet first.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score anyone's features: CMC, mAP by both rules, mINP."""
     from reid.score import score as run
 
-    found = run(features, protocol=protocol, distance=distance)
+    if distance not in ("cosine", "euclidean"):
+        raise ReidError(f"--distance: `{distance}` is neither cosine nor euclidean")
+    found = run(features, protocol, distance, average_tracklets=average_tracklets)
     show(found, as_json, lambda: _metrics(str(features), found))
 
 

@@ -23,7 +23,7 @@ from pipeline.core.shards import Shards, side_by_side
 ROLES = ("train", "query", "gallery")
 
 
-def open(root: str | Path, dataset: str, columns: Sequence[str] = ("image",)) -> Data:  # noqa: A001
+def open(root: str | Path, dataset: str, columns: Sequence[str] = ("image",)) -> Data:
     """Open `dataset` below the data folder `root`, with `columns` beside the labels.
 
     A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`.
@@ -134,7 +134,7 @@ class Data:
             cells = self._scalars(column)
             return [cells[i] for i in chosen]
         decode = images.decode_depth if name == "depth" else images.decode
-        return [None if d is None else decode(d) for d in shards.read_many(name, chosen)]
+        return [None if d is None else decode(d) for d in shards.read_many(name, chosen.tolist())]
 
     def _scalars(self, column: str) -> list[Any]:
         """A scalar or list column of all rows, converted once."""
@@ -147,7 +147,7 @@ class Data:
     def __getitem__(self, position: int) -> dict[str, Any]:
         return self.__getitems__([position])[0]
 
-    def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+    def __getitems__(self, positions: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
         """Rows with labels and the asked-for columns, decoded."""
         labels = self.rows.take(pa.array(np.asarray(positions))).to_pylist()
         for column in self.sources:

@@ -128,7 +128,8 @@ def evaluate(experiment: Experiment, project: Project, *, device: str = "auto") 
     _write(staged, tested, feature, found, result)
     ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
     _write_ranked(staged, ids, person, query, gallery, first, result)
-    replace_folder(staged, project.run(experiment.name) / "evaluate", staged.with_name(staged.name + ".old"))  # fmt: skip
+    target = project.run(experiment.name) / "evaluate"
+    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Our results beside the papers': what params.yaml's experiments found, and whole tables of a paper.
+"""Our results beside the papers': those of params.yaml's experiments, and whole tables of a paper.
 
 `reid tables` shows what is evaluated; `reid table` trains and evaluates each row of a printed
 table over several seeds. Rows that are one and the same training are trained once. Nothing is

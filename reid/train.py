@@ -39,7 +39,15 @@ from reid.evaluate import embed_views, mean_metrics
 from reid.experiments import Experiment
 from reid.views import Batch, Views
 
-HISTORY = ("epoch", "steps", "learning_rate", "loss", "accuracy", "val_rank1", "val_map")
+HISTORY: tuple[str, ...] = (
+    "epoch",
+    "steps",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "val_rank1",
+    "val_map",
+)
 CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the device
 
 
@@ -208,7 +216,8 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         assert self.held_out is not None
-        feature = embed_views(self.paper, self.params, self.network.module, self._views(self.held_out), self.mean)  # fmt: skip
+        views = self._views(self.held_out)
+        feature = embed_views(self.paper, self.params, self.network.module, views, self.mean)
         rank1, mean_ap = mean_metrics(feature, self.held_out, self.params.distance)
         if mean_ap > self.state.best:
             self.state.best = mean_ap
@@ -342,7 +351,7 @@ def _publish(trainer: Trainer, target: Path, key: str, project: Project) -> None
             link(trainer.work / name, staged / name)
     (staged / "experiment.json").write_bytes(as_json(described))
     with (staged / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY, lineterminator="\n")
+        writer = csv.DictWriter(file, list(HISTORY), lineterminator="\n")
         writer.writeheader()
         writer.writerows(state.history)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))

@@ -96,7 +96,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def reid(*arguments: str, cwd: Path | None = None, patch: str = "", timeout: int = 120):
     """Run the `reid` command in a process of its own, optionally after a line of Python."""
-    code = f"import sys; sys.argv = ['reid', *sys.argv[1:]]\n{patch}\nfrom reid.cli import main; main()"
+    begin, end = "import sys; sys.argv[0] = 'reid'", "from reid.cli import main; main()"
+    code = f"{begin}\n{patch}\n{end}"
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(
@@ -106,4 +107,5 @@ def reid(*arguments: str, cwd: Path | None = None, patch: str = "", timeout: int
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its bytes."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}  # fmt: skip
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}

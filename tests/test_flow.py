@@ -34,7 +34,9 @@ parts:
 attention_driven:
   with: {seed: 0}
   scale:
-    street: {height: 64, width: 32, part_height: 32, part_width: 32, width_scale: 0.125, epochs: 1, batch: 8}
+    street:
+      {height: 64, width: 32, part_height: 32, part_width: 32, width_scale: 0.125, epochs: 1,
+       batch: 8}
   on:
     street-baseline: {dataset: street, model: baseline}
     street-intra-inter: {dataset: street, model: intra_inter}
@@ -78,9 +80,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_flow(clone: Path):
     first = ran(dvc("repro", cwd=clone))
     stages = {f"{s}@street" for s in ("world", "ingest", "joints", "parts")}
-    experiments = {f"{s}@street-{e}" for s in ("attention_driven", "evaluate") for e in ("baseline", "intra-inter")}  # fmt: skip
+    experiments = {
+        f"{stage}@street-{name}"
+        for stage in ("attention_driven", "evaluate")
+        for name in ("baseline", "intra-inter")
+    }
     assert first == stages | experiments | {"report"}
-    metrics = json.loads((clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text())
+    metrics = json.loads(
+        (clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text()
+    )
     assert 0 <= metrics["rank1"] <= 1
     assert metrics["queries"] > 0
     page = (clone / "data/4-reports/report.html").read_text()
@@ -93,7 +101,8 @@ def test_the_flow(clone: Path):
     after_parts = {"parts@street", *experiments, "report"}
     assert ran(dvc("repro", cwd=clone)) == after_parts
 
-    change(clone, "ingest:\n  with: {}\n  on:\n", "ingest:\n  with: {}\n  on:\n    again: {reader: market1501}\n")  # fmt: skip
+    section = "ingest:\n  with: {}\n  on:\n"
+    change(clone, section, section + "    again: {reader: market1501}\n")
     shutil.copytree(clone / "data/0-raw/street", clone / "data/0-raw/again")
     shutil.copy(clone / "data/0-raw/street.json", clone / "data/0-raw/again.json")
     assert ran(dvc("repro", cwd=clone)) == {"ingest@again", "report"}

@@ -1,7 +1,7 @@
 """Runs a stage over shards: plan, reuse, compute what is missing, publish.
 
 A stage says what it does in a `Plan`; all the rest is here and the same for every stage: the work
-journal and its keys, resuming after a kill, rejects, the lock, progress, the log, atomic publishing.
+journal and its keys, resuming after a kill, rejects, the lock, progress, the log, publishing.
 """
 
 from __future__ import annotations
@@ -152,7 +152,12 @@ def _publish(
         for t, o in zip(plan.tasks, done, strict=True)
     ]
     manifest = as_json(
-        {**plan.manifest, "rows": sum(o.rows for o in done), "rejects": len(rejects), "shards": shards}
+        {
+            **plan.manifest,
+            "rows": sum(o.rows for o in done),
+            "rejects": len(rejects),
+            "shards": shards,
+        }
     )
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):

@@ -81,7 +81,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class thread_limit:  # noqa: N801  used as a context manager
+class thread_limit:  # used as a context manager
     """Set the thread counts that OpenMP and BLAS read when a child process loads them."""
 
     NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

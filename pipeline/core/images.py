@@ -35,7 +35,8 @@ def size_of(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack(">II", data[16:24])
     else:
         try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+            found = simplejpeg.decode_jpeg_header(data, strict=False)
+            height, width = int(found[0]), int(found[1])
         except (ValueError, KeyError) as error:  # KeyError: no frame header was found
             raise BadImage(f"broken JPEG header: {error}") from None
     if height * width == 0 or height * width > MAX_PIXELS:

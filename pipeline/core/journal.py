@@ -106,9 +106,8 @@ def unused(work: Path) -> list[Path]:
         for noted in folder.glob("*.keys"):
             used |= set(json.loads(noted.read_text("utf-8")))
         for path in sorted(folder.iterdir()):
-            if path.suffix in {".parquet", ".json", ".fit"} and path.stem not in used:
-                found.append(path)
-            elif path.suffix == ".tmp" and not _alive(path):
+            done = path.suffix in {".parquet", ".json", ".fit"}
+            if (done and path.stem not in used) or (path.suffix == ".tmp" and not _alive(path)):
                 found.append(path)
     return found
 

@@ -68,15 +68,14 @@ def stage_params(loaded: Mapping[str, Any], stage: str, dataset: str, model: typ
     known = section(loaded, stage, "on")
     if dataset not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise ReidError(
-            f"{PARAMS_FILE}: {stage}.on has no `{dataset}`{_nearest(dataset, known)} (it has {names})"
-        )
+        nearest = _nearest(dataset, known)
+        raise ReidError(f"{PARAMS_FILE}: {stage}.on has no `{dataset}`{nearest} (it has {names})")
     merged = {**section(loaded, stage, "with"), **section(loaded, stage, "on", dataset)}
     return check(model, merged, stage)
 
 
 def check(model: type[P], values: Mapping[str, Any], where: str) -> P:
-    """`values` as a `model`, or one error that names the key, its path and the nearest valid key."""
+    """`values` as a `model`, or one error with the key, its path and the nearest valid key."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

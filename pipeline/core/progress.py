@@ -59,7 +59,7 @@ class Meter:
 
 @contextmanager
 def log_file(path: Path) -> Iterator[logging.Logger]:
-    """A logger that appends to `path` with times while the block runs; warnings go to stderr too."""
+    """A logger that appends to `path` while the block runs; warnings go to stderr too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger(f"reid.{path.stem}")
     logger.setLevel(logging.INFO)

@@ -97,7 +97,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def replace_folder(staged: Path, target: Path, trash: Path) -> None:
-    """Put a finished folder in place of `target`; a kill in between leaves the old, the new or none."""
+    """Put a finished folder in place; a kill in between leaves the old, the new or none."""
     shutil.rmtree(trash, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():

@@ -19,7 +19,9 @@ IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())
 
 ROW = pa.schema(
     [
-        pa.field("image_id", pa.string(), nullable=False),  # POSIX path below the raw root, no ending
+        pa.field(
+            "image_id", pa.string(), nullable=False
+        ),  # POSIX path below the raw root, no ending
         pa.field("image", IMAGE),  # the file's own bytes (JPEG, PNG), never re-encoded
         pa.field("image_size", pa.int32()),  # length of image.bytes; null where absent
         pa.field("depth", IMAGE),  # 16-bit PNG, millimetres, 0 = no reading

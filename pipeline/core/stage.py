@@ -60,7 +60,9 @@ def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
 def plan(stage: str, dataset: str, params: StageParams, project: Project, device: str) -> Plan:
     """What makes the derived data of `stage` over `dataset`: one task a base shard."""
     code = module(stage)
-    inputs = {name: _input(project, name, dataset) for name in ("rows", *sorted({*code.READS} - {"rows"}))}
+    inputs = {
+        name: _input(project, name, dataset) for name in ("rows", *sorted({*code.READS} - {"rows"}))
+    }
     manifests = {
         name: manifest_of(folder, f"reid {'ingest' if name == 'rows' else name} {dataset}")
         for name, folder in inputs.items()
@@ -217,16 +219,17 @@ def _device(code: ModuleType, params: StageParams, device: str) -> str:
 
 
 def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
-    """Iterate in a thread up to `depth` items ahead: decoding overlaps computing, memory stays bounded."""
+    """Iterate in a thread up to `depth` items ahead: decoding overlaps computing."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
     stop = threading.Event()
 
     def offer(kind: str, value: Any) -> None:
         while not stop.is_set():
             try:
-                return ready.put((kind, value), timeout=0.2)
+                ready.put((kind, value), timeout=0.2)
             except queue.Full:
                 continue
+            return
 
     def read() -> None:
         try:

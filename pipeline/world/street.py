@@ -58,17 +58,17 @@ class Params(Strict):
     distractor_share: float = Field(0.15, ge=0)  # distractor images for each test image
     background_share: float = Field(0.4, ge=0, le=1)  # of the distractors: nobody in them
     junk_share: float = Field(0.08, ge=0)  # junk images for each test image
-    shared_outfit_share: float = Field(0.4, ge=0, le=1)  # of the persons, in clothes of others too
+    shared_outfit_share: float = Field(0.3, ge=0, le=1)  # of the persons, in clothes of others too
     outfit_people: int = Field(3, ge=1)  # who wear the same clothes, on average
-    saturated_share: float = Field(0.4, ge=0, le=1)  # of the garments that are not muted
+    saturated_share: float = Field(0.45, ge=0, le=1)  # of the garments that are not muted
     heading_jitter_degrees: float = Field(18.0, ge=0)  # of a walk against its camera's path
-    occluder_probability: float = Field(0.25, ge=0, le=1)  # of a pass: someone or a car in the way
+    occluder_probability: float = Field(0.2, ge=0, le=1)  # of a pass: someone or a car in the way
     things: int = Field(6, ge=1)  # posts, trees, bins and parked cars about each camera
     box_jitter: float = Field(0.05, ge=0)  # of the detector's boxes, in box heights
     truncation_probability: float = Field(0.06, ge=0, le=1)  # of a box: legs or head cut off
-    light_variation: float = Field(0.2, ge=0)  # log standard deviation of a pass's brightness
-    cast_strength: float = Field(0.5, ge=0)  # how much the cameras' colours differ
-    noise: float = Field(4.0, ge=0)  # standard deviation, gray levels; mean over the cameras
+    light_variation: float = Field(0.14, ge=0)  # log standard deviation of a pass's brightness
+    cast_strength: float = Field(0.35, ge=0)  # how much the cameras' colours differ
+    noise: float = Field(3.0, ge=0)  # standard deviation, gray levels; mean over the cameras
     blur: float = Field(0.7, ge=0)  # standard deviation, pixels; mean over the cameras
 
     @model_validator(mode="after")

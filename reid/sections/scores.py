@@ -10,6 +10,7 @@ from reid.sections.blocks import Figure, Section, Table, Text, percent, svg, tab
 from reid.sections.sources import Run, Runs
 
 LINES = 12  # curves in one plot
+TOLD = 4  # experiments whose last figures the caption tells
 
 
 def metrics(runs: Runs) -> Section | None:
@@ -18,7 +19,7 @@ def metrics(runs: Runs) -> Section | None:
     if not done:
         return None
     scores = [_scores(run) for run in done]
-    counted = [_counting(run) for run in done]
+    counted = _together(done)
     by_all = {run.metrics["average_precision"] for run in done if run.metrics}
     caption = (
         "Percent of the queries that count. mAP by both rules (rectangle: mean of the precisions "
@@ -27,8 +28,8 @@ def metrics(runs: Runs) -> Section | None:
         "a random order. Training accuracy: of the last epoch."
     )
     rule = (
-        "How it was counted: the queries with at least one match count; those without are left "
-        "out. What a query does not see of the gallery stands under rule."
+        "How it was counted: queries with at least one match count, those without are left out. A "
+        "query does not see the gallery images that are named under excluded."
     )
     return Section("Metrics", [table(scores, caption), table(counted, rule)])
 
@@ -67,16 +68,31 @@ def _rank(name: str) -> int:
     return int(name[4:]) if name.startswith("rank") and name[4:].isdecimal() else 0
 
 
+def _together(done: list[Run]) -> list[dict[str, Any]]:
+    """How the experiments were counted, those that were counted alike in one line."""
+    alike: dict[tuple[Any, ...], list[Run]] = {}
+    for run in done:
+        alike.setdefault(tuple(_counting(run).values()), []).append(run)
+    return [
+        {
+            "experiments": f"all {len(done)}"
+            if len(group) == len(done) > 1
+            else ", ".join(run.name for run in group),
+            **_counting(group[0]),
+        }
+        for group in alike.values()
+    ]
+
+
 def _counting(run: Run) -> dict[str, Any]:
     found = run.metrics or {}
     return {
-        "experiment": run.name,
         "queries that count": found.get("queries"),
         "without a match": found.get("queries_without_match"),
         "gallery": found.get("gallery"),
         "junk dropped": found.get("junk_dropped"),
         "protocol": found.get("protocol"),
-        "rule": f"excluded: {str(found.get('exclude', '')).replace('_', ' ')}",
+        "excluded": str(found.get("exclude", "")).replace("_", " "),
         "AP rule": found.get("average_precision"),
         "distance": found.get("distance"),
         "dimensions": found.get("dimensions"),
@@ -109,11 +125,12 @@ def training(runs: Runs) -> Section | None:
         if not panels:
             continue
         ends = "; ".join(f"{run.name}: {_end(run)}" for run in trained[:LINES])
+        told = f" At the end: {ends}." if len(trained) <= TOLD else ""
         figures.append(
             Figure(
                 svg(plots.curves(panels, "epoch", log=["learning rate"])),
                 f"Training curves of {paper}. At the end: {ends}.",
-                f"Training of {paper}: {', '.join(panels)} of each epoch. At the end: {ends}."
+                f"Training of {paper}: {', '.join(panels)} of each epoch.{told}"
                 f"{_left_out(len(trained))}",
             )
         )

@@ -33,14 +33,15 @@ def _seed():
 def test_apply_mask(kind, factor):
     feature, mask = torch.randn(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
     weighed = apply_mask(feature, mask, kind)
-    for index in torch.cartesian_prod(*map(torch.arange, feature.shape)).tolist():
-        place = tuple(index)
-        assert weighed[place] == pytest.approx(factor(mask[place]) * feature[place], abs=1e-6)
+    values = zip(weighed.flatten(), mask.flatten(), feature.flatten(), strict=True)
+    for found, m, a in ([float(v) for v in row] for row in values):
+        assert found == pytest.approx(factor(m) * a, abs=1e-6)
 
 
+@torch.no_grad()
 def test_inter_attention_is_a_logistic_weight_per_part():
     layer = InterAttention(parts=4, width=3)
-    layer.bias.data = torch.randn(4)
+    layer.bias.data = torch.tensor([0.0, -1.0, 0.5, 2.0])
     feature = torch.randn(2, 4, 3)
     weighed, importance = layer(feature), layer.importance(feature)
     for sample in range(2):
@@ -119,4 +120,7 @@ def test_a_unit_of_equal_sizes_has_an_identity_shortcut():
 
 def test_stage_strides_once():
     units = stage(4, 8, 3, 2)
-    assert [unit(torch.randn(1, c, 8, 8)).shape[2] for unit, c in zip(units, (4, 8, 8), strict=True)] == [4, 8, 8]  # fmt: skip
+    heights = [
+        unit(torch.randn(1, unit.residual[0][0].in_channels, 8, 8)).shape[2] for unit in units
+    ]
+    assert heights == [4, 8, 8]

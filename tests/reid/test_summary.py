@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +13,10 @@ from reid.papers.attention_driven import Params
 from reid.summary import attention_driven_lines, paper_summary, summarize
 
 
-def lines(**overrides):
-    found = attention_driven_lines(Params.model_validate(overrides), depth=5)
+@cache
+def lines(model="intra_inter", shortcut="projection"):
+    params = Params.model_validate({"model": model, "shortcut": shortcut})
+    found = attention_driven_lines(params, depth=6)
     return {line.name: line for line in found}
 
 

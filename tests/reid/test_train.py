@@ -64,7 +64,10 @@ def test_what_is_published(whole: Project):
     }  # fmt: skip
     history = list(csv.DictReader((folder / "history.csv").open()))
     assert [line["epoch"] for line in history] == ["1", "2"]
-    assert [line["steps"] for line in history] == ["2", "4"]  # 36 images, 16 at a time, full batches only
+    assert [line["steps"] for line in history] == [
+        "2",
+        "4",
+    ]  # 36 images, 16 at a time, full batches only
     described = json.loads((folder / "experiment.json").read_text())
     assert described["people"] == [1, 3, 5, 7]
     assert described["params"]["model"] == "inter"
