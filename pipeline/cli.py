@@ -285,7 +285,7 @@ def inspect(
 
 @app.command(rich_help_panel=LOOK)
 def doctor(as_json: Json = False) -> None:
-    """Versions, CUDA, decoder, DVC links, disk, backends and weights, and a two-second benchmark."""
+    """Versions, CUDA, decoder, DVC links, disk, backends, weights; a two-second benchmark."""
     from pipeline import doctor as checks
 
     found = checks.examine(project())

@@ -30,8 +30,8 @@ def summarize(module: nn.Module, example: Any, depth: int = 1) -> list[Line]:
     """One line per submodule down to `depth` levels, then `total`, from one pass over `example`.
 
     `example` is a batch of one sample, as `module.forward` takes it; it is run in eval mode
-    without gradients, on any device, `meta` too. A module that runs twice counts twice. `total`
-    has parameters that no submodule holds, too.
+    without gradients. A module that runs twice counts twice. `total` has the parameters that no
+    submodule holds, too.
     """
     counted, outputs = _run(module, example)
     names = [n for n, _ in module.named_modules() if n and n.count(".") < depth]
@@ -131,12 +131,11 @@ def attention_driven_lines(params: Any, depth: int = 3) -> list[Line]:
     """`summarize` of the part network without its classifiers, at the sizes of `params`."""
     from reid.papers.attention_driven import PARTS, build
 
-    with torch.device("meta"):  # sizes alone: nothing is computed
-        network = build(params, classes=1)
-        network.classifiers = nn.ModuleList(nn.Identity() for _ in network.classifiers)
-        whole = torch.empty(1, 3, params.height, params.width)
-        parts = torch.empty(1, len(PARTS), 3, params.part_height, params.part_width)
-        lines = summarize(network, {"whole": whole, "parts": parts}, depth)
+    network = build(params, classes=1)
+    network.classifiers = nn.ModuleList(nn.Identity() for _ in network.classifiers)
+    whole = torch.zeros(1, 3, params.height, params.width)
+    parts = torch.zeros(1, len(PARTS), 3, params.part_height, params.part_width)
+    lines = summarize(network, {"whole": whole, "parts": parts}, depth)
     return [line for line in lines if line.parameters]
 
 

@@ -17,7 +17,6 @@ from pipeline.core.poses import JOINT
 Colour = tuple[int, int, int]  # R, G, B
 
 WHITE, PAPER, INK = (255, 255, 255), (244, 244, 242), (40, 40, 40)
-RIGHT, WRONG = (0, 128, 60), (200, 30, 30)
 
 PARTS: dict[str, Colour] = {  # in the order of the column `parts`
     "whole body": (240, 228, 66),
@@ -109,12 +108,6 @@ def margin(image: np.ndarray, share: float, colour: Colour = PAPER) -> tuple[np.
         image, pixels, pixels, pixels, pixels, cv2.BORDER_CONSTANT, value=colour
     )
     return padded, pixels
-
-
-def framed(image: np.ndarray, colour: Colour, thickness: int = 3) -> np.ndarray:
-    """The image with a frame of `colour` around it, outside its pixels."""
-    t = thickness
-    return cv2.copyMakeBorder(image, t, t, t, t, cv2.BORDER_CONSTANT, value=colour)
 
 
 def fitted(image: np.ndarray, height: int, width: int, colour: Colour = PAPER) -> np.ndarray:

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def table(lines: Sequence[Mapping[str, Any]], caption: str, *, folded: bool = Fa
 
 
 def text_of(value: Any) -> str:
-    """A value as a table shows it."""
+    """A value as a table shows it; of a path that holds on one machine alone its last part."""
     if value is None or value == "":
         return NONE
     if isinstance(value, bool):
@@ -121,7 +122,7 @@ def text_of(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return NONE if np.isnan(value) else f"{value:g}"
-    return str(value)
+    return Path(value).name if str(value).startswith("/") else str(value)
 
 
 def _numeric(texts: list[str]) -> bool:

@@ -100,10 +100,7 @@ def spread(built: BuiltData) -> Section | None:
         name: [int((camera[mask] == c).sum()) for c in cameras]
         for name, mask in built.parts.items()
     }
-    spans = "; ".join(
-        f"{name}: {len(n)} identities with {n.min()} to {n.max()} images, median {np.median(n):g}"
-        for name, n in each.items()
-    )
+    spans = "; ".join(f"{name}: {_span(n)}" for name, n in each.items())
     totals = np.sum(list(by_camera.values()), axis=0)
     most = "; ".join(f"camera {c}: {n:,}" for c, n in zip(cameras, totals, strict=True))
     blocks = [
@@ -119,6 +116,14 @@ def spread(built: BuiltData) -> Section | None:
         ),
     ]
     return Section("Images per identity and camera", blocks)
+
+
+def _span(images: np.ndarray) -> str:
+    """How many images the identities have, in words."""
+    people = text_of(len(images)) + (" identity" if len(images) == 1 else " identities")
+    if images.min() == images.max():
+        return f"{people} of {images[0]:,} images"
+    return f"{people} of {images.min():,} to {images.max():,} images, median {np.median(images):g}"
 
 
 def stages(built: BuiltData) -> Section:
@@ -154,7 +159,9 @@ def parts(built: BuiltData) -> Section | None:
             line[f"{part} images"] = count
             line[f"{part} %"] = percent(count / mask.sum())
         chosen = filled[source == name]
-        line["joints filled, mean of 18"] = f"{chosen.mean():.1f}" if len(chosen) else NONE
+        line["joints filled, mean of 18"] = (
+            f"{chosen.mean():.1f}" if len(chosen) and name != "strips" else NONE
+        )
         lines.append(line)
     made_up = int(filled[np.isin(source, ["canonical", "mean"])].sum())
     known = int((source != "strips").sum())

@@ -32,8 +32,8 @@ def _across(built: BuiltData, part: str) -> Sheet | None:
         cells = [_middle(mask & (built.persons == person) & (camera == c)) for c in cameras]
         rows.append(Row(f"person {person}", [_shot(built, cell) for cell in cells]))
     caption = (
-        f"{part.capitalize()}: {len(people)} identities, one row each, as the cameras see them; "
-        "an empty place is a camera that has no image of them."
+        f"{part.capitalize()}: identities in rows, as the cameras see them; an empty place is a "
+        "camera that has no image of them."
     )
     return Sheet(rows, caption, [f"camera {c}" for c in cameras])
 

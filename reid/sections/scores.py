@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reid import plots
-from reid.sections.blocks import Figure, Section, Table, Text, percent, svg, table
+from reid.sections.blocks import Figure, Section, Table, Text, percent, svg, table, text_of
 from reid.sections.sources import Run, Runs
 
 LINES = 12  # curves in one plot
@@ -167,7 +167,7 @@ def settings(runs: Runs) -> Section | None:
 
 def _settings(everyone: list[Run]) -> Iterator[Table | Text]:
     names = list(dict.fromkeys(name for run in everyone for name in run.params))
-    told = {n: [str(run.params.get(n, "")) for run in everyone] for n in names}
+    told = {n: [text_of(run.params.get(n)) for run in everyone] for n in names}
     apart = [n for n in names if len(set(told[n])) > 1]
     if len(everyone) > 1 and apart:
         lines = [

@@ -79,15 +79,11 @@ def test_boxes_without_bounds(value):
     assert out.shape == GRAY.shape
 
 
-def test_margin_and_frame():
+def test_margin():
     padded, pixels = draw.margin(GRAY, 0.1)
     assert (pixels, padded.shape) == (10, (120, 80, 3))
     assert (padded[10:-10, 10:-10] == GRAY).all()
     assert tuple(padded[0, 0]) == draw.PAPER
-    framed = draw.framed(GRAY, draw.WRONG, 2)
-    assert framed.shape == (104, 64, 3)
-    assert tuple(framed[1, 1]) == draw.WRONG
-    assert (framed[2:-2, 2:-2] == GRAY).all()
 
 
 @pytest.mark.parametrize(

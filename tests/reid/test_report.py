@@ -17,7 +17,7 @@ from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from pipeline.core.shards import write_shard
 from reid import report
-from reid.sections import blocks, pictures, ranked, sources
+from reid.sections import blocks, counts, pictures, ranked, sources
 from tests.conftest import make_project
 
 EVIL = "<script>alert('x')<b>&"
@@ -337,6 +337,30 @@ def test_tables_have_the_columns_of_all_their_rows():
     found = blocks.table([{"a": 1}, {"b": True, "a": float("nan")}], "caption")
     assert [c.text for c in found.columns] == ["a", "b"]
     assert [[c.text for c in row] for row in found.rows] == [["1", "–"], ["–", "yes"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"), ("", "–"), (float("nan"), "–"), (True, "yes"), (12345, "12,345"),
+        (0.10416, "0.10416"), ("/home/me/joints.csv", "joints.csv"), ("data/x.csv", "data/x.csv"),
+        ([1, 2], "[1, 2]"),
+    ],
+)  # fmt: skip
+def test_values_in_tables(value, shown):
+    assert blocks.text_of(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([3], "1 identity of 3 images"),
+        ([3, 3], "2 identities of 3 images"),
+        ([1, 2, 6], "3 identities of 1 to 6 images, median 2"),
+    ],
+)
+def test_spans(images, words):
+    assert counts._span(np.array(images)) == words
 
 
 @pytest.mark.parametrize(
