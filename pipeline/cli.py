@@ -182,8 +182,26 @@ def _stage_command(stage: str) -> Callable[..., None]:
         repair: Repair = False,
     ) -> None:
         run_stage(stage, dataset, executor, workers, device, repair)
+        _say_unmatched(stage, dataset)
 
     return command
+
+
+def _say_unmatched(stage: str, dataset: str) -> None:
+    """Count given labels that belong to no image, where the stage knows of such."""
+    from pipeline.core import params
+    from pipeline.core import stage as stages
+    from pipeline.core.shards import Shards
+
+    code, home = stages.module(stage), project()
+    if not hasattr(code, "unmatched"):
+        return
+    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
+    ids = Shards(home.shards(dataset)).scalars(["image_id"])["image_id"].to_pylist()
+    found = code.unmatched(checked, ids)
+    if found:
+        few = ", ".join(str(name) for name in found[:3])
+        console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)
 
 
 for _name, _summary in STAGES.items():

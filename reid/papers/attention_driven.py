@@ -12,8 +12,8 @@ Differs where the paper is silent or unclear:
   - intra-attention: a residual unit to the block's output size (middle a quarter, parameter-free
     shortcut), one unit a level down and up, skips by sum; the mask comes from a 3x3 convolution
     to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid.
-  - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`,
-    which trains much faster from scratch, asks for it.
+  - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
+    asks for it: short trainings from scratch are better with it.
   - "FC fusion" is a fully connected layer over the four joined parts.
   - fusion at test only ("Concatenation", also Baseline, Aligned and Intra): trained by the five
     branch losses alone, each with weight 1; the accuracy then counts the branches' mean vote.
@@ -26,6 +26,7 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ COLUMNS = ["image", "parts"]
 STAGES = ["parts"]
 HEADLINE = 6  # the table that experiments are shown beside
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
+RISE = 0.3  # share of the epochs in which `one_cycle` rises
 TEST_ONLY = ("test_feature", "normalize_features", "distance")  # change no training
 
 Fusion = Literal["inter", "fc", "concatenation", "test_only"]
@@ -79,6 +81,7 @@ class Params(Strict):
     learning_rate: float = Field(default=0.01, gt=0)
     decay: float = Field(default=0.1, gt=0)  # the learning rate's factor ...
     decay_epochs: int = Field(default=40, ge=1)  # ... after each so many epochs
+    schedule: Literal["steps", "one_cycle"] = "steps"  # one_cycle: up for 0.3 of it, then to zero
     momentum: float = 0.9
     weight_decay: float = 5e-4
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
@@ -307,5 +310,15 @@ def optimizer(params: Params, module: nn.Module) -> torch.optim.Optimizer:
 
 
 def learning_rate(params: Params, epoch: float) -> float:
-    """The learning rate at a 0-based, possibly fractional `epoch`."""
-    return params.learning_rate * params.decay ** (int(epoch) // params.decay_epochs)
+    """The learning rate at a 0-based, possibly fractional `epoch`.
+
+    `one_cycle` is not the paper's: half a cosine up to `learning_rate`, half a cosine down to zero,
+    for trainings of few epochs, which get nowhere by steps.
+    """
+    if params.schedule == "steps":
+        return params.learning_rate * params.decay ** (int(epoch) // params.decay_epochs)
+    done = epoch / params.epochs
+    phase = done / RISE if done < RISE else (1 - done) / (1 - RISE)  # 0 to 1 to 0
+    start = 0.04 if done < RISE else 0.0
+    share = start + (1 - start) * (1 - math.cos(math.pi * phase)) / 2
+    return params.learning_rate * share

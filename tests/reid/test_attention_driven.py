@@ -170,6 +170,7 @@ def test_models_of_table_6_are_five_different_ones():
         {"mask": "plain"},
         {"decomposition": False},
         {"inter_global": True},
+        {"feature_norm": True},
         {"shortcut": "parameter_free"},
         {"height": 101, "width": 37, "part_height": 19, "part_width": 33},
     ],
@@ -283,6 +284,15 @@ def test_training_logits_are_the_fused_ones_or_the_branches_vote():
 )
 def test_learning_rate_falls_every_40_epochs(epoch, rate):
     assert paper.learning_rate(Params(), epoch) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"),
+    [(0, 0.004), (1.5, 0.052), (3, 0.1), (6.5, 0.05), (10, 0.0)],
+)
+def test_one_cycle_rises_for_three_tenths_and_falls_to_zero(epoch, rate):
+    params = Params(schedule="one_cycle", epochs=10, learning_rate=0.1)
+    assert paper.learning_rate(params, epoch) == pytest.approx(rate, abs=1e-9)
 
 
 def test_optimizer_is_the_papers():
