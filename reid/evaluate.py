@@ -68,12 +68,13 @@ def trained_network(
         described = json.loads((folder / "experiment.json").read_text("utf-8"))
     except OSError:
         raise ReidError(f"{folder}: not trained yet; run `reid train {experiment.name}`") from None
-    if described["params"] != experiment.described():
+    if any(described["params"].get(k) != v for k, v in experiment.trained().items()):
         raise ReidError(
             f"{folder}: was trained with other parameters than params.yaml has now; "
             f"run `reid train {experiment.name}`"
         )
-    network = experiment.code.build(experiment.params, len(described["people"]))
+    params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
+    network = experiment.code.build(params, len(described["people"]))
     network.load_state_dict(load_file(folder / "model.safetensors"))
     return (
         network.to(device).eval(),

@@ -53,9 +53,13 @@ class Experiment:
         """All parameters that change the result, as JSON holds them."""
         return json.loads(self.params.model_dump_json(exclude=NO_KEY))
 
+    def trained(self) -> dict[str, Any]:
+        """The parameters that change the training, not those of the test alone."""
+        return {k: v for k, v in self.described().items() if k not in self.code.TEST_ONLY}
+
     def key(self, project: Project) -> str:
         """A name for this training on the data as it is built now."""
-        return key_of([self.paper, self.code.VERSION, self.described(), self._inputs(project)])
+        return key_of([self.paper, self.code.VERSION, self.trained(), self._inputs(project)])
 
     def _inputs(self, project: Project) -> list[Any]:
         """The content hashes of every shard that the paper's columns come from."""

@@ -13,7 +13,7 @@ Differs where the paper is silent or unclear:
     shortcut), one unit a level down and up, skips by sum; the mask comes from a 3x3 convolution
     to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid.
   - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
-    asks for it: short trainings from scratch are better with it.
+    asks for it.
   - "FC fusion" is a fully connected layer over the four joined parts.
   - fusion at test only ("Concatenation", also Baseline, Aligned and Intra): trained by the five
     branch losses alone, each with weight 1; the accuracy then counts the branches' mean vote.
