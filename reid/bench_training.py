@@ -65,9 +65,10 @@ def waiting(folder: Path) -> list[dict[str, Any]]:
     optimizer = attention_driven.optimizer(params, network)
     data = opened(folder).choose(np.arange(params.batch * STEPS))
 
+    whole = params.model_copy(update={"model": "baseline"})  # made images have no part boxes
+
     def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
-        boxes = attention_driven.strips(*row["image"].shape[:2])
-        return attention_driven.view(params, row["image"], {"parts": boxes})
+        return attention_driven.view(whole, row["image"], row)
 
     rows = []
     for resident in ("memory", "off"):
