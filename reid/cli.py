@@ -61,7 +61,9 @@ def evaluate(experiment: Name, device: Device = "auto", as_json: Json = False) -
 
 
 def _metrics(title: str, found: dict[str, Any]) -> None:
-    names = [n for n in found if n.startswith("rank") or n in ("map", "minp", "chance_rank1")]
+    wanted = ("map", "minp", "chance_rank1")
+    names = [n for n in found if n in wanted or (n.startswith("rank") and n[4:].isdigit())]
+    names = [n for n in names if found[n] is not None]
     table(title, names, [[f"{100 * found[n]:.2f}" for n in names]])
     console().print(
         f"{found['queries']:,} queries, {found['queries_without_match']} more without a match; "
@@ -78,14 +80,30 @@ def score(
     average_tracklets: Annotated[
         bool, typer.Option(help="Average the features of each tracklet first.")
     ] = False,
+    pool: Annotated[
+        str | None, typer.Option(help="Multi-query: mean or max of a person's queries in a camera.")
+    ] = None,
+    rerank: Annotated[bool, typer.Option(help="k-reciprocal re-ranking.")] = False,
+    draw: Annotated[
+        str, typer.Option(help="Single gallery shot: expected, shared or per_query.")
+    ] = "expected",
+    repeats: Annotated[int, typer.Option(help="Draws of shared and per_query.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Score anyone's features: CMC, mAP by both rules, mINP."""
+    from typing import cast, get_args
+
+    from reid import metrics, single_shot
+    from reid.score import Options
     from reid.score import score as run
 
-    if distance not in ("cosine", "euclidean"):
-        raise ReidError(f"--distance: `{distance}` is neither cosine nor euclidean")
-    found = run(features, protocol, distance, average_tracklets=average_tracklets)
+    choices = {"distance": metrics.Distance, "pool": single_shot.Pool, "draw": single_shot.Draw}
+    for name, value in {"distance": distance, "pool": pool, "draw": draw}.items():
+        known = get_args(choices[name])
+        if value is not None and value not in known:
+            raise ReidError(f"--{name}: `{value}` is none of {', '.join(known)}")
+    options = Options(average_tracklets, cast(Any, pool), rerank, cast(Any, draw), repeats)
+    found = run(features, protocol, cast(Any, distance), options)
     show(found, as_json, lambda: _metrics(str(features), found))
 
 

@@ -125,8 +125,8 @@ def evaluate(
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
     labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
-    query = _features(query_feature, len(labels.query_person), "query")
-    gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
+    query = features_of(query_feature, len(labels.query_person), "query")
+    gallery = features_of(gallery_feature, len(labels.gallery_person), "gallery")
     kept = labels.keep(junk)
     if len(kept) < len(gallery):
         gallery = gallery[kept]
@@ -184,8 +184,8 @@ def ranked(
     with -1 where fewer than `k` are kept. Arguments as in `evaluate`.
     """
     labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
-    query = _features(query_feature, len(labels.query_person), "query")
-    gallery = _features(gallery_feature, len(labels.gallery_person), "gallery")
+    query = features_of(query_feature, len(labels.query_person), "query")
+    gallery = features_of(gallery_feature, len(labels.gallery_person), "gallery")
     kept = labels.keep(junk)
     labels = labels.at(kept)
     listed = np.full((len(query), k), -1, dtype=np.int64)
@@ -252,8 +252,8 @@ def _unit(feature: np.ndarray) -> np.ndarray:
     return feature / np.where(length > 0, length, 1).astype(np.float32)[:, None]
 
 
-def _features(feature: Any, count: int, side: str) -> np.ndarray:
-    """(N, D) float32, finite."""
+def features_of(feature: Any, count: int, side: str) -> np.ndarray:
+    """Features of `count` images, NumPy or torch, as (N, D) float32; ReidError unless finite."""
     array = array_of(feature)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")

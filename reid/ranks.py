@@ -8,7 +8,7 @@ Python's lock), and once as a batched torch function for any device.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -192,19 +192,27 @@ def rank_matches(
     queries = len(labels.query_person)
     width = len(labels.gallery_person) if width is None else width
     ranks, counts, seen = [], [], []
+    for query, row in enumerate(checked_rows(blocks, queries, width)):
+        found, size = matcher(query, row)
+        ranks.append(found)
+        counts.append(len(found))
+        seen.append(size)
+    return np.concatenate(ranks), np.array(counts), np.array(seen)
+
+
+def checked_rows(blocks: Iterable[np.ndarray], queries: int, width: int) -> Iterator[np.ndarray]:
+    """The rows (width,) of `blocks`, one a query; ReidError for other counts, widths, or NaN."""
+    count = 0
     for block in blocks:
-        _check_block(block, len(counts), queries, width)
+        _check_block(block, count, queries, width)
         for row in block:
             row = np.ascontiguousarray(row)
             if np.isnan(row.min()):  # the least is NaN where any is
-                raise ReidError(f"distance: row {len(counts)} has NaN")
-            found, size = matcher(len(counts), row)
-            ranks.append(found)
-            counts.append(len(found))
-            seen.append(size)
-    if len(counts) != queries:
-        raise ReidError(f"distance: {len(counts)} rows for {queries} queries")
-    return np.concatenate(ranks), np.array(counts), np.array(seen)
+                raise ReidError(f"distance: row {count} has NaN")
+            yield row
+            count += 1
+    if count != queries:
+        raise ReidError(f"distance: {count} rows for {queries} queries")
 
 
 def _check_block(block: np.ndarray, start: int, queries: int, width: int) -> None:

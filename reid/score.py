@@ -23,6 +23,13 @@ import pyarrow.parquet as pq
 from pipeline.core.errors import ReidError
 from reid import metrics
 from reid.ranks import Exclude
+from reid.single_shot import (
+    Draw,
+    Pool,
+    pool_queries,
+    single_gallery_shot,
+    single_gallery_shot_distance,
+)
 
 ROLES = ("query", "gallery")
 LABELS = ("person", "camera")
@@ -40,14 +47,28 @@ class Protocol:
     distractors: tuple[int, ...] = ()  # persons that stay in the gallery and match nobody
     exclude: Exclude = "same_person_same_camera"
     average_precision: metrics.AveragePrecision = "rectangle"
+    single_shot: bool = False  # the gallery shows one drawn image of each person; no mAP
 
 
 PROTOCOLS = {
     "market1501": Protocol(junk=(-1,), distractors=(0,)),
     "dukemtmc_reid": Protocol(),  # its distractors have persons of their own
+    "cuhk03_classic": Protocol(exclude="same_camera", single_shot=True),
     "cross_camera": Protocol(exclude="same_camera"),
     "all_pairs": Protocol(exclude="none"),
 }
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be asked for beside a protocol."""
+
+    average_tracklets: bool = False  # one feature a tracklet, the mean of its frames'
+    pool: Pool | None = None  # multi-query: the queries of one person in one camera become one
+    rerank: bool = False  # k-reciprocal re-ranking before anything is counted
+    draw: Draw = "expected"  # single gallery shot: the exact expectation, or repeated draws
+    repeats: int = 100
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,16 +85,17 @@ def score(
     path: str | Path,
     protocol: str = "market1501",
     distance: metrics.Distance = "cosine",
+    options: Options | None = None,
     *,
-    average_tracklets: bool = False,
     chunk: int = 256,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """All measures of the features in `path`, ready for JSON, with the protocol's name.
+    """Metrics of a features file under `protocol`, ready for JSON.
 
-    With `average_tracklets`, features of one (person, camera, tracklet) become their mean first.
-    Raises ReidError for what a file lacks or has wrong, naming the file.
+    A result says which rule, which average precision, which pooling and drawing it comes from.
+    Raises `ReidError` with the file and what is wrong in it.
     """
+    options = options or Options()
     if protocol not in PROTOCOLS:
         raise ReidError(f"protocol: no `{protocol}` (there are {', '.join(PROTOCOLS)})")
     rule = PROTOCOLS[protocol]
@@ -82,26 +104,48 @@ def score(
         if not np.size(side.person):
             raise ReidError(f"{path}: no {role}")
     _check_queries(path, query, protocol, rule)
-    if average_tracklets:
+    if options.average_tracklets:
         query, gallery = _averaged(path, query, "query"), _averaged(path, gallery, "gallery")
     try:
-        result = metrics.evaluate(
-            query.feature,
-            query.person,
-            query.camera,
-            gallery.feature,
-            gallery.person,
-            gallery.camera,
-            distance=distance,
-            junk=rule.junk,
-            exclude=rule.exclude,
-            average_precision=rule.average_precision,
-            chunk=chunk,
-            device=device,
-        )
+        found = measure(query, gallery, rule, distance, options, chunk=chunk, device=device)
     except ReidError as error:
         raise ReidError(f"{path}: {error}") from None
-    return {"protocol": protocol, "tracklets_averaged": average_tracklets, **result.as_dict()}
+    asked = {"tracklets_averaged": options.average_tracklets, "query_pooling": options.pool}
+    return {"protocol": protocol, **asked, "reranked": options.rerank, **found}
+
+
+def measure(
+    query: Side,
+    gallery: Side,
+    rule: Protocol,
+    distance: metrics.Distance,
+    options: Options,
+    *,
+    chunk: int = 256,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Metrics of query features against gallery features under a rule, ready for JSON."""
+    if options.pool is not None:
+        query = Side(*pool_queries(query.feature, query.person, query.camera, options.pool))
+    labels = (query.person, query.camera, gallery.person, gallery.camera)
+    counted: dict[str, Any] = {"junk": rule.junk, "exclude": rule.exclude}
+    drawn = {"draw": options.draw, "repeats": options.repeats, "seed": options.seed}
+    if options.rerank:
+        from reid.rerank import rerank
+
+        kept = ~np.isin(gallery.person, rule.junk)
+        labels = (query.person, query.camera, gallery.person[kept], gallery.camera[kept])
+        blocks = rerank(query.feature, gallery.feature[kept], distance, chunk=chunk)
+        if rule.single_shot:
+            return single_gallery_shot_distance(blocks, *labels, **counted, **drawn).as_dict()
+        counted["average_precision"] = rule.average_precision
+        return metrics.evaluate_distance(blocks, *labels, **counted).as_dict()
+    sides = (query.feature, *labels[:2], gallery.feature, *labels[2:])
+    if rule.single_shot:
+        return single_gallery_shot(*sides, distance=distance, **counted, **drawn).as_dict()
+    counted["average_precision"] = rule.average_precision
+    result = metrics.evaluate(*sides, distance=distance, **counted, chunk=chunk, device=device)
+    return result.as_dict()
 
 
 def read(path: str | Path) -> tuple[Side, Side]:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import ReidError
 from reid import metrics
-from reid.score import PROTOCOLS, score
+from reid.score import PROTOCOLS, Options, score
 
 
 def features(seed=0, queries=12, gallery=40):
@@ -75,7 +75,8 @@ def test_protocols_differ_as_they_say(tmp_path):
     junk = int((arrays["gallery_person"] == -1).sum())
     found = {name: score(path, name) for name in PROTOCOLS}
     assert {name: result["junk_dropped"] for name, result in found.items()} == {
-        "market1501": junk, "dukemtmc_reid": 0, "cross_camera": 0, "all_pairs": 0,
+        "market1501": junk, "dukemtmc_reid": 0, "cuhk03_classic": 0, "cross_camera": 0,
+        "all_pairs": 0,
     }  # fmt: skip
     assert found["cross_camera"]["exclude"] == "same_camera"
     assert found["all_pairs"]["exclude"] == "none"
@@ -95,7 +96,7 @@ def test_tracklets_are_averaged(tmp_path):
                            "gallery_feature": np.pad(arrays["gallery_feature"], ((0, 0), (0, 6)))},
                  tracklet=[4, 4, 9, 9, 3])  # fmt: skip
     pq.write_table(rows, path)
-    found = score(path, average_tracklets=True)
+    found = score(path, options=Options(average_tracklets=True))
     assert (found["queries"], found["gallery"], found["rank1"], found["map"]) == (1, 2, 1.0, 1.0)
     assert found["tracklets_averaged"]
     assert score(path)["queries"] == 2
@@ -227,7 +228,7 @@ def test_wrong_names(tmp_path):
         score(tmp_path / "a.csv", "market")
     np.savez(tmp_path / "a.npz", **features())
     with pytest.raises(ReidError, match="no `tracklet` in every row"):
-        score(tmp_path / "a.npz", average_tracklets=True)
+        score(tmp_path / "a.npz", options=Options(average_tracklets=True))
 
 
 @pytest.mark.parametrize("name", ["a.npz", "compressed.npz", "a.parquet"])
@@ -247,8 +248,59 @@ def test_random_damage_is_never_a_traceback(tmp_path, name):
             bad[at] = rng.integers(256)
         path.write_bytes(bytes(bad))
         try:
-            score(path, "all_pairs", average_tracklets=bool(rng.integers(2)))
+            score(path, "all_pairs", options=Options(bool(rng.integers(2))))
         except ReidError as error:
             messages.append(str(error))
     assert len(messages) > 75
     assert all(message.startswith(f"{path}: ") for message in messages)
+
+
+def arrays(seed: int = 0) -> dict[str, np.ndarray]:
+    """Five persons in two cameras, two images each a camera; camera 1 is searched in camera 2."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(1, 6), 2)
+    centre = rng.standard_normal((6, 4))
+    found = {}
+    for role, camera in (("query", 1), ("gallery", 2)):
+        found[f"{role}_feature"] = centre[person] + 0.8 * rng.standard_normal((10, 4))
+        found[f"{role}_person"], found[f"{role}_camera"] = person, np.full(10, camera)
+    return found
+
+
+def test_single_shot_by_expectation_and_by_draws_agree(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays())
+    exact = score(path, "cuhk03_classic")
+    assert exact["draw"] == "expected"
+    assert exact["map"] is None, "this protocol has no mAP"
+    for draw in ("shared", "per_query"):
+        drawn = score(path, "cuhk03_classic", options=Options(draw=draw, repeats=4000))
+        assert drawn["rank1"] == pytest.approx(exact["rank1"], abs=0.03)
+        assert drawn["repeats"] == 4000
+
+
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_multi_query_is_the_score_of_the_pooled_features(tmp_path, pool):
+    given = arrays()
+    np.savez(tmp_path / "single.npz", **given)
+    pairs = given["query_feature"].reshape(5, 2, 4)
+    pooled = {
+        "query_feature": pairs.mean(1) if pool == "mean" else pairs.max(1),
+        "query_person": np.arange(1, 6),
+        "query_camera": np.ones(5, int),
+    }
+    np.savez(tmp_path / "pooled.npz", **{**given, **pooled})
+    found = score(tmp_path / "single.npz", options=Options(pool=pool))
+    expected = score(tmp_path / "pooled.npz")
+    assert (found["rank1"], found["map"]) == pytest.approx((expected["rank1"], expected["map"]))
+    assert found["queries"] == 5
+    assert found["query_pooling"] == pool
+
+
+def test_reranking_says_so_and_changes_the_order(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays(3))
+    plain, better = score(path), score(path, options=Options(rerank=True))
+    assert (plain["reranked"], better["reranked"]) == (False, True)
+    assert better["queries"] == plain["queries"] == 10
+    assert better["map"] != plain["map"]
