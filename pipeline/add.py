@@ -26,15 +26,16 @@ from pipeline.core.project import Project, write_atomically
 from pipeline.datasets.base import Listing, counts_table
 from pipeline.scan import check_name, scan
 
-STAGES = {"market1501": ("joints", "parts")}  # by reader: derived stages that its papers use
-EXPERIMENTS = {  # by reader and paper: what follows the data set's name, and the parameters
-    "market1501": {
-        "attention_driven": {
-            "baseline": {"model": "baseline"},
-            "intra-inter": {"model": "intra_inter"},
-        }
-    }
+STAGES = {  # by reader: derived stages that its papers use
+    "market1501": ("joints", "parts"),
+    "dukemtmc_reid": ("joints", "parts"),
+    "folder": ("joints", "parts"),
 }
+PART_NETWORK = {  # what follows the data set's name, and the parameters
+    "baseline": {"model": "baseline"},
+    "intra-inter": {"model": "intra_inter"},
+}
+EXPERIMENTS = {reader: {"attention_driven": PART_NETWORK} for reader in STAGES}  # by paper
 
 
 class Entry(NamedTuple):

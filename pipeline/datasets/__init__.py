@@ -8,7 +8,11 @@ from types import ModuleType
 
 from pipeline.core.errors import ReidError
 
-READERS = ("market1501",)  # modules of this package; `base` says what each must have
+READERS = (
+    "market1501",
+    "dukemtmc_reid",
+    "folder",
+)  # modules of this package; `base` says what each must have
 
 
 def reader(name: str) -> ModuleType:

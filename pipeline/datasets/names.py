@@ -104,3 +104,22 @@ def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         for f in LISTED
     ]
     return pa.table(arrays, schema=LISTED)
+
+
+def new_folder(folder: Path) -> None:
+    """Make `folder` for writing. Raises `ReidError` where it cannot be made or is not empty."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise ReidError(f"{folder}: cannot be made: {error.strerror}") from None
+    if used:
+        raise ReidError(f"{folder}: not empty; write into a new folder")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file. Raises `ReidError` where it cannot be written."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be written: {error.strerror}") from None

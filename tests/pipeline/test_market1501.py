@@ -574,7 +574,7 @@ def test_every_reader_has_its_parts():
         module = datasets.reader(name)
         assert callable(module.read)
         assert callable(module.write)
-        assert module.INFO.published
+        assert module.INFO.layout
 
 
 def test_an_unknown_reader_names_the_nearest():
