@@ -29,6 +29,8 @@ from pipeline.scan import check_name, scan
 STAGES = {  # by reader: derived stages that its papers use
     "market1501": ("joints", "parts"),
     "dukemtmc_reid": ("joints", "parts"),
+    "cuhk03_labeled": ("joints", "parts"),
+    "cuhk03_detected": ("joints", "parts"),
     "folder": ("joints", "parts"),
 }
 PART_NETWORK = {  # what follows the data set's name, and the parameters

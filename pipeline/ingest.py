@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,16 +84,21 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
-    """Add each file's size and time, so that a changed file makes another key."""
+    """Add each file's size and time, so that a changed file makes another key.
+
+    Images inside a container (`file#name`) share its size.
+    """
     sizes, times = [], []
-    for path in files["path"].to_pylist():
+    paths = [path.split("#")[0] for path in files["path"].to_pylist()]
+    shared = Counter(paths)
+    for path in paths:
         try:
-            found = (root / path.split("#")[0]).stat()
+            found = (root / path).stat()
         except OSError:  # gone since it was listed: a reject, when it is read
             sizes.append(0)
             times.append(0)
             continue
-        sizes.append(found.st_size)
+        sizes.append(found.st_size // shared[path])
         times.append(found.st_mtime_ns)
     return files.append_column("size", pa.array(sizes, pa.int64())).append_column(
         "time", pa.array(times, pa.int64())

@@ -60,6 +60,29 @@ def evaluate(experiment: Name, device: Device = "auto", as_json: Json = False) -
     show(found, as_json, lambda: _metrics(experiment, found))
 
 
+@app.command(rich_help_panel=USE)
+def pretrain(
+    paper: Annotated[str, typer.Argument(help="attention_driven")],
+    root: Annotated[Path, typer.Option(help="Images in one folder a class, such as ImageNet.")],
+    epochs: Annotated[int, typer.Option(help="The paper's 9.")] = 9,
+    dataset: Annotated[
+        str, typer.Option(help="Whose scale in params.yaml; the paper's size by default.")
+    ] = "",
+    device: Device = "auto",
+) -> None:
+    """Pretrain a paper's network on classified images; its weights feed `weights:`."""
+    from reid import pretrain as pretraining
+    from reid.experiments import network_params
+
+    if paper != "attention_driven":
+        raise ReidError(f"no pretraining for `{paper}` (there is one for attention_driven)")
+    home = project()
+    params = network_params(home, paper, dataset)
+    recipe = pretraining.Recipe(epochs=epochs)
+    folder = pretraining.pretrain(home, root, params, recipe, device)
+    console().print(f"weights: {folder / 'weights.pt'}")
+
+
 def _metrics(title: str, found: dict[str, Any]) -> None:
     wanted = ("map", "minp", "chance_rank1")
     names = [n for n in found if n in wanted or (n.startswith("rank") and n[4:].isdigit())]

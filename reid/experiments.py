@@ -118,3 +118,12 @@ def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any
     experiment = Experiment("", paper, checked)
     label = key_of([paper, experiment.described()])[:10]
     return Experiment(f"{dataset}-{paper}-{label}", paper, checked)
+
+
+def network_params(project: Project, paper: str, dataset: str) -> Any:
+    """A paper's parameters at the scale of a data set, or the paper's own where none is named."""
+    loaded = parameters.load(project.root)
+    values = parameters.section(loaded, paper, "scale", dataset) if dataset else {}
+    if dataset and dataset not in parameters.section(loaded, paper, "scale"):
+        raise ReidError(f"params.yaml: {paper}.scale has no `{dataset}`")
+    return parameters.check(paper_module(paper).Params, values, f"{paper}.scale.{dataset}")

@@ -11,6 +11,8 @@ from pipeline.core.errors import ReidError
 READERS = (
     "market1501",
     "dukemtmc_reid",
+    "cuhk03_labeled",
+    "cuhk03_detected",
     "folder",
 )  # modules of this package; `base` says what each must have
 
