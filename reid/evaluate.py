@@ -2,7 +2,8 @@
 
 Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
 Writes  3-runs/<experiment>/evaluate: features.parquet (image_id, labels, feature), metrics.json,
-        cmc.csv, ranked.parquet (each query's first gallery images and which of them match)
+        cmc.csv, ranked.parquet (each query's first gallery images and which of them match);
+        for another data set than the experiment's own: 3-runs/<experiment>/evaluate-on-<data set>
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from reid.experiments import Experiment
 from reid.views import Views
 
 RANKED = 10  # gallery images kept for each query
-LABELS = ("image_id", "person", "camera", "train", "query", "gallery")
+LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
 
 
 def embed_views(
@@ -96,13 +97,33 @@ def features(
     return embed_views(experiment.code, experiment.params, network, views, mean)
 
 
-def evaluate(experiment: Experiment, project: Project, *, device: str = "auto") -> dict[str, Any]:
-    """Extract features, score them by the data set's default rule, publish. Returns the metrics."""
-    place = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    )
+def place_of(device: str) -> torch.device:
+    """`auto` as CUDA where there is one, else the processor."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ReidError(f"device: no `{device}` (there are auto, cpu, cuda)") from None
+
+
+def folder_of(experiment: Experiment, project: Project, dataset: str | None = None) -> Path:
+    """Where an evaluation lies: its own folder for another data set than that of the training."""
+    other = dataset and dataset != experiment.params.dataset
+    return project.run(experiment.name) / (f"evaluate-on-{dataset}" if other else "evaluate")
+
+
+def evaluate(
+    experiment: Experiment, project: Project, *, device: str = "auto", dataset: str | None = None
+) -> dict[str, Any]:
+    """Extract features, score them by the data set's default rule, publish. Returns the metrics.
+
+    `dataset` names another data set than the experiment's own (a cross-domain test).
+    """
+    place = place_of(device)
     params, paper = experiment.params, experiment.code
-    data = open_data(project.root / "data", params.dataset, paper.COLUMNS).complete()
+    name = dataset or params.dataset
+    data = open_data(project.root / "data", name, paper.COLUMNS).complete()
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     feature = features(experiment, project, tested, place)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
@@ -119,28 +140,32 @@ def evaluate(experiment: Experiment, project: Project, *, device: str = "auto") 
     result = metrics.evaluate(*sides, *others, **settings)
     first = metrics.ranked(*sides, *others, min(RANKED, len(gallery)), **settings)
     found = {
-        "experiment": experiment.name, "paper": experiment.paper, "dataset": params.dataset,
+        "experiment": experiment.name, "paper": experiment.paper, "dataset": name,
         "protocol": protocol.get("name", "default"), "dimensions": int(feature.shape[1]),
         "params": experiment.described(), **result.as_dict(),
     }  # fmt: skip
-    staged = project.work / "publish" / f"evaluate@{experiment.name}"
+    staged = project.work / "publish" / f"evaluate@{experiment.name}@{name}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     _write(staged, tested, feature, found, result)
     ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
     _write_ranked(staged, ids, person, query, gallery, first, result)
-    target = project.run(experiment.name) / "evaluate"
+    target = folder_of(experiment, project, dataset)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return found
+
+
+def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:
+    """Label columns with (N, D) features beside them as the column `feature`."""
+    values = pa.array(feature.astype(np.float32).ravel())
+    column = pa.FixedSizeListArray.from_arrays(values, feature.shape[1])
+    return labels.append_column("feature", column)
 
 
 def _write(
     folder: Path, data: Data, feature: np.ndarray, found: dict[str, Any], result: metrics.Result
 ) -> None:
-    table = data.rows.select(list(LABELS))
-    values = pa.array(feature.astype(np.float32).ravel())
-    column = pa.FixedSizeListArray.from_arrays(values, feature.shape[1])
-    write_shard(folder / "features.parquet", table.append_column("feature", column), {})
+    write_shard(folder / "features.parquet", feature_table(data.rows.select(LABELS), feature), {})
     (folder / "metrics.json").write_bytes(as_json(found))
     with (folder / "cmc.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

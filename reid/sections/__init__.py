@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reid.sections import counts, pictures, ranked, scores
+from reid.sections import attention, counts, pictures, ranked, scores
 from reid.sections.blocks import Section
 from reid.sections.sources import BuiltData, Runs
 
@@ -26,5 +26,6 @@ EXPERIMENTS: tuple[Callable[[Runs], Section | None], ...] = (
     scores.cmc,
     scores.training,
     ranked.lists,
+    attention.maps,
     scores.settings,
 )
