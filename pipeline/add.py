@@ -26,18 +26,26 @@ from pipeline.core.project import Project, write_atomically
 from pipeline.datasets.base import Listing, counts_table
 from pipeline.scan import check_name, scan
 
+STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "folder")
 STAGES = {  # by reader: derived stages that its papers use
-    "market1501": ("joints", "parts"),
-    "dukemtmc_reid": ("joints", "parts"),
-    "cuhk03_labeled": ("joints", "parts"),
-    "cuhk03_detected": ("joints", "parts"),
-    "folder": ("joints", "parts"),
+    **dict.fromkeys(STILL, ("joints", "parts")),
+    "rap": ("masks", "backgrounds"),
 }
 PART_NETWORK = {  # what follows the data set's name, and the parameters
     "baseline": {"model": "baseline"},
     "intra-inter": {"model": "intra_inter"},
 }
-EXPERIMENTS = {reader: {"attention_driven": PART_NETWORK} for reader in STAGES}  # by paper
+STRONG = {"strong": {}}
+SWAPS = {
+    "baseline": {"swap_probability": 0},
+    "full-body": {"swap_probability": 0.3},
+}
+EXPERIMENTS = {  # by reader and paper
+    **{reader: {"attention_driven": PART_NETWORK, "strong_baseline": STRONG} for reader in STILL},
+    "rap": {"implicit_attention": SWAPS},
+}
+
+READ_BUILDS = {"implicit_attention": ("backgrounds",)}  # stages that may be built several times
 
 
 class Entry(NamedTuple):
@@ -100,11 +108,17 @@ def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> lis
     if joints_path:
         settings["joints"]["path"] = joints_path
     entries = [Entry("ingest", name, {"reader": reader})]
-    entries += [Entry(stage, name, settings.get(stage, {})) for stage in STAGES.get(reader, ())]
+    entries += [
+        Entry(stage, name, {"dataset": name, **settings.get(stage, {})})
+        for stage in STAGES.get(reader, ())
+    ]
     for paper, models in EXPERIMENTS.get(reader, {}).items():
         entries.append(Entry(paper, name, {}, "scale"))  # nothing: the paper's own size
         for suffix, values in models.items():
-            entries.append(Entry(paper, f"{name}-{suffix}", {"dataset": name, **values}))
+            own: dict[str, Any] = {"dataset": name}
+            if paper in READ_BUILDS:  # which DVC reads from here
+                own["builds"] = dict.fromkeys(READ_BUILDS[paper], name)
+            entries.append(Entry(paper, f"{name}-{suffix}", {**own, **values}))
     return entries
 
 
@@ -167,7 +181,8 @@ def _described(source: Path, listing: Listing, published: dict[str, int]) -> Ite
 
 def _scaled(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
     """A line for each paper whose own `with` keeps a full-size experiment from the paper's size."""
-    for section in sorted({e.section for e in new if "dataset" in e.values}):
+    papers = {paper for models in EXPERIMENTS.values() for paper in models}
+    for section in sorted({e.section for e in new} & papers):
         scaled = sorted({*params.section(loaded, section, "with")} - {"dataset", "seed"})
         if scaled:
             yield (

@@ -111,10 +111,11 @@ def built(project: Project, dataset: str = "") -> list[tuple[Path, Path | None]]
     bases = sorted(p.parent for p in project.shards("x").parent.glob("*/manifest.json"))
     chosen = [p for p in bases if dataset in ("", p.name)]
     out: list[tuple[Path, Path | None]] = [(p, None) for p in chosen]
+    names = {p.name: p for p in chosen}
     for stage in STAGES:
-        out += [
-            (project.derived(stage, p.name), p)
-            for p in chosen
-            if (project.derived(stage, p.name) / "manifest.json").is_file()
-        ]
+        for path in sorted(project.derived(stage, "x").parent.glob("*/manifest.json")):
+            manifest = json.loads(path.read_text("utf-8"))
+            if manifest["dataset"] in names:
+                base = None if manifest.get("new_rows") else names[manifest["dataset"]]
+                out.append((path.parent, base))
     return out

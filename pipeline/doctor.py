@@ -27,6 +27,10 @@ BACKENDS = {  # what each stage's backends need
     "joints: ultralytics": "ultralytics",
     "joints: torchvision": "torchvision",
     "joints: given": "pyarrow",
+    "masks: torchvision": "torchvision",
+    "masks: detectron2": "detectron2",
+    "masks: ultralytics": "ultralytics",
+    "masks: given": "pyarrow",
 }
 SECONDS = 1.0  # of each of the two benchmarks
 

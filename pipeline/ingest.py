@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,11 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     listing: Listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
+    columns = columns_of(reader)
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": ROW.names,
+        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": columns.names,
         "libraries": libraries(),
     }  # fmt: skip
     footer = {
@@ -63,10 +65,11 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
         "reid.parameters": json.dumps({"reader": params.reader}),
         "reid.libraries": json.dumps(libraries(), sort_keys=True),
     }
+    extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
     tasks = []
     for name, piece in shards(files, params):
         content = [piece[c].to_pylist() for c in piece.column_names]
-        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content])
+        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content, *extra])
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
         tasks.append(Task(name, key, piece.num_rows, size, piece))
 
@@ -83,26 +86,36 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
 
 
-def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
-    """Add each file's size and time, so that a changed file makes another key.
+def columns_of(reader: ModuleType) -> pa.Schema:
+    """The columns of a data set's shards: a row's, and those that it alone has."""
+    return pa.schema([*ROW, *getattr(reader, "EXTRA", ())])
 
-    Images inside a container (`file#name`) share its size.
+
+def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
+    """Add the size and time of each row's files, so that a changed file makes another key.
+
+    Images inside a container (`file#name`) share its size. Depth is added to its image.
     """
-    sizes, times = [], []
-    paths = [path.split("#")[0] for path in files["path"].to_pylist()]
-    shared = Counter(paths)
-    for path in paths:
+    both = np.zeros((files.num_rows, 2), np.int64)
+    for column in ("path", "depth_path"):
+        both += np.array(_sizes(root, files[column].to_pylist()), np.int64).reshape(-1, 2)
+    for name, values in zip(("size", "time"), both.T, strict=True):
+        files = files.append_column(name, pa.array(values, pa.int64()))
+    return files
+
+
+def _sizes(root: Path, paths: list[str | None]) -> list[tuple[int, int]]:
+    """(bytes, nanoseconds) of each file; 0 where there is none: a reject, when it is read."""
+    places = [path and path.split("#")[0] for path in paths]
+    shared = Counter(places)
+    sizes = []
+    for place in places:
         try:
-            found = (root / path).stat()
-        except OSError:  # gone since it was listed: a reject, when it is read
-            sizes.append(0)
-            times.append(0)
-            continue
-        sizes.append(found.st_size // shared[path])
-        times.append(found.st_mtime_ns)
-    return files.append_column("size", pa.array(sizes, pa.int64())).append_column(
-        "time", pa.array(times, pa.int64())
-    )
+            found = (root / place).stat() if place else None
+        except OSError:  # gone since it was listed
+            found = None
+        sizes.append((found.st_size // shared[place], found.st_mtime_ns) if found else (0, 0))
+    return sizes
 
 
 def shards(files: pa.Table, params: Params) -> list[tuple[str, pa.Table]]:
@@ -162,10 +175,10 @@ class IngestWork:
     def start(self) -> Callable[[pa.Table], Any]:
         module = datasets.reader(self.reader)
         opener: Callable[[Path], Source] = getattr(module, "open_source", from_files)
-        source = opener(self.root)
+        source, schema = opener(self.root), columns_of(module)
 
         def function(piece: pa.Table) -> Any:
-            columns: dict[str, list[Any]] = {name: [] for name in ROW.names}
+            columns: dict[str, list[Any]] = {name: [] for name in schema.names}
             rejects: list[tuple[str, str]] = []
             for listed in piece.to_pylist():
                 try:
@@ -173,9 +186,9 @@ class IngestWork:
                 except images.BadImage as error:
                     rejects.append((listed["image_id"], str(error)))
                     continue
-                for name in ROW.names:
+                for name in schema.names:
                     columns[name].append(row[name])
-            return pa.table(columns, schema=ROW), rejects, self.footer
+            return pa.table(columns, schema=schema), rejects, self.footer
 
         return function
 
@@ -205,6 +218,19 @@ def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:
     row |= {"height": height, "width": width, "depth": None, "depth_size": None}
     if listed["depth_path"] is not None:
         depth = source(listed["depth_path"])
-        images.decode_depth(depth)
+        _check_depth(depth, height, width)
         row |= {"depth": {"bytes": depth, "path": None}, "depth_size": len(depth)}
     return row
+
+
+def _check_depth(data: bytes, height: int, width: int) -> None:
+    """Raises `BadImage` where depth is broken, not of its image's size, or without any reading."""
+    try:
+        depth_mm = images.decode_depth(data)
+    except images.BadImage as error:
+        raise images.BadImage(f"depth: {error}") from None
+    if depth_mm.shape != (height, width):
+        found = f"{depth_mm.shape[1]} x {depth_mm.shape[0]}"
+        raise images.BadImage(f"depth is {found} pixels, its image {width} x {height}")
+    if not depth_mm.any():
+        raise images.BadImage("depth has no reading at all")

@@ -50,20 +50,50 @@ def train(
 
 
 @app.command(rich_help_panel=USE)
+def rehearse(
+    experiment: Name,
+    steps: Annotated[int, typer.Option(help="How many; the first is not timed.")] = 10,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """A few steps, nothing kept: memory, speed, and how long the whole training would take."""
+    from reid import experiments
+    from reid.rehearse import rehearse as run
+
+    home = project()
+    found = run(experiments.load(home, experiment), home, steps=steps, device=device)
+
+    def lines() -> None:
+        console().print(
+            f"{experiment} on {found['device']}, {found['precision']}, {found['steps']} steps of "
+            f"{found['batch']:g} images: {found['images_per_second']:.1f} images/s, waiting for "
+            f"data {100 * found['waited_share']:.1f} %, memory {found['memory_gb']:.2f} GB; "
+            f"{found['hours_per_epoch']:.3f} hours per epoch, {found['hours']:.2f} hours for "
+            f"{found['epochs']} epochs"
+        )
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
 def evaluate(
     experiment: Name,
     dataset: Annotated[
         str | None, typer.Option(help="Another data set than its own: a cross-domain test.")
     ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Another rule of the data set by name, such as classic-01.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Features, CMC and mAP of a trained experiment by its data set's default rule."""
+    """Features, CMC and mAP of a trained experiment by a rule of its data set."""
     from reid import experiments
     from reid.evaluate import evaluate as run
 
     home = project()
-    found = run(experiments.load(home, experiment), home, device=device, dataset=dataset)
+    loaded = experiments.load(home, experiment)
+    found = run(loaded, home, device=device, dataset=dataset, protocol=protocol)
     show(found, as_json, lambda: _metrics(experiment, found))
 
 
@@ -180,9 +210,11 @@ def paper_table(
     as_json: Json = False,
 ) -> None:
     """Train and evaluate each row of a paper's table, ours beside theirs; equal rows once."""
-    from reid.results import run_table
+    from pipeline.variants import build
+    from reid.results import Run, run_table
 
-    found = run_table(project(), paper, number, dataset, seeds, device, console().print)
+    run = Run(project(), paper, dataset, device, build, console().print)
+    found = run_table(run, number, seeds)
 
     def lines() -> None:
         columns = list(found["rows"][0])
@@ -217,6 +249,19 @@ def bench(
     show(found, as_json, lines)
 
 
+@app.command("convert-caffe", rich_help_panel=USE)
+def convert_caffe(
+    source: Annotated[Path, typer.Argument(help="bvlc_reference_caffenet.caffemodel")],
+    target: Annotated[Path, typer.Argument(help="A .safetensors file.")],
+) -> None:
+    """CaffeNet's published weights as safetensors; `weights:` takes either file."""
+    from reid.caffe_weights import convert
+
+    state = convert(source, target)
+    values = sum(tensor.numel() for tensor in state.values())
+    console().print(f"{len(state)} tensors, {values:,} values: {target}", markup=False)
+
+
 @app.command(rich_help_panel=USE)
 def features(
     experiment: Name,
@@ -247,13 +292,13 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Rank a gallery for one image, as a table and as a picture."""
-    from reid import experiments
+    from reid import experiments, pictures
     from reid import search as searching
 
     home = project()
     loaded = experiments.load(home, experiment)
     found = searching.search(loaded, home, image, dataset=dataset, top=top, device=device)
-    path = searching.save(
+    path = pictures.save(
         out or home.reports / "pictures" / f"search-{experiment}.png", searching.picture(found)
     )
 
@@ -276,12 +321,13 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
 ) -> None:
     """The first five gallery images of two evaluated runs side by side, right and wrong."""
-    from reid import search as searching
+    from reid import compare as comparing
+    from reid import pictures
 
     home = project()
-    image = searching.compare(home, first, second, queries)
+    image = comparing.compare(home, first, second, queries)
     path = out or home.reports / "pictures" / f"compare-{first}-{second}.png"
-    console().print(f"picture: {searching.save(path, image)}", markup=False)
+    console().print(f"picture: {pictures.save(path, image)}", markup=False)
 
 
 @app.command(rich_help_panel=USE)
@@ -295,7 +341,7 @@ def attention(
 ) -> None:
     """Attention maps of blocks 2 to 4: the whole body above its parts."""
     from reid import attention_maps, experiments
-    from reid.search import save
+    from reid.pictures import save
 
     home = project()
     found = attention_maps.maps(experiments.load(home, experiment), home, images, device)

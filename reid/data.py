@@ -9,29 +9,36 @@ data.torch(transform=...)    a torch data set with `__getitems__`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core import images
 from pipeline.core.errors import ReidError
 from pipeline.core.shards import Shards, side_by_side
 
 ROLES = ("train", "query", "gallery")
+DECODERS = {"depth": images.decode_depth, "mask": images.decode_mask, "region": images.decode_mask}
 
 
-def open(root: str | Path, dataset: str, columns: Sequence[str] = ("image",)) -> Data:
+def open(
+    root: str | Path,
+    dataset: str,
+    columns: Sequence[str] = ("image",),
+    builds: Mapping[str, str] | None = None,
+) -> Data:
     """Open `dataset` below the data folder `root`, with `columns` beside the labels.
 
-    A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`.
+    A data set that a stage made of another one is called `<stage>/<build>`, such as `swaps/mall`.
+    A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`. `builds`
+    names the build of a stage that is meant where it is not the one named after the data set.
     Raises `ReidError` where the data set or a column is not built.
     """
-    base_folder = Path(root) / "1-shards" / dataset
-    if not (base_folder / "manifest.json").is_file():
-        raise ReidError(f"{base_folder}: not built; run `reid ingest {dataset}`")
+    base_folder = _base(Path(root), dataset)
     base = Shards(base_folder)
     names = set(base.columns)
     sources: dict[str, tuple[Shards, str]] = {}
@@ -40,22 +47,39 @@ def open(root: str | Path, dataset: str, columns: Sequence[str] = ("image",)) ->
         if column in names:
             sources[column] = (base, column)
             continue
-        stage, name = _stage_of(Path(root), dataset, column)
+        stage, name = _stage_of(Path(root), dataset, builds or {}, column)
         if stage not in opened:
-            opened[stage] = Shards(Path(root) / "2-derived" / stage / dataset)
+            opened[stage] = Shards(_derived(Path(root), dataset, builds or {}, stage))
             side_by_side(base, opened[stage])
         sources[column] = (opened[stage], name)
     return Data(base, sources, np.arange(len(base)), json.loads(_protocol(base_folder)))
 
 
-def _stage_of(root: Path, dataset: str, column: str) -> tuple[str, str]:
+def _base(root: Path, dataset: str) -> Path:
+    """The folder of a data set's own rows: ingested, or made by a stage, such as swaps/mall."""
+    folders = root / "1-shards" / dataset, root / "2-derived" / dataset
+    for folder in folders:
+        if (folder / "manifest.json").is_file():
+            return folder
+    raise ReidError(f"{folders[0]}: not built; run `reid ingest {dataset}`")
+
+
+def _derived(root: Path, dataset: str, builds: Mapping[str, str], stage: str) -> Path:
+    return root / "2-derived" / stage / builds.get(stage, dataset)
+
+
+def _stage_of(root: Path, dataset: str, builds: Mapping[str, str], column: str) -> tuple[str, str]:
     """Which derived stage holds a column, and the column's own name."""
     wanted, _, name = column.rpartition(".")
     found = []
-    for manifest in sorted((root / "2-derived").glob(f"*/{dataset}/manifest.json")):
-        stage = manifest.parent.parent.name
-        if wanted in ("", stage) and name in json.loads(manifest.read_text("utf-8"))["columns"]:
-            found.append(stage)
+    for folder in sorted((root / "2-derived").glob("*")):
+        manifest = _derived(root, dataset, builds, folder.name) / "manifest.json"
+        if wanted not in ("", folder.name) or not manifest.is_file():
+            continue
+        described = json.loads(manifest.read_text("utf-8"))
+        own = described["dataset"] == dataset and not described.get("new_rows")
+        if own and name in described["columns"]:
+            found.append(folder.name)
     if len(found) == 1:
         return found[0], name
     if not found:
@@ -81,8 +105,10 @@ class Data:
         sources: dict[str, tuple[Shards, str]],
         index: np.ndarray,
         protocol: dict[str, Any],
+        rule: str = "",
     ):
         self.base, self.sources, self.index, self.protocol = base, sources, index, protocol
+        self.rule = rule  # the name of the rule in force; '' = the data set's first
         self._labels: pa.Table | None = None
         self._arrays: dict[str, list[Any]] = {}
 
@@ -93,7 +119,8 @@ class Data:
     def rows(self) -> pa.Table:
         """The labels of the chosen rows: every base column but the bytes."""
         if self._labels is None:
-            self._labels = self.base.scalars().take(pa.array(self.index))
+            rows = self.base.scalars().take(pa.array(self.index))
+            self._labels = with_roles(rows, self.protocol_in_force().get("members", "columns"))
         return self._labels
 
     def labels(self, column: str) -> np.ndarray:
@@ -106,10 +133,23 @@ class Data:
     def choose(self, rows: np.ndarray) -> Data:
         """The rows given by positions or by a mask, in that order."""
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Data(self.base, self.sources, self.index[chosen], self.protocol)
+        return Data(self.base, self.sources, self.index[chosen], self.protocol, self.rule)
+
+    def under(self, rule: str) -> Data:
+        """The same rows with their roles under another rule of the data set, by its name."""
+        known = [protocol["name"] for protocol in self.protocol.get("protocols", [])]
+        if rule and rule not in known:
+            raise ReidError(f"no protocol `{rule}` (there are {', '.join(known) or 'none'})")
+        return Data(self.base, self.sources, self.index, self.protocol, rule)
+
+    def protocol_in_force(self) -> dict[str, Any]:
+        """The rule that roles and metrics follow, as protocol.json has it, or {}."""
+        protocols = self.protocol.get("protocols", [])
+        named = [p for p in protocols if p["name"] == self.rule] if self.rule else protocols
+        return named[0] if named else {}
 
     def role(self, role: str) -> Data:
-        """The rows of one role under the default rule: train, query or gallery."""
+        """The rows of one role under the rule in force: train, query or gallery."""
         if role not in ROLES:
             raise ReidError(f"no role `{role}` (there are {', '.join(ROLES)})")
         return self.choose(self.labels(role).astype(bool))
@@ -123,7 +163,7 @@ class Data:
         return self if whole.all() else self.choose(whole)
 
     def value(self, column: str, position: int) -> Any:
-        """One cell: images decoded to RGB (`depth` to millimetres), lists as arrays, else as is."""
+        """One cell: images decoded to RGB, depth to millimetres, masks to bool; lists as arrays."""
         return self.values(column, [position])[0]
 
     def values(self, column: str, positions: Sequence[int] | np.ndarray) -> list[Any]:
@@ -133,7 +173,7 @@ class Data:
         if f"{name}_size" not in shards.columns:
             cells = self._scalars(column)
             return [cells[i] for i in chosen]
-        decode = images.decode_depth if name == "depth" else images.decode
+        decode = DECODERS.get(name, images.decode)
         return [None if d is None else decode(d) for d in shards.read_many(name, chosen.tolist())]
 
     def _scalars(self, column: str) -> list[Any]:
@@ -166,6 +206,37 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_labels": None, "_arrays": {}}
+
+
+def with_roles(rows: pa.Table, members: Any) -> pa.Table:
+    """Rows with the columns train, query and gallery as a rule's members say.
+
+    Members are the rows' own "columns"; or for each role which rows have it, `test` standing for
+    both query and gallery: {"train": {"persons": [...]}, "test": {"persons": [...]}}, also by
+    "cameras"; or, as {"columns_and": {<role>: {...}}}, rows that have it beside the columns'.
+    """
+    if members == "columns":
+        return rows
+    further = members.get("columns_and")
+    for role in ROLES:
+        if further is None:
+            member = _chosen(rows, members.get(role) or members["test"])
+        elif role in further:
+            member = pc.or_(rows[role], _chosen(rows, further[role]))  # type: ignore[attr-defined]
+        else:
+            continue
+        rows = rows.set_column(rows.column_names.index(role), role, member)
+    return rows
+
+
+def _chosen(rows: pa.Table, wanted: Mapping[str, Sequence[int]]) -> Any:
+    """Which rows have one of the wanted labels, of each kind that is named."""
+    chosen = pa.array(np.ones(len(rows), bool))
+    for labels, values in wanted.items():
+        column = rows[labels.removesuffix("s")]
+        member = pc.is_in(column, pa.array(values, column.type))  # type: ignore[attr-defined]
+        chosen = pc.and_(chosen, member)  # type: ignore[attr-defined]
+    return chosen
 
 
 class TorchData:

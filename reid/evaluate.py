@@ -3,7 +3,8 @@
 Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
 Writes  3-runs/<experiment>/evaluate: features.parquet (image_id, labels, feature), metrics.json,
         cmc.csv, ranked.parquet (each query's first gallery images and which of them match);
-        for another data set than the experiment's own: 3-runs/<experiment>/evaluate-on-<data set>
+        for another data set than the experiment's own, or by another rule:
+        3-runs/<experiment>/evaluate-on-<data set>, .../evaluate-by-<rule>
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from pipeline.core.project import Project, as_json, replace_folder
 from pipeline.core.shards import write_shard
 from reid import metrics
 from reid.data import Data
-from reid.data import open as open_data
 from reid.experiments import Experiment
-from reid.views import Views
+from reid.score import rule_of
+from reid.single_shot import single_gallery_shot
+from reid.views import Batch, Views
 
 RANKED = 10  # gallery images kept for each query
 LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
@@ -40,14 +42,20 @@ def embed_views(
     was_training = network.training
     network.eval()
     order = np.array_split(np.arange(len(views.data)), max(1, -(-len(views.data) // batch)))
-    mixed = views.device.type == "cuda" and params.precision == "auto"
-    out = []
-    with torch.inference_mode(), torch.autocast(views.device.type, torch.bfloat16, enabled=mixed):
-        for _, samples in views.batches(order):
-            ready = paper.normalize(params, samples, mean)
-            out.append(paper.embed(network, params, ready).float().cpu().numpy())
+    found = [embed(paper, params, network, samples, mean) for _, samples in views.batches(order)]
     network.train(was_training)
-    return np.concatenate(out)
+    return np.concatenate(found)
+
+
+def embed(
+    paper: ModuleType, params: Any, network: nn.Module, samples: Batch, mean: Tensor
+) -> np.ndarray:
+    """(B, D) float32 test features of a batch of prepared samples; `network` is in eval mode."""
+    kind = next(iter(samples.values())).device.type
+    mixed = kind == "cuda" and params.precision == "auto"
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=mixed):
+        ready = paper.normalize(params, samples, mean)
+        return paper.embed(network, params, ready).float().cpu().numpy()
 
 
 def mean_metrics(feature: np.ndarray, data: Data, distance: Any) -> tuple[float, float]:
@@ -56,6 +64,15 @@ def mean_metrics(feature: np.ndarray, data: Data, distance: Any) -> tuple[float,
     labels = (person, camera, feature, person, camera)
     result = metrics.evaluate(feature, *labels, distance=distance)
     return result.rank1, result.map
+
+
+def training_key(experiment: Experiment, project: Project) -> str:
+    """The key of the published training, see `Experiment.key`; empty where there is none."""
+    try:
+        path = project.run(experiment.name) / "train" / "experiment.json"
+        return json.loads(path.read_text("utf-8"))["key"]
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def trained_network(
@@ -97,60 +114,93 @@ def features(
     return embed_views(experiment.code, experiment.params, network, views, mean)
 
 
+def pool_passages(data: Data, feature: np.ndarray, rule: str) -> tuple[Data, np.ndarray]:
+    """One feature a passage, the `mean` or `max` of its images' (N, D), beside its first row.
+
+    A passage is a tracklet of one person in one camera; without tracklets, all his images there.
+    """
+    labels = [data.labels(n) for n in ("person", "camera", "tracklet", "query", "gallery")]
+    _, first, group = np.unique(np.stack(labels), axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    start = np.searchsorted(group[order], np.arange(len(first)))
+    if rule == "max":
+        return data.choose(first), np.maximum.reduceat(feature[order], start)
+    total = np.add.reduceat(feature[order].astype(np.float64), start)
+    count = np.bincount(group)[:, None]
+    return data.choose(first), (total / count).astype(np.float32)
+
+
 def place_of(device: str) -> torch.device:
     """`auto` as CUDA where there is one, else the processor."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(device)
+        place = torch.device(device)
     except RuntimeError:
         raise ReidError(f"device: no `{device}` (there are auto, cpu, cuda)") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ReidError(f"device: `{device}`, but torch finds no CUDA device; use cpu")
+    return place
 
 
-def folder_of(experiment: Experiment, project: Project, dataset: str | None = None) -> Path:
-    """Where an evaluation lies: its own folder for another data set than that of the training."""
-    other = dataset and dataset != experiment.params.dataset
-    return project.run(experiment.name) / (f"evaluate-on-{dataset}" if other else "evaluate")
+def folder_of(
+    experiment: Experiment,
+    project: Project,
+    dataset: str | None = None,
+    protocol: str | None = None,
+) -> Path:
+    """Where an evaluation lies: in a folder of its own for another data set or another rule."""
+    params, words = experiment.params, ["evaluate"]
+    if dataset and dataset != params.dataset:
+        words.append(f"on-{dataset}")
+    if protocol and protocol != params.protocol:
+        words.append(f"by-{protocol}")
+    return project.run(experiment.name) / "-".join(words)
 
 
 def evaluate(
-    experiment: Experiment, project: Project, *, device: str = "auto", dataset: str | None = None
-) -> dict[str, Any]:
-    """Extract features, score them by the data set's default rule, publish. Returns the metrics.
+    experiment: Experiment, project: Project, *,
+    device: str = "auto", dataset: str | None = None, protocol: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Extract features, score them by a rule of the data set, publish. Returns the metrics.
 
-    `dataset` names another data set than the experiment's own (a cross-domain test).
+    `dataset` names another data set than the experiment's own (a cross-domain test), `protocol`
+    another rule than the experiment's, or than the first of that other data set.
     """
     place = place_of(device)
-    params, paper = experiment.params, experiment.code
-    name = dataset or params.dataset
-    data = open_data(project.root / "data", name, paper.COLUMNS).complete()
+    params = experiment.params
+    data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     feature = features(experiment, project, tested, place)
+    pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
+    if pooling != "none":
+        tested, feature = pool_passages(tested, feature, pooling)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
-    person, camera = tested.labels("person"), tested.labels("camera")
-    protocol = (data.protocol.get("protocols") or [{}])[0]
-    rule = protocol.get("rule", {})
+    in_force = data.protocol_in_force()
+    rule = rule_of(in_force)
+    person, camera = tested.labels("person"), rule.view(tested.labels("camera"))
     sides = (feature[query], person[query], camera[query])
     others = (feature[gallery], person[gallery], camera[gallery])
-    settings = {
-        "distance": params.distance,
-        "junk": rule.get("junk", [-1]),
-        "exclude": rule.get("exclude", "same_person_same_camera"),
-    }
+    settings: dict[str, Any] = {
+        "distance": params.distance, "junk": rule.junk, "exclude": rule.exclude,
+    }  # fmt: skip
     result = metrics.evaluate(*sides, *others, **settings)
     first = metrics.ranked(*sides, *others, min(RANKED, len(gallery)), **settings)
+    scores = single_gallery_shot(*sides, *others, **settings) if rule.single_shot else result
     found = {
-        "experiment": experiment.name, "paper": experiment.paper, "dataset": name,
-        "protocol": protocol.get("name", "default"), "dimensions": int(feature.shape[1]),
-        "params": experiment.described(), **result.as_dict(),
+        "experiment": experiment.name, "paper": experiment.paper,
+        "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
+        "params": experiment.described(), "training": training_key(experiment, project),
+        **scores.as_dict(),
+        "protocol": in_force.get("name", "default"), "single_gallery_shot": rule.single_shot,
     }  # fmt: skip
-    staged = project.work / "publish" / f"evaluate@{experiment.name}@{name}"
+    target = folder_of(experiment, project, dataset, protocol)
+    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    _write(staged, tested, feature, found, result)
+    _write(staged, tested, feature, found)
     ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
     _write_ranked(staged, ids, person, query, gallery, first, result)
-    target = folder_of(experiment, project, dataset)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return found
 
@@ -162,15 +212,13 @@ def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:
     return labels.append_column("feature", column)
 
 
-def _write(
-    folder: Path, data: Data, feature: np.ndarray, found: dict[str, Any], result: metrics.Result
-) -> None:
+def _write(folder: Path, data: Data, feature: np.ndarray, found: dict[str, Any]) -> None:
     write_shard(folder / "features.parquet", feature_table(data.rows.select(LABELS), feature), {})
     (folder / "metrics.json").write_bytes(as_json(found))
     with (folder / "cmc.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rank", "share"])
-        writer.writerows((i + 1, f"{share:.6f}") for i, share in enumerate(result.cmc))
+        writer.writerows((i + 1, f"{share:.6f}") for i, share in enumerate(found["cmc"]))
 
 
 def _write_ranked(

@@ -13,12 +13,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Literal
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from pipeline.core import params as parameters
 from pipeline.core.errors import ReidError
 from pipeline.core.params import Strict
 from pipeline.core.project import Project, key_of, manifest_of
+from reid.data import Data
+from reid.data import open as open_data
 from reid.papers import PAPERS
 
 
@@ -26,6 +28,8 @@ class Training(Strict):
     """What every paper's experiment has beside the paper's own parameters."""
 
     dataset: str
+    builds: dict[str, str] = Field(default_factory=dict)  # of stages, where not the data set's own
+    protocol: str = ""  # a rule of the data set by name, such as classic-01; its first by default
     seed: int = 0
     val_identities: int = 0  # training identities held out; `best` is chosen on them
     validate_every: int = 10  # epochs
@@ -35,6 +39,7 @@ class Training(Strict):
 
 
 NO_KEY = {"resident", "checkpoint_every"}  # change no result
+UNSAID = {"builds", "protocol"}  # left out of a description where they are empty
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,50 @@ class Experiment:
     def code(self) -> ModuleType:
         return paper_module(self.paper)
 
+    @property
+    def other_builds(self) -> dict[str, str]:
+        """The builds that are not the data set's own, by stage."""
+        own = self.params.dataset
+        return {stage: name for stage, name in self.params.builds.items() if name != own}
+
     def described(self) -> dict[str, Any]:
         """All parameters that change the result, as JSON holds them."""
-        return json.loads(self.params.model_dump_json(exclude=NO_KEY))
+        found = json.loads(self.params.model_dump_json(exclude=NO_KEY))
+        found["builds"] = self.other_builds
+        return {k: v for k, v in found.items() if v or k not in UNSAID}
 
     def trained(self) -> dict[str, Any]:
         """The parameters that change the training, not those of the test alone."""
         return {k: v for k, v in self.described().items() if k not in self.code.TEST_ONLY}
+
+    def open(
+        self, project: Project, dataset: str | None = None, protocol: str | None = None
+    ) -> Data:
+        """The rows that have all that the paper reads: of its data set, or of another one.
+
+        Their roles are those of the experiment's protocol, on another data set of its first one.
+        """
+        own = dataset in (None, self.params.dataset)
+        name, builds = (self.params.dataset, self.params.builds) if own else (str(dataset), {})
+        data = open_data(project.root / "data", name, self.code.COLUMNS, builds)
+        return data.under(protocol or (self.params.protocol if own else "")).complete()
+
+    def for_training(self, project: Project, data: Data) -> Data:
+        """The same rows with what the training reads beside; that is null where a stage had none.
+
+        A paper's `training_columns` and `training_stages` give those; papers may have neither.
+        """
+        columns = self._for_training("training_columns")
+        if not columns:
+            return data
+        columns = [*self.code.COLUMNS, *columns]
+        root, name = project.root / "data", self.params.dataset
+        wider = open_data(root, name, columns, self.params.builds)
+        return wider.under(data.rule).choose(data.index)
+
+    def _for_training(self, function: str) -> list[str]:
+        given = getattr(self.code, function, None)
+        return given(self.params) if given else []
 
     def key(self, project: Project) -> str:
         """A name for this training on the data as it is built now."""
@@ -65,8 +107,10 @@ class Experiment:
         """The content hashes of every shard that the paper's columns come from."""
         dataset = self.params.dataset
         folders = {"ingest": project.shards(dataset)}
-        folders |= {stage: project.derived(stage, dataset) for stage in self.code.STAGES}
-        hints = {stage: f"reid {stage} {dataset}" for stage in folders}
+        stages = [*self.code.STAGES, *self._for_training("training_stages")]
+        names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
+        folders |= {stage: project.derived(stage, name) for stage, name in names.items()}
+        hints = {stage: f"reid {stage} {names.get(stage, dataset)}" for stage in folders}
         return [
             [s["sha256"] for s in manifest_of(folder, hints[stage])["shards"]]
             for stage, folder in folders.items()

@@ -32,6 +32,7 @@ from pipeline.core.journal import lock
 from pipeline.core.params import Strict
 from pipeline.core.progress import log_file
 from pipeline.core.project import Project, as_json, key_of, replace_folder, write_atomically
+from reid.evaluate import place_of
 from reid.papers import attention_driven
 from reid.papers.attention_driven import PARTS, PartNetwork
 from reid.samplers import Shuffle
@@ -125,9 +126,7 @@ def pretrain(
     described |= {"recipe": json.loads(recipe.model_dump_json(exclude={"checkpoint_every"}))}
     described |= {"classes": data.classes}
     work = project.work / "pretrain" / key_of(described)
-    place = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    )
+    place = place_of(device)
     with (
         lock(work / "lock", "pretrain attention_driven"),
         log_file(project.work / "logs" / "pretrain-attention_driven.log") as log,

@@ -7,8 +7,11 @@ trained or evaluated again that is there already, so a stopped table goes on whe
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,10 @@ from reid.experiments import Experiment
 from reid.papers import PAPERS
 from reid.tables import Row, Table
 
-METRICS = {"rank1": "r1", "rank5": "r5", "rank10": "r10", "map": "mAP"}
+METRICS = {
+    "r1": "rank1", "r5": "rank5", "r10": "rank10", "r20": "rank20", "r50": "rank50", "mAP": "map",
+}  # fmt: skip
+SHOWN = ("r1", "r5", "r10", "mAP")  # of every result; others where the paper prints them
 NOT_PRINTED = "not printed"
 
 
@@ -56,19 +62,20 @@ def _described(project: Project, dataset: str) -> str:
 
 
 def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | None:
-    """The published metrics, None where it is not evaluated with these parameters."""
+    """The published metrics, None where they are not of this training on the data as built now."""
     path = project.run(experiment.name) / "evaluate" / "metrics.json"
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return found if found["params"] == experiment.described() else None
+    same = found["params"] == experiment.described()
+    return found if same and found.get("training") == experiment.key(project) else None
 
 
 def _line(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {"experiment": experiment.name}
-    line |= {short: percent(result[name]) for name, short in METRICS.items()}
-    line["chance r1"] = percent(result["chance_rank1"])
+    line |= {short: percent(measured(result, short)) for short in SHOWN}
+    line["chance r1"] = percent(result.get("chance_rank1"))
     row = _printed_row(experiment)
     for dataset, numbers in (row.printed if row else {}).items():
         for metric, value in numbers.items():
@@ -78,17 +85,28 @@ def _line(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
 
 def _printed_row(experiment: Experiment) -> Row | None:
     """The row of the paper's headline table whose parameters are this experiment's."""
-    code = experiment.code
-    for row in code.TABLES[code.HEADLINE].rows:
-        wanted = row.overrides
-        if wanted and all(getattr(experiment.params, k) == v for k, v in wanted.items()):
+    table = experiment.code.TABLES.get(experiment.code.HEADLINE)
+    for row in table.rows if table else ():
+        wanted, otherwise = row.overrides, bool(row.stages)
+        if not wanted or otherwise != bool(experiment.other_builds):
+            continue
+        if all(getattr(experiment.params, k) == v for k, v in wanted.items()):
             return row
     return None
 
 
-def percent(share: float) -> str:
-    """A share as the papers print it."""
-    return f"{100 * share:.2f}"
+def measured(result: dict[str, Any], metric: str) -> float | None:
+    """A metric by its short name; None where the protocol has no such number."""
+    name = METRICS[metric]
+    if name in result or name == "map":
+        return result.get(name)
+    rank = int(metric[1:])  # not among those that are named: from the curve
+    return result["cmc"][min(rank, len(result["cmc"])) - 1]
+
+
+def percent(share: float | None) -> str:
+    """A share as the papers print it; nothing where the protocol has no such number."""
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def find_table(paper: str, number: str) -> Table:
@@ -99,36 +117,65 @@ def find_table(paper: str, number: str) -> Table:
     return tables[number]
 
 
-def run_table(
-    project: Project, paper: str, number: str, dataset: str, seeds: int, device: str,
-    say: Callable[[str], None],
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True)
+class Run:
+    """How the rows of a table are trained and evaluated."""
+
+    project: Project
+    paper: str
+    dataset: str
+    device: str
+    # Builds a stage over the data set with other parameters; returns the build's name.
+    build: Callable[[Project, str, str, Mapping[str, Any]], str]
+    say: Callable[[str], None]
+
+    def result(self, row: Row, seed: int) -> dict[str, Any]:
+        """The metrics of one row and seed, trained and evaluated where that is not done yet."""
+        overrides = {**(row.overrides or {}), "seed": seed}
+        builds = {
+            stage: self.build(self.project, stage, self.dataset, values)
+            for stage, values in row.stages.items()
+        }
+        wanted = {**overrides, "builds": builds} if builds else overrides
+        experiment = experiments.variant(self.project, self.paper, self.dataset, wanted)
+        found = metrics_of(self.project, experiment)
+        if found is None:
+            from reid.evaluate import evaluate
+            from reid.train import train
+
+            self.say(f"{experiment.name}: {', '.join(f'{k} {v}' for k, v in wanted.items())}")
+            train(experiment, self.project, device=self.device)
+            found = evaluate(experiment, self.project, device=self.device)
+        return found
+
+
+def run_table(run: Run, number: str, seeds: int) -> dict[str, Any]:
     """Train and evaluate what is missing of a table; rows with mean and spread over `seeds`.
 
-    Also written to 4-reports/tables as JSON and Markdown.
+    Also written to 4-reports/tables as JSON, CSV and Markdown.
     """
-    table = find_table(paper, number)
+    table = find_table(run.paper, number)
+    printed = {m for row in table.rows for numbers in row.printed.values() for m in numbers}
+    shown = [m for m in METRICS if m in SHOWN or m in printed]
     lines = []
     for row in table.rows:
         line: dict[str, Any] = {"row": row.name}
         if row.overrides is not None:
-            results = [
-                _result(project, paper, dataset, {**row.overrides, "seed": seed}, device, say)
-                for seed in range(seeds)
-            ]
-            line |= {short: spread([r[name] for r in results]) for name, short in METRICS.items()}
+            results = [run.result(row, seed) for seed in range(seeds)]
+            line |= {m: spread([measured(r, m) for r in results]) for m in shown}
         else:
-            line |= dict.fromkeys(METRICS.values(), "")
+            line |= dict.fromkeys(shown, "")
         lines.append({**line, **_printed(table, row)})
     found = {
-        "title": f"{paper}, table {number}: {table.title}. Ours on {_described(project, dataset)}, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}",
+        "title": f"{run.paper}, table {number}: {table.title}. Ours on "
+        f"{_described(run.project, run.dataset)}, {seeds} seed{'s' if seeds > 1 else ''}",
         "rows": lines,
         "note": table.note,
     }
-    stem = project.reports / "tables" / f"{paper}-{number}-{dataset}"
-    write_atomically(stem.with_suffix(".json"), as_json(found))
-    write_atomically(stem.with_suffix(".md"), markdown(found).encode())
+    stem = f"{run.paper}-{number}-{run.dataset}"
+    texts = {"json": as_json(found), "md": markdown(found), "csv": comma_separated(found)}
+    for ending, text in texts.items():
+        write_atomically(run.project.reports / "tables" / f"{stem}.{ending}", text)
     return found
 
 
@@ -141,37 +188,32 @@ def _printed(table: Table, row: Row) -> dict[str, Any]:
     }
 
 
-def _result(
-    project: Project, paper: str, dataset: str, overrides: dict[str, Any], device: str,
-    say: Callable[[str], None],
-) -> dict[str, Any]:  # fmt: skip
-    """The metrics of one row and seed, trained and evaluated where that is not done yet."""
-    experiment = experiments.variant(project, paper, dataset, overrides)
-    found = metrics_of(project, experiment)
-    if found is None:
-        from reid.evaluate import evaluate
-        from reid.train import train
-
-        say(f"{experiment.name}: {', '.join(f'{k} {v}' for k, v in overrides.items())}")
-        train(experiment, project, device=device)
-        found = evaluate(experiment, project, device=device)
-    return found
-
-
-def spread(values: list[float]) -> str:
+def spread(values: Sequence[float | None]) -> str:
     """Mean of raw values, and their standard deviation where there are several."""
-    shares = 100 * np.asarray(values)
+    if None in values:
+        return ""
+    shares = 100 * np.asarray(values, float)
     if len(shares) == 1:
         return f"{shares[0]:.2f}"
     return f"{shares.mean():.2f} ± {shares.std(ddof=1):.2f}"
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: dict[str, Any]) -> bytes:
     """A result table as Markdown."""
     columns = list(found["rows"][0])
     head = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     body = ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in found["rows"]]
-    return "\n".join([f"**{found['title']}**", "", *head, *body, "", found["note"], ""])
+    lines = [f"**{found['title']}**", "", *head, *body, "", found["note"], ""]
+    return "\n".join(lines).encode()
+
+
+def comma_separated(found: dict[str, Any]) -> bytes:
+    """A result table as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(found["rows"][0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found["rows"])
+    return text.getvalue().encode()
 
 
 def table_files(project: Project) -> list[Path]:

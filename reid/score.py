@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,29 @@ class Protocol:
     exclude: Exclude = "same_person_same_camera"
     average_precision: metrics.AveragePrecision = "rectangle"
     single_shot: bool = False  # the gallery shows one drawn image of each person; no mAP
+    views: int = 0  # cameras 1, 2, 3 ... are views 1 to `views`, over and over; 0: each its own
+
+    def view(self, camera: np.ndarray) -> np.ndarray:
+        """What counts as a camera (N,): the view, where several pairs of cameras are one test."""
+        return (camera - 1) % self.views if self.views else camera
+
+
+def rule_of(protocol: dict[str, Any]) -> Protocol:
+    """The rule of a data set's protocol.json."""
+    rule = protocol.get("rule", {})
+    return Protocol(
+        junk=tuple(rule.get("junk", [-1])),
+        distractors=tuple(rule.get("distractors", [])),
+        exclude=rule.get("exclude", "same_person_same_camera"),
+        single_shot=rule.get("gallery", "").startswith("single shot"),
+        views=rule.get("views", 0),
+    )
 
 
 PROTOCOLS = {
     "market1501": Protocol(junk=(-1,), distractors=(0,)),
     "dukemtmc_reid": Protocol(),  # its distractors have persons of their own
-    "cuhk03_classic": Protocol(exclude="same_camera", single_shot=True),
+    "cuhk03_classic": Protocol(exclude="same_camera", single_shot=True, views=2),
     "cross_camera": Protocol(exclude="same_camera"),
     "all_pairs": Protocol(exclude="none"),
 }
@@ -125,6 +142,8 @@ def measure(
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Metrics of query features against gallery features under a rule, ready for JSON."""
+    query = replace(query, camera=rule.view(query.camera))
+    gallery = replace(gallery, camera=rule.view(gallery.camera))
     if options.pool is not None:
         query = Side(*pool_queries(query.feature, query.person, query.camera, options.pool))
     labels = (query.person, query.camera, gallery.person, gallery.camera)

@@ -82,9 +82,10 @@ def paper_summary(paper: str) -> dict[str, list[dict[str, Any]]]:
     """Titled tables of a paper's network at its full size, beside what the paper prints."""
     if paper not in PAPERS:
         raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
-    if paper == "attention_driven":
-        return attention_driven()
-    raise ReidError(f"{paper}: no summary is written for it")
+    written = {"attention_driven": attention_driven, "implicit_attention": implicit_attention}
+    if paper not in written:
+        raise ReidError(f"{paper}: no summary is written for it")
+    return written[paper]()
 
 
 def attention_driven() -> dict[str, list[dict[str, Any]]]:
@@ -148,3 +149,45 @@ def _cost(lines: list[Line]) -> dict[str, str]:
         "without FC-reduce (M)": f"{(total.parameters - reduce) / 1e6:.2f}",
         "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
     }
+
+
+def implicit_attention() -> dict[str, list[dict[str, Any]]]:
+    """The strong baseline's cost, of which the paper prints nothing, and where it lies."""
+    from reid.papers.implicit_attention import Params
+
+    compared = []
+    for stride in (1, 2):
+        params = Params.model_validate({"last_stride": stride})
+        total = implicit_attention_lines(params)[-1]
+        compared.append(
+            {
+                "network": f"{params.backbone}, last stride {stride}",
+                "parameters (M)": f"{total.parameters / 1e6:.2f}",
+                "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
+            }
+        )
+    parts = [
+        {
+            "part": line.name,
+            "parameters (M)": f"{line.parameters / 1e6:.3f}",
+            "multiply-adds (M)": f"{line.multiply_adds / 1e6:.1f}",
+            "output": " x ".join(map(str, line.output)),
+        }
+        for line in implicit_attention_lines(Params(), 2)
+    ]
+    return {
+        f"At {params.height}x{params.width}, without classifier; swaps cost nothing at a test": (
+            compared
+        ),
+        "The network with last stride 1": parts,
+    }
+
+
+def implicit_attention_lines(params: Any, depth: int = 1) -> list[Line]:
+    """`summarize` of the strong baseline without its classifier, at the size of `params`."""
+    from reid.papers.implicit_attention import build
+
+    network = build(params.model_copy(update={"weights": ""}), classes=1)
+    network.classifier = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    example = {"image": torch.zeros(1, 3, params.height, params.width)}
+    return [line for line in summarize(network, example, depth) if line.parameters]

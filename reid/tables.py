@@ -17,11 +17,8 @@ class Row:
     printed: Printed = field(default_factory=dict)
     overrides: Mapping[str, Any] | None = None  # of the paper's Params
     same_as: str | None = None  # the row of another table that is one and the same training
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # data built otherwise
-
-    def __post_init__(self) -> None:
-        if self.stages and self.overrides is not None:
-            raise ValueError(f"row {self.name}: cannot be trained on the data as they are built")
+    # Data that the row needs built otherwise: parameters by stage.
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,9 @@ from pipeline.core.journal import lock
 from pipeline.core.progress import log_file
 from pipeline.core.project import Project, as_json, link, replace_folder, write_atomically
 from reid.data import Data
-from reid.data import open as open_data
 from reid.evaluate import embed_views, mean_metrics
 from reid.experiments import Experiment
-from reid.views import Batch, Views
+from reid.views import Batch, Draw, Views
 
 HISTORY: tuple[str, ...] = (
     "epoch",
@@ -98,15 +97,17 @@ class Trainer:
             precision=self._precision(device),
         )
         self.fabric.launch()
-        everything = open_data(project.root / "data", self.params.dataset, self.paper.COLUMNS)
-        data = everything.role("train").complete()
+        data = experiment.open(project).role("train")
         self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
+        self.data = experiment.for_training(project, self.data)
         self.people = np.unique(self.data.labels("person"))
         if len(self.people) < 2:
             raise ReidError(f"{self.params.dataset}: {len(self.people)} training identities")
         targets = np.searchsorted(self.people, self.data.labels("person"))
         self.targets = torch.from_numpy(targets).to(self.fabric.device)
         self.views = self._views(self.data)
+        donors = getattr(self.paper, "donors", None)  # of papers that combine samples
+        self.donors = donors(self.params, self.data) if donors else None
         self.mean = channel_mean(self.views).to(self.fabric.device)
         torch.manual_seed(self.params.seed)
         network = self.paper.build(self.params, len(self.people))
@@ -140,16 +141,16 @@ class Trainer:
 
     def _epoch(self, epoch: int, stop: list[bool]) -> None:
         batches = self.sampler.batches(epoch)
-        rank, ranks = self.fabric.global_rank, self.fabric.world_size
-        mine = [b[rank::ranks] for b in batches[self.state.batch :]]
-        source, recent, start = self.views.batches(mine), [], time.perf_counter()
+        first, left = self.state.step, batches[self.state.batch :]
+        drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
+        source, recent, start = self.views.batches(d.needed for d in drawn), [], time.perf_counter()
         self.network.train()
-        for _ in mine:
+        for draw in drawn:
             asked = time.perf_counter()
-            rows, batch = next(source)
+            batch = self.combined(next(source)[1], draw)
             self.waited_s += time.perf_counter() - asked
             done = epoch + self.state.batch / len(batches)
-            recent.append(self.step(batch, self.targets[torch.from_numpy(rows)], done))
+            recent.append(self.step(batch, self.targets[torch.from_numpy(draw.rows)], done))
             if len(recent) == CHECK_EVERY or stop[0]:
                 self._count(recent)
             if stop[0]:
@@ -161,6 +162,17 @@ class Trainer:
         self._count(recent)
         self.trained_s += time.perf_counter() - start
         self._end_epoch(epoch)
+
+    def draw(self, rows: np.ndarray, step: int) -> Draw:
+        """This device's rows of a batch, and whom they are combined with at that step."""
+        seed = step_seed(self.params.seed, step)
+        donors = self.donors.draw(rows, seed) if self.donors else np.full(len(rows), -1)
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        return Draw(rows[rank::ranks], donors[rank::ranks])
+
+    def combined(self, batch: Batch, draw: Draw) -> Batch:
+        """The samples of `draw.rows`, from those that `draw` needs."""
+        return self.paper.combine(self.params, *draw.parts(batch)) if self.donors else batch
 
     def step(self, batch: Batch, target: Tensor, epoch: float) -> Tensor:
         """One update at a fractional epoch; returns (loss, right, samples) sums on the device."""
@@ -252,8 +264,9 @@ def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) ->
     work = project.work / "overfit" / experiment.name
     with log_file(project.work / "logs" / f"overfit-{experiment.name}.log") as log:
         trainer = Trainer(experiment, project, work, log)
-        rows = trainer.sampler.batches(0)[0]
-        batch, target = trainer.views.get(rows), trainer.targets[torch.from_numpy(rows)]
+        draw = trainer.draw(trainer.sampler.batches(0)[0], 0)
+        batch = trainer.combined(trainer.views.get(draw.needed), draw)
+        target = trainer.targets[torch.from_numpy(draw.rows)]
         accuracy = 0.0
         trainer.network.train()
         for _ in range(steps):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,26 @@ CHUNK = 32  # rows that one thread prepares at a time
 SHARE = 0.5  # of the free memory that resident samples may take
 
 Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The rows of a batch, and for each the row that it is combined with."""
+
+    rows: np.ndarray  # (B,) positions in the data
+    donors: np.ndarray  # (B,) positions in the data, -1 where a sample stays as it is
+
+    @property
+    def needed(self) -> np.ndarray:
+        """(B + S,) positions: the batch's, then those of the donors that there are."""
+        return np.concatenate([self.rows, self.donors[self.donors >= 0]])
+
+    def parts(self, batch: Batch) -> tuple[Batch, Batch, Tensor]:
+        """Of the samples of `needed` the batch's (B), the donors' (S), and where these go."""
+        own = {name: values[: len(self.rows)] for name, values in batch.items()}
+        given = {name: values[len(self.rows) :] for name, values in batch.items()}
+        device = next(iter(batch.values())).device
+        return own, given, torch.from_numpy(np.flatnonzero(self.donors >= 0)).to(device)
 
 
 class Views:

@@ -16,21 +16,36 @@ ROOT = Path(__file__).parent.parent
 TINY = """\
 run: {executor: pool, workers: 2}
 world:
-  with: {train_identities: 4, test_identities: 3, cameras: 2, images_min: 3, images_max: 3}
+  with: {train_identities: 4, test_identities: 3, images_min: 3, images_max: 3}
   on:
-    street: {scene: street, layout: market1501}
+    street: {scene: street, layout: market1501, cameras: 2}
+    mall: {scene: mall, layout: rap, training_cameras: 2, test_cameras: 2}
 ingest:
   with: {}
   on:
     street: {reader: market1501}
+    mall: {reader: rap}
 joints:
   with: {}
   on:
-    street: {backend: given, path: data/0-raw/street.truth, max_reject_rate: 0.5}
+    street: {dataset: street, backend: given, path: data/0-raw/street.truth, max_reject_rate: 0.5}
 parts:
   with: {beta: 0.1}
   on:
-    street: {canonical_poses: 3}
+    street: {dataset: street, canonical_poses: 3}
+masks:
+  with: {}
+  on:
+    mall: {dataset: mall, backend: given, path: data/0-raw/mall.truth, max_reject_rate: 0.5}
+backgrounds:
+  with: {side: 64}
+  on:
+    mall: {dataset: mall}
+    mall-any: {dataset: mall, same_viewpoint: false, area_ratio: 0, iou: 0}
+swaps:
+  with: {}
+  on:
+    mall: {dataset: mall, builds: {backgrounds: mall-any}}
 attention_driven:
   with: {seed: 0}
   scale:
@@ -40,6 +55,15 @@ attention_driven:
   on:
     street-baseline: {dataset: street, model: baseline}
     street-intra-inter: {dataset: street, model: intra_inter}
+implicit_attention:
+  with: {seed: 0}
+  scale:
+    mall:
+      {backbone: resnet18, channels: [8, 8, 16, 16], weights: '', height: 32, width: 32, epochs: 1,
+       batch: 8, images: 2}
+  on:
+    mall-swaps: {dataset: mall, swap_probability: 0.5, builds: {backgrounds: mall-any}}
+strong_baseline: {with: {}, scale: {}, on: {}}
 """
 
 
@@ -82,10 +106,13 @@ def test_the_flow(clone: Path):
     stages = {f"{s}@street" for s in ("world", "ingest", "joints", "parts")}
     experiments = {
         f"{stage}@street-{name}"
-        for stage in ("attention_driven", "evaluate")
+        for stage in ("attention_driven", "attention_driven_evaluate")
         for name in ("baseline", "intra-inter")
     }
-    assert first == stages | experiments | {"report"}
+    mall = {f"{s}@mall" for s in ("world", "ingest", "masks", "backgrounds", "swaps")}
+    swapped = {f"implicit_attention{stage}@mall-swaps" for stage in ("", "_evaluate")}
+    mall |= {"backgrounds@mall-any", *swapped}
+    assert first == stages | experiments | mall | {"report"}
     metrics = json.loads(
         (clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text()
     )

@@ -24,14 +24,15 @@ FLOW = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 def test_a_stage_has_its_file_section_flow_output_and_test(stage: str):
     code = module(stage)
     assert {"VERSION", "READS", "SCHEMA", "Params", "build"} <= set(vars(code))
-    assert {"on", "with"} <= set(PARAMS[stage]) | {"with"}
+    for build in PARAMS[stage]["on"].values():
+        assert build["dataset"], "DVC reads it from here"
     flow = FLOW[stage]["do"]
     assert flow["cmd"] == f"reid {stage} ${{key}}"
     assert flow["outs"] == [f"data/2-derived/{stage}/${{key}}"]
     assert f"pipeline/derive/{stage}.py" in flow["deps"]
-    assert {f"data/2-derived/{name}/${{key}}" for name in code.READS if name != "rows"} <= {
-        *flow["deps"]
-    }
+    for name in {*code.READS} - {"rows"}:
+        paths = {f"data/2-derived/{name}/${{item.{of}}}" for of in ("dataset", f"builds.{name}")}
+        assert paths & {*flow["deps"]}
     assert (ROOT / "tests/pipeline" / f"test_{stage}.py").is_file()
 
 
@@ -57,8 +58,9 @@ def test_a_paper_has_its_parts_section_flow_and_test(paper: str):
     assert set(needed.split()) <= set(vars(code))
     assert "Source" in str(code.__doc__)
     assert "Differs" in str(code.__doc__)
-    assert PARAMS[paper]["on"]
-    assert f"reid/papers/{paper}.py" in FLOW[paper]["do"]["deps"]
+    assert "on" in PARAMS[paper]
+    for stage in (paper, f"{paper}_evaluate"):
+        assert f"reid/papers/{paper}.py" in FLOW[stage]["do"]["deps"]
     assert (ROOT / "tests/reid" / f"test_{paper}.py").is_file()
 
 

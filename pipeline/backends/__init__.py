@@ -1,6 +1,11 @@
 """Thin adapters around outside model libraries; a stage sees only arrays.
 
-A joint backend is a module `joints_<name>.py` with `build(settings, device)`, which loads the model
-and returns a function from images, a list of (H, W, 3) uint8 RGB, to as many (18, 3) float32 joints
-in pixels of each image, or None where the model found nobody. Libraries are imported in `build`.
+A backend is a module `<stage>_<name>.py` with `build(settings, device)`, which loads the model and
+returns a function from images, a list of (H, W, 3) uint8 RGB, to as many results, None where the
+model found nobody. Libraries are imported in `build`. A result is
+
+    joints    (18, 3) float32 joints in pixels of the image
+    masks     a `person_mask.PersonMask`: (H, W) bool and a score
+
+`<stage>_given.py` has `load(path)` instead, labels that the user has already; see `given`.
 """

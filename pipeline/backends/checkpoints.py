@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import pickle
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from pipeline.core.errors import ReidError
 
@@ -28,15 +31,11 @@ def file_hash(path: Path) -> str:
 
 
 def load_state(path: Path, *, trusted: bool) -> dict[str, Any]:
-    """The tensors by name of a .safetensors file or a checkpoint, whose `state_dict` is taken.
+    """The tensors by name of a .safetensors file, a checkpoint, or a .pkl of arrays.
 
-    A checkpoint that only full unpickling could read is refused unless it is `trusted`: unpickling
-    runs code that the file chooses.
+    Of a checkpoint its `state_dict` or `model` is taken. One that only full unpickling could read
+    is refused unless it is `trusted`: unpickling runs code that the file chooses.
     """
-    import pickle
-
-    import torch
-
     if not path.is_file():
         raise ReidError(f"{path}: no such weights file (`pretrained`, `random` or a path)")
     if path.suffix == ".safetensors":
@@ -44,18 +43,47 @@ def load_state(path: Path, *, trusted: bool) -> dict[str, Any]:
 
         return load_file(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=not trusted)
+        loaded = _load_pickle(path, trusted=trusted)
     except pickle.UnpicklingError:
         raise ReidError(
             f"{path}: holds more than tensors, or is no checkpoint; reading it may run code from "
             "the file. Set `trusted: true` if you trust it, or save its tensors as .safetensors"
         ) from None
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, ValueError, LookupError) as error:
         raise ReidError(f"{path}: not a readable checkpoint: {error}") from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    state = loaded if isinstance(loaded, dict) else {}
+    for key in ("state_dict", "model"):
+        state = state[key] if isinstance(state.get(key), dict) else state
     if not state:
         raise ReidError(f"{path}: no tensors by name in it")
     return state
+
+
+def _load_pickle(path: Path, *, trusted: bool) -> Any:
+    """What torch.save or, in a .pkl, pickle wrote: NumPy's arrays there become tensors."""
+    import torch
+
+    if path.suffix != ".pkl":
+        return torch.load(path, map_location="cpu", weights_only=not trusted)
+    with path.open("rb") as file:
+        loaded = (pickle.Unpickler if trusted else ArrayUnpickler)(file, encoding="latin1").load()
+    state = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
+    return {n: torch.from_numpy(np.array(a)) for n, a in state.items() if isinstance(a, np.ndarray)}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads a pickle of NumPy arrays, as model zoos have them, and nothing that could run code."""
+
+    KNOWN = (
+        "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar", "numpy.ndarray",
+        "numpy.dtype", "_codecs.encode", "collections.OrderedDict",
+    )  # fmt: skip
+
+    def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy.core.", "numpy._core.")  # as NumPy 1 wrote it
+        if f"{module}.{name}" not in self.KNOWN:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        return super().find_class(module, name)
 
 
 def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:

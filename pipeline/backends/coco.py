@@ -77,4 +77,12 @@ def central_person(boxes: np.ndarray, height: int, width: int) -> int:
     inside_y = np.minimum(boxes[:, 3], height) - np.maximum(boxes[:, 1], 0)
     inside = inside_x.clip(0) * inside_y.clip(0)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return int((inside / (area + (right - left) * height - inside)).argmax())
+    return int(middle_overlap(inside, area, height, width).argmax())
+
+
+def middle_overlap(inside: np.ndarray, area: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The intersection over union of regions with the middle half of an image's width.
+
+    `area` (N,) pixels of the regions, `inside` (N,) of these in the middle.
+    """
+    return inside / (area + width / 2 * height - inside)

@@ -15,21 +15,19 @@ score is taken, or where there is none the one with the largest sum of confidenc
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from pipeline.backends.coco import to_openpose
+from pipeline.backends.given import Names, label_key, read_json, read_parquet
 from pipeline.core.errors import ReidError
 from pipeline.core.poses import joints_array
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 OPENPOSE_ENDING = "_keypoints.json"
 
 
@@ -39,45 +37,24 @@ class Person(NamedTuple):
     score: float
 
 
-class Labels:
-    """Joints by image name; `match` gives those of images, `unmatched` the labels left over."""
+class Labels(Names):
+    """Joints by image name; `find` gives those of an image."""
 
     def __init__(self, people: Iterable[Person], where: Path):
         best: dict[str, Person] = {}
         for person in people:
-            key = _key(person.name)
+            key = label_key(person.name)
             if key not in best or person.score > best[key].score:
                 best[key] = person
         if not best:
             raise ReidError(f"{where}: no joints in it")
-        self.where = where
+        super().__init__(best, where)
         self.joints = {key: best[key].joints for key in sorted(best)}
-        self._by_stem: dict[str, str] = {}
-        for key in self.joints:  # a stem that two labels share says nothing
-            stem = PurePosixPath(key).name
-            self._by_stem[stem] = "" if stem in self._by_stem else key
-        self._claimed: dict[str, str] = {}
 
     def find(self, image_id: str) -> np.ndarray | None:
-        """The (18, 3) joints of an image: by its image_id, else by its file name if unique."""
+        """The (18, 3) joints of an image, None where no label is its own."""
         key = self.key_of(image_id)
         return self.joints[key] if key else None
-
-    def key_of(self, image_id: str) -> str:
-        """The label of an image, '' for none. Raises `ReidError` if another image claimed it."""
-        key = _key(image_id)
-        if key not in self.joints:
-            key = self._by_stem.get(PurePosixPath(key).name, "")
-        if key and self._claimed.setdefault(key, image_id) != image_id:
-            raise ReidError(
-                f"{self.where}: the label {key} fits both {self._claimed[key]} and {image_id}; "
-                "name labels by their whole image_id"
-            )
-        return key
-
-    def unmatched(self, image_ids: Iterable[str]) -> list[str]:
-        """The labels that belong to none of the images, sorted."""
-        return sorted(set(self.joints) - {self.key_of(image_id) for image_id in image_ids})
 
     def digest(self) -> str:
         """A hash of the names and joints, whatever file they come from."""
@@ -91,7 +68,7 @@ def load(path: Path) -> Labels:
     """Read the labels at `path`; raises `ReidError` with the file and what is wrong in it."""
     if path.is_dir():
         if tables := sorted(path.rglob("*.parquet")):
-            return Labels(_from_tables(path, map(_read_parquet, tables)), path)
+            return Labels(_from_tables(path, (read_parquet(t, "joints") for t in tables)), path)
         if files := sorted(path.rglob("*" + OPENPOSE_ENDING)):
             return Labels((p for file in files for p in _from_openpose(file, path)), path)
         raise ReidError(f"{path}: neither *.parquet nor *{OPENPOSE_ENDING} files in it")
@@ -99,23 +76,12 @@ def load(path: Path) -> Labels:
         raise ReidError(f"{path}: no such file or folder of joints (joints.path)")
     ending = path.suffix.lower()
     if ending == ".parquet":
-        return Labels(_from_tables(path, [_read_parquet(path)]), path)
+        return Labels(_from_tables(path, [read_parquet(path, "joints")]), path)
     if ending == ".csv":
         return Labels(_from_tables(path, [_read_csv(path)]), path)
     if ending == ".json":
         return Labels(_from_json(path), path)
     raise ReidError(f"{path}: joints are read from .parquet, .csv, .json or a folder of these")
-
-
-def _read_parquet(path: Path) -> pa.Table | None:
-    """The columns that matter; None where a file of a folder is about something else."""
-    try:
-        names = pq.read_schema(path).names
-        if "image_id" not in names:
-            return None
-        return pq.read_table(path, columns=["image_id", "joints"] if "joints" in names else None)
-    except (pa.ArrowException, OSError) as error:
-        raise ReidError(f"{path}: not readable as Parquet: {error}") from None
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -154,16 +120,9 @@ def _rows(table: pa.Table, path: Path) -> np.ndarray:
     return np.stack([c.to_numpy() for c in columns], 1)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ReidError(f"{path}: not readable as JSON: {error}") from None
-
-
 def _from_openpose(path: Path, root: Path) -> Iterator[Person]:
     name = path.relative_to(root).as_posix().removesuffix(OPENPOSE_ENDING)
-    found = _read_json(path)
+    found = read_json(path)
     people = found.get("people") if isinstance(found, dict) else None
     if not isinstance(people, list):
         raise ReidError(f"{path}: no list `people`; this is not OpenPose's output")
@@ -173,7 +132,7 @@ def _from_openpose(path: Path, root: Path) -> Iterator[Person]:
 
 
 def _from_json(path: Path) -> Iterator[Person]:
-    found = _read_json(path)
+    found = read_json(path)
     try:
         if isinstance(found, list):
             for entry in found:
@@ -199,10 +158,3 @@ def _person(name: str, numbers: Any, path: Path, score: float | None = None) -> 
     except (ValueError, TypeError) as error:
         raise ReidError(f"{path}: {name}: {error}") from None
     return Person(name, joints, float(joints[:, 2].sum()) if score is None else float(score))
-
-
-def _key(name: str) -> str:
-    """A name as it is compared: POSIX, without a leading ./ and an image's ending."""
-    key = name.replace("\\", "/").removeprefix("./")
-    ending = PurePosixPath(key).suffix
-    return key.removesuffix(ending) if ending.lower() in ENDINGS else key

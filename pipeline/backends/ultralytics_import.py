@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.backends.checkpoints import fill_model, library, load_state, no_download
 from pipeline.core.errors import ReidError
 
+ENDINGS = {"pose": "-pose", "segment": "-seg", "detect": ""}  # of model names, by task
 SETTINGS = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 
@@ -93,5 +94,5 @@ def _untrained(ultralytics: ModuleType, model: str, task: str) -> Any:
             )
         except (FileNotFoundError, KeyError):  # KeyError: a network for another task
             raise ReidError(
-                f"ultralytics has no {task} model `{model}` (such as yolo11n-{task})"
+                f"ultralytics has no {task} model `{model}` (such as yolo11n{ENDINGS[task]})"
             ) from None

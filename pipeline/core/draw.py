@@ -1,4 +1,4 @@
-"""Draws joints, limbs and boxes over images, and lays images out as a labelled grid.
+"""Draws joints, limbs, boxes and masks over images, and lays images out as a labelled grid.
 
 Images are (H, W, 3) uint8 RGB; every function returns a new one. Lines have a dark rim, so that
 they show on any clothes. Colours are those of Okabe and Ito, which colour-blind people can tell
@@ -95,6 +95,28 @@ def boxes(
             high = (_fixed(x2 - inset), _fixed(y2))
             shown = colour or colours[i % len(colours)]
             cv2.rectangle(out, low, high, shown, width, cv2.LINE_AA, SHIFT)
+    return out
+
+
+def mask_over(
+    image: np.ndarray,
+    mask: np.ndarray,
+    colour: Colour = PARTS["whole body"],
+    *,
+    paper: float = 0.65,
+    thickness: int = 1,
+) -> np.ndarray:
+    """The image with what is outside an (H, W) bool mask faded to paper, and the mask's outline.
+
+    `paper` is the share of paper in the faded pixels. Outlines run along the mask's own outermost
+    pixels, around its holes too; the rim lies around them.
+    """
+    out = image.copy()
+    faded = (1 - paper) * image[~mask].astype(np.float32) + paper * np.array(PAPER, np.float32)
+    out[~mask] = np.rint(faded).astype(np.uint8)
+    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for line, width in ((INK, thickness + 2), (colour, thickness)):
+        cv2.drawContours(out, edges, -1, line, width)
     return out
 
 

@@ -50,6 +50,7 @@ class Plan:
     rejects: list[tuple[str, str]] = field(default_factory=list)  # found while planning
     finish: Callable[[list[Path], list[tuple[str, str]]], dict[str, bytes]] | None = None
     keys: list[str] = field(default_factory=list)  # further keys in use, such as a fit's
+    skip_empty: bool = False  # whether a shard without rows is left out of what is published
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,13 @@ def _publish(
     rejects = sorted([*plan.rejects, *((i, r) for o in done for i, r in o.rejects)])
     _check_rejects(plan, rejects)
     target = project.built(plan.stage, plan.dataset)
+    made = {t.name: t.key for t, o in zip(plan.tasks, done, strict=True) if _shown(plan, o)}
+    if not made:
+        raise ReidError(f"{plan.stage} {plan.dataset}: no rows were made; nothing was published")
     shards = [
         {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
         for t, o in zip(plan.tasks, done, strict=True)
+        if t.name in made
     ]
     manifest = as_json(
         {
@@ -165,16 +170,20 @@ def _publish(
     staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
     shutil.rmtree(staged, ignore_errors=True)
     (staged / "rows").mkdir(parents=True)
-    for task in plan.tasks:
-        link(journal.shard(task.key), staged / "rows" / task.name)
+    for name, key in made.items():
+        link(journal.shard(key), staged / "rows" / name)
     columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
     write_shard(staged / "rejects.parquet", pa.table(columns, REJECT), {})
-    paths = [staged / "rows" / task.name for task in plan.tasks]
+    paths = [staged / "rows" / name for name in made]
     extras = plan.finish(paths, rejects) if plan.finish else {}
     for name, data in {**extras, "manifest.json": manifest}.items():
         (staged / name).write_bytes(data)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return True
+
+
+def _shown(plan: Plan, outcome: Outcome) -> bool:
+    return outcome.rows > 0 or not plan.skip_empty
 
 
 def _is_published(target: Path, manifest: bytes, shards: list[dict[str, Any]]) -> bool:

@@ -1,7 +1,12 @@
-"""Look at shards: rows as plain values, images as a contact sheet."""
+"""Look at shards: rows as plain values, images as a contact sheet.
+
+Masks are drawn over the images that they are of, where these lie in 1-shards beside 2-derived.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.core import images, schema
+from pipeline.core import draw, images, schema
 from pipeline.core.errors import ReidError
 from pipeline.core.shards import Shard, Shards
 
@@ -39,7 +44,8 @@ def contact_sheet(
 
     `source` is a shard, a built folder, or several shard files, whose rows count on; `cell` is
     (height, width) in pixels; `column` is the first image column unless named. Depth is scaled
-    from its nearest (dark) to its farthest reading; what is absent or broken is a gray cell.
+    from its nearest (dark) to its farthest reading; what is absent or broken is a gray cell. Masks
+    are drawn over their images, unless `column` asks for the masks themselves.
     """
     shards = _open(source)
     tiles = [_tile(*_find(shards, row), column, cell) for row in rows]
@@ -70,7 +76,7 @@ def _find(shards: list[Shard], row: int) -> tuple[Shard, int]:
 
 def _tile(shard: Shard, row: int, column: str | None, cell: tuple[int, int]) -> np.ndarray:
     tile = np.full((cell[0] + CAPTION_HEIGHT + MARGIN, cell[1] + MARGIN, 3), PAPER, np.uint8)
-    picture = _picture(shard.read(column or _first_image(shard), row), cell)
+    picture = _fitted(_look(shard, row, column), cell)
     top, left = (cell[0] - picture.shape[0]) // 2, (cell[1] - picture.shape[1]) // 2
     tile[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     foot = (1, cell[0] + CAPTION_HEIGHT - 3)
@@ -94,12 +100,46 @@ def _caption(shard: Shard, row: int) -> str:
     return " ".join(f"{name[0]}{value}" for name, value in values.items())  # p12 c3
 
 
-def _picture(data: bytes | None, cell: tuple[int, int]) -> np.ndarray:
-    """Encoded bytes to RGB that fits into `cell`, its proportions kept."""
+def _look(shard: Shard, row: int, column: str | None) -> np.ndarray | None:
+    """What is shown of a row, as RGB; None where it is absent or broken."""
+    name = column or _first_image(shard)
+    data = shard.read(name, row)
     try:
-        picture = _rgb(data) if data is not None else None
+        if data is None:
+            return None
+        base = _base_image(shard, row) if name == "mask" and column is None else None
+        mask = None if base is None else images.decode_mask(data)
+        if base is None or mask is None or mask.shape != base.shape[:2]:
+            return _rgb(data)
+        return draw.mask_over(base, mask)
     except images.BadImage:
-        picture = None
+        return None
+
+
+def _base_image(shard: Shard, row: int) -> np.ndarray | None:
+    """The image that a row of a derived shard is of; None where it is not found."""
+    base = _base_shard(shard.path)
+    if base is None or row >= len(base):
+        return None
+    ids = [s.table(["image_id"], row, row + 1)["image_id"][0] for s in (shard, base)]
+    data = base.read("image", row) if ids[0] == ids[1] else None
+    return None if data is None else images.decode(data)
+
+
+@functools.lru_cache(maxsize=8)
+def _base_shard(path: Path) -> Shard | None:
+    """The shard in data/1-shards of the same name, of the data set that the manifest says."""
+    folder = path.resolve().parent.parent  # data/2-derived/<stage>/<build>
+    try:
+        dataset = json.loads((folder / "manifest.json").read_text("utf-8"))["dataset"]
+        base = folder.parents[2] / "1-shards" / dataset / "rows" / path.name
+        return Shard(base) if base.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _fitted(picture: np.ndarray | None, cell: tuple[int, int]) -> np.ndarray:
+    """A picture that fits into `cell`, its proportions kept; a gray cell for none."""
     if picture is None:
         return np.full((*cell, 3), ABSENT, np.uint8)
     height, width = picture.shape[:2]

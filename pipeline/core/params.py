@@ -33,6 +33,17 @@ class StageParams(Strict):
     max_reject_rate: float = 0.05  # share of rows; above it the stage fails
 
 
+class DerivedParams(StageParams):
+    """What every stage has that derives data from a data set's rows.
+
+    A stage may be built several times over one data set, with other parameters: each build has its
+    own name below `on`, and says whose rows it is of.
+    """
+
+    dataset: str = ""  # whose rows; '' = the data set that the build is named after
+    builds: dict[str, str] = {}  # the builds it reads of other stages, where not the data set's own
+
+
 P = TypeVar("P", bound=BaseModel)
 
 

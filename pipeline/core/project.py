@@ -32,7 +32,12 @@ class Project:
         return self.root / "data" / "0-raw" / f"{dataset}.json"
 
     def shards(self, dataset: str) -> Path:
-        return self.root / "data" / "1-shards" / dataset
+        """The folder of a data set's own rows.
+
+        `crops/topview` is the data set that the stage crops made, in its build topview.
+        """
+        folder = "2-derived" if "/" in dataset else "1-shards"
+        return self.root / "data" / folder / dataset
 
     def derived(self, stage: str, dataset: str) -> Path:
         return self.root / "data" / "2-derived" / stage / dataset
@@ -47,6 +52,12 @@ class Project:
     @property
     def reports(self) -> Path:
         return self.root / "data" / "4-reports"
+
+
+def builder_of(dataset: str) -> str:
+    """The command that builds a data set's own rows."""
+    stage, _, build = dataset.rpartition("/")
+    return f"reid {stage or 'ingest'} {build}"
 
 
 def manifest_of(folder: Path, hint: str) -> dict[str, Any]:

@@ -3,16 +3,28 @@
 A stage is a module `pipeline/derive/<name>.py` with
 
     VERSION      a number, raised when the stage's output changes
-    READS        columns by folder: {"rows": ["image"], "joints": ["joints"]}
+    READS        columns by input: {"rows": ["image"], "joints": ["joints"]}
     SCHEMA       the columns it adds (image_id is added here)
     Params       its checked parameters
     build(params, device, fitted) -> step; step(table) -> table of SCHEMA's columns, same rows,
                  and optionally `reject`, a string column: null, or why the row has nulls
     step.prepare(table)               optional: runs ahead in a thread (decoding)
-    fit(tables, params) -> dict       optional: once over the training rows (FIT_READS)
+    fit(tables, params) -> dict | Fit optional: once over the training rows (FIT_READS, else READS)
+    FIT_UNLABELLED  optional, True: the fit uses no labels; where a data set draws its splits at
+                 random it gets all rows
     weights(params, root) -> str      optional: content hash of outside files that decide the output
     batch_rows(params) -> int         optional: rows of one call; 256 by default
     needs_device(params) -> bool      optional: whether it runs a network
+    reads(params, columns), fit_reads(params, columns)   optional: READS and FIT_READS where they
+                 depend on the parameters, or on the columns that the base shards have
+    STAGE_OF     optional: the stage of an input that has another name
+    READS_ANYWHERE  optional: columns by input that a step reads of other rows than its own; its
+                 `build` gets one argument more, {input: Shards}
+    NEW_ROWS     optional, True: the rows are a new data set's: step(table) -> (table of the base
+                 columns and SCHEMA's, any rows; list of (image_id, reason) of rejects)
+
+A data set of new rows may be what another stage derives from: as `dataset: crops/topview`, in a
+build with a name of its own, such as topview-crops.
 """
 
 from __future__ import annotations
@@ -30,15 +42,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.core import fits, inputs, protocols
 from pipeline.core.engine import Plan, Task
 from pipeline.core.errors import ReidError
-from pipeline.core.params import StageParams
-from pipeline.core.project import Project, as_json, key_of, manifest_of, write_atomically
-from pipeline.core.schema import SCHEMA_VERSION
-from pipeline.core.shards import Shard
+from pipeline.core.params import DerivedParams
+from pipeline.core.project import Project, key_of
+from pipeline.core.schema import ORDER, ROW, SCHEMA_VERSION
+from pipeline.core.shards import Shard, Shards
 
 LIBRARIES = ("numpy", "opencv-contrib-python", "pyarrow", "simplejpeg")
-NO_KEY = {"max_reject_rate"}  # parameters that do not change a shard's content
+NO_KEY = set(DerivedParams.model_fields)  # they do not change a shard's content, or its inputs do
 
 
 def module(stage: str) -> ModuleType:
@@ -57,106 +70,69 @@ def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     return found
 
 
-def plan(stage: str, dataset: str, params: StageParams, project: Project, device: str) -> Plan:
-    """What makes the derived data of `stage` over `dataset`: one task a base shard."""
+def plan(stage: str, build: str, params: DerivedParams, project: Project, device: str) -> Plan:
+    """What makes a build of `stage`, by default the one named after its data set: a task a shard.
+
+    A build that is named otherwise says in `params.dataset` whose rows it is of.
+    """
+    if "/" in build:
+        raise ReidError(
+            f"{stage}: a build's name has no slash; name it otherwise, with `dataset: {build}`"
+        )
     code = module(stage)
-    inputs = {
-        name: _input(project, name, dataset) for name in ("rows", *sorted({*code.READS} - {"rows"}))
-    }
-    manifests = {
-        name: manifest_of(folder, f"reid {'ingest' if name == 'rows' else name} {dataset}")
-        for name, folder in inputs.items()
-    }
-    shards = {n: {s["name"]: s for s in m["shards"]} for n, m in manifests.items()}
+    read = inputs.find(code, params.dataset or build, params, project)
     weights = code.weights(params, project.root) if hasattr(code, "weights") else ""
     parameters = json.loads(params.model_dump_json(exclude=NO_KEY))
     identity = [stage, SCHEMA_VERSION, code.VERSION, parameters, weights]
-    fitted, fit_key = _fit(code, params, project, inputs, [*identity, _hashes(shards)])
-    described = {
-        "stage": stage, "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": code.VERSION, "parameters": parameters, "weights": weights,
-        "columns": ["image_id", *code.SCHEMA.names],
-        "libraries": libraries([*LIBRARIES, *getattr(code, "LIBRARIES", ())]),
-    }  # fmt: skip
+    fitted = fits.run(code, params, project, read, [*identity, read.of_all(read.folders)])
+    described = _described(code, stage, read.dataset, parameters, weights)
     footer = {
         f"reid.{name}": value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in described.items()
-        if name not in {"dataset", "columns", "schema_version"}
+        if name not in {"dataset", "columns", "schema_version", "new_rows"}
     }
+    identity += [fitted.identity if fitted else None]
+    elsewhere = [read.of_all(read.anywhere)] if read.anywhere else []
     tasks = []
-    for name, base in shards["rows"].items():
-        hashes = {n: _same_shard(found, name, base, n, dataset) for n, found in shards.items()}
-        files = {n: folder / "rows" / name for n, folder in inputs.items()}
-        key = key_of([*identity, fitted, name, hashes])
+    for name, base in read.shards["rows"].items():
+        key = key_of([*identity, name, read.of_shard(name), *elsewhere])
+        files = {n: folder / "rows" / name for n, folder in read.folders.items()}
         tasks.append(Task(name, key, base["rows"], base["rows"] * 512, files))
-    work = MapWork(stage, params, device, fitted, footer)
+    work = MapWork(stage, params, device, fitted, footer, read)
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
-        card = data_card(f"{stage} of {dataset}", described, paths, len(rejects))
-        return {"README.md": card, **({"fit.json": as_json(fitted)} if fitted else {})}
+        card = data_card(f"{stage} of {build}", described, paths, len(rejects))
+        found = {"README.md": card, **(fitted.published() if fitted else {})}
+        return {**found, **(protocols.carried(read.folders["rows"], paths) if is_new(code) else {})}
 
-    keys = [fit_key] if fit_key else []
     return Plan(
-        stage, dataset, tasks, work, described, params.max_reject_rate, finish=finish, keys=keys
-    )
+        stage, build, tasks, work, described, params.max_reject_rate, finish=finish,
+        keys=fitted.keys if fitted else [], skip_empty=is_new(code),
+    )  # fmt: skip
 
 
-def _input(project: Project, name: str, dataset: str) -> Path:
-    return project.shards(dataset) if name == "rows" else project.derived(name, dataset)
+def is_new(code: ModuleType) -> bool:
+    """Whether a stage makes a new data set, and not columns beside the rows of one."""
+    return getattr(code, "NEW_ROWS", False)
 
 
-def _hashes(shards: dict[str, dict[str, Any]]) -> list[list[str]]:
-    return [[n, name, s["sha256"]] for n, found in shards.items() for name, s in found.items()]
+def schema_of(code: ModuleType) -> pa.Schema:
+    """The columns of a stage's shards."""
+    before = ROW if is_new(code) else [pa.field("image_id", pa.string(), nullable=False)]
+    return pa.schema([*before, *code.SCHEMA])
 
 
-def _same_shard(
-    found: dict[str, Any], name: str, base: dict[str, Any], folder: str, dataset: str
-) -> str:
-    """The content hash of a shard's counterpart, which must be there with as many rows."""
-    other = found.get(name)
-    if other is None or other["rows"] != base["rows"]:
-        raise ReidError(
-            f"data/2-derived/{folder}/{dataset}: shard {name} is missing or has other rows than "
-            f"the base; run `reid {folder} {dataset}`"
-        )
-    return other["sha256"]
-
-
-def _fit(
-    code: ModuleType, params: StageParams, project: Project, inputs: dict[str, Path], identity: Any
-) -> tuple[dict[str, Any] | None, str]:
-    """The stage's fit over the training rows, computed once and kept under its own key."""
-    if not hasattr(code, "fit"):
-        return None, ""
-    key = key_of(["fit", identity])
-    kept = project.work / code.__name__.rsplit(".", 1)[-1] / f"{key}.fit"
-    if kept.is_file():
-        return json.loads(kept.read_text("utf-8")), key
-    fitted = code.fit(_training_rows(inputs, getattr(code, "FIT_READS", code.READS)), params)
-    write_atomically(kept, as_json(fitted))
-    return json.loads(as_json(fitted)), key  # as it will be read back: floats and all
-
-
-def _training_rows(inputs: dict[str, Path], reads: dict[str, list[str]]) -> Iterator[pa.Table]:
-    for path in sorted((inputs["rows"] / "rows").glob("*.parquet")):
-        files = {name: folder / "rows" / path.name for name, folder in inputs.items()}
-        shard = Shard(path)
-        train = shard.table(["train"])["train"]
-        yield _side_by_side(files, reads, 0, shard.num_rows).filter(train)
-
-
-def _side_by_side(
-    files: dict[str, Path], reads: dict[str, list[str]], start: int, stop: int
-) -> pa.Table:
-    """The columns that a stage reads, and image_id, of rows start to stop."""
-    table = Shard(files["rows"]).table(["image_id", *reads.get("rows", [])], start, stop)
-    for name in sorted(set(reads) - {"rows"}):
-        other = Shard(files[name]).table(["image_id", *reads[name]], start, stop)
-        if other["image_id"] != table["image_id"]:
-            raise ReidError(f"{files[name]}: its rows are not the base's; run `reid {name}` again")
-        for column in reads[name]:
-            table = table.append_column(column, other[column])
-    return table
+def _described(
+    code: ModuleType, stage: str, dataset: str, parameters: dict[str, Any], weights: str
+) -> dict[str, Any]:
+    """What the manifest says beside the shards."""
+    found = {
+        "stage": stage, "dataset": dataset, "schema_version": SCHEMA_VERSION,
+        "stage_version": code.VERSION, "parameters": parameters, "weights": weights,
+        "columns": schema_of(code).names,
+        "libraries": libraries([*LIBRARIES, *getattr(code, "LIBRARIES", ())]),
+    }  # fmt: skip
+    return {**found, "new_rows": True} if is_new(code) else found
 
 
 @dataclass(frozen=True)
@@ -164,30 +140,61 @@ class MapWork:
     """Runs a stage over one base shard: batches read and prepared ahead, rejects taken out."""
 
     stage: str
-    params: StageParams
+    params: DerivedParams
     device: str
-    fitted: dict[str, Any] | None
+    fitted: fits.Kept | None
     footer: dict[str, str]
+    read: inputs.Inputs | None = None  # None reads the stage's READS, and its row's shard alone
 
     def start(self) -> Callable[[dict[str, Path]], Any]:
         code = module(self.stage)
-        step = code.build(self.params, _device(code, self.params, self.device), self.fitted)
+        step = self._build(code)
+        reads = self.read.reads if self.read else code.READS
         batch = code.batch_rows(self.params) if hasattr(code, "batch_rows") else 256
         prepare = getattr(step, "prepare", lambda table: table)
+        collect = _new_rows if is_new(code) else _same_rows
 
         def function(files: dict[str, Path]) -> Any:
             rows = Shard(files["rows"]).num_rows
             tables = (
-                _side_by_side(files, code.READS, start, min(start + batch, rows))
+                inputs.side_by_side(files, reads, start, min(start + batch, rows))
                 for start in range(0, rows, batch)
             )
             prepared = ahead((table["image_id"], prepare(table)) for table in tables)
-            done = [_with_ids(ids, step(ready)) for ids, ready in prepared]
-            schema = pa.schema([pa.field("image_id", pa.string(), nullable=False), *code.SCHEMA])
-            table = pa.concat_tables(done) if done else schema.empty_table()
-            return table.select(schema.names).cast(schema), _rejects(table), self.footer
+            table, rejects = collect((ids, step(ready)) for ids, ready in prepared)
+            schema = schema_of(code)
+            table = table if table.num_rows else schema.empty_table()
+            return table.select(schema.names).cast(schema), rejects, self.footer
 
         return function
+
+    def _build(self, code: ModuleType) -> Any:
+        """Load what the stage needs."""
+        further = []
+        if self.read and self.read.anywhere:
+            further = [{n: Shards(self.read.folders[n]) for n in self.read.anywhere}]
+        fitted = self.fitted.load() if self.fitted else None
+        return code.build(self.params, _device(code, self.params, self.device), fitted, *further)
+
+
+Batches = Iterable[tuple[pa.ChunkedArray, Any]]  # image_ids, and what the step made of them
+
+
+def _same_rows(done: Batches) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """All batches as one table with their image_ids, and its rejects."""
+    tables = [_with_ids(ids, table) for ids, table in done]
+    table = pa.concat_tables(tables) if tables else pa.table({})
+    return table, _rejects(table)
+
+
+def _new_rows(done: Batches) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """All batches as one table in the order of rows, and the rejects."""
+    made = [result for _, result in done]
+    tables = [table for table, _ in made if table.num_rows]
+    table = pa.concat_tables(tables) if tables else pa.table({})
+    if tables:
+        table = table.sort_by([(name, "ascending") for name in ORDER])
+    return table, [reject for _, rejects in made for reject in rejects]
 
 
 def _with_ids(ids: pa.ChunkedArray, result: pa.Table) -> pa.Table:
@@ -207,7 +214,7 @@ def _rejects(table: pa.Table) -> list[tuple[str, str]]:
     return list(zip(bad["image_id"].to_pylist(), bad["reject"].to_pylist(), strict=True))
 
 
-def _device(code: ModuleType, params: StageParams, device: str) -> str:
+def _device(code: ModuleType, params: DerivedParams, device: str) -> str:
     """`auto` is CUDA where there is one and the stage runs a network."""
     if device != "auto":
         return device

@@ -13,6 +13,10 @@ READERS = (
     "dukemtmc_reid",
     "cuhk03_labeled",
     "cuhk03_detected",
+    "rap",
+    "tvpr",
+    "dpit",
+    "opr",
     "folder",
 )  # modules of this package; `base` says what each must have
 

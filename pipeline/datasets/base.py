@@ -7,15 +7,27 @@ A data set is one module `pipeline/datasets/<name>.py` with
     INFO                                   an `Info`: what a user needs to know beforehand
     open_source(root) -> path -> bytes     optional: where images lie inside a container file
     locate(root) -> Path                   optional: the layout's own folder, at or below `root`
+    EXTRA                                  optional: a `pa.schema` of nullable columns that only
+                                           this data set has, and no images: its listing's files and
+                                           then its shards have them behind all others
 
 A protocol, one rule of evaluation, is a dictionary that JSON can hold:
 
     name, title   short and full name
     published     counts as published, by name
     found         the same counts as found here
-    members       "columns" where train, query and gallery are the rows' own columns
-    rule          exclude: which gallery images a query leaves out; junk and distractors: persons
-                  that have no influence, and that are always a wrong match; query: single or multi
+    members       "columns" where train, query and gallery are the rows' own columns;
+                  {"train": {"persons": [...]}, "test": {"persons": [...]}} where all images of the
+                  test persons are both query and gallery; {"train": {"persons": [...]}, "query":
+                  {"persons": [...], "cameras": [...]}, "gallery": {...}} where they differ by
+                  camera: a row has a role where each of its labels is in that role's list;
+                  {"columns_and": {<role>: {"persons": [...]}}} where the images of these persons
+                  have a role beside those that the columns give it
+    rule          exclude: which gallery images a query leaves out; views: 2 where cameras 1, 2, 3,
+                  4 are views 1, 2, 1, 2, and a query leaves out its view; junk and distractors:
+                  persons that have no influence, and that are always a wrong match; query: single,
+                  multi, or tracklet where all images of one (person, camera, tracklet) are one
+                  query, and with gallery: tracklet one gallery entry
     metrics       cmc, map
 """
 
@@ -68,7 +80,7 @@ class Info:
 
 @dataclass
 class Listing:
-    """What `read` found. `files` has the columns of `LISTED`, in no particular order."""
+    """What `read` found. `files` has the columns of `LISTED` and `EXTRA`, in no order of rows."""
 
     files: pa.Table
     found: dict[str, int]  # counts by the names of `Info.published`
@@ -89,6 +101,7 @@ class Sample:
     viewpoint: int | None = None
     depth_mm: np.ndarray | None = None  # (H, W) uint16
     encoded: bytes | None = None  # written as it is instead of `image`, where given
+    extra: dict[str, Any] = field(default_factory=dict)  # labels of the layout's `EXTRA`, by name
 
 
 Source = Callable[[str], bytes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.datasets import cuhk03
+from pipeline.datasets import cuhk03, cuhk03_writing
 from pipeline.datasets.base import Listing, Sample
 from pipeline.datasets.cuhk03 import open_source
 
@@ -21,5 +21,5 @@ def read(root: Path) -> Listing:
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
-    """Write samples in the official layout; see `cuhk03.write`."""
-    return cuhk03.write(root, samples, KIND)
+    """Write samples in the official layout; see `cuhk03_writing.write`."""
+    return cuhk03_writing.write(root, samples, KIND)

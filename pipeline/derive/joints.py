@@ -14,15 +14,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.backends import joints_given
-from pipeline.core.images import BadImage, decode
-from pipeline.core.params import StageParams
+from pipeline.core.images import Decoded, decode_all
+from pipeline.core.params import DerivedParams
 from pipeline.core.poses import joints_column
 from pipeline.core.schema import JOINTS
 
@@ -32,7 +32,7 @@ SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.floa
 LIBRARIES = ("torch", "torchvision", "mmpose", "ultralytics")
 
 
-class Params(StageParams):
+class Params(DerivedParams):
     backend: Literal["mmpose", "ultralytics", "torchvision", "given"] = "mmpose"
     model: str = ""  # the library's own name of a model or its config; '' = the backend's default
     weights: str = "pretrained"  # the library's own download; or a path; or random, for tests
@@ -51,13 +51,6 @@ class Params(StageParams):
         if (self.backend == "given") != bool(self.path):
             raise ValueError("`path` goes with backend `given`, and it needs one")
         return self
-
-
-class Decoded(NamedTuple):
-    """A batch ready for a network."""
-
-    images: list[np.ndarray | None]  # (H, W, 3) uint8 RGB
-    reasons: list[str | None]  # why an image is None
 
 
 def batch_rows(params: Params) -> int:
@@ -112,16 +105,7 @@ class Estimate:
         self.network = network
 
     def prepare(self, table: pa.Table) -> Decoded:
-        images: list[np.ndarray | None] = []
-        reasons: list[str | None] = []
-        for image in table["image"].to_pylist():
-            try:
-                images.append(decode(image["bytes"] or b"") if image else None)
-                reasons.append(None if image else "no image")
-            except BadImage as error:
-                images.append(None)
-                reasons.append(str(error))
-        return Decoded(images, reasons)
+        return decode_all(table["image"].to_pylist())
 
     def __call__(self, batch: Decoded) -> pa.Table:
         good = [image for image in batch.images if image is not None]

@@ -20,7 +20,6 @@ Differs Canonical poses are k-means centres of the training poses. One is laid o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -28,7 +27,15 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pipeline.core.params import StageParams
+from pipeline.core.params import DerivedParams
+from pipeline.core.pose_clusters import (
+    STANDING,
+    cluster,
+    confident_joints,
+    fill,
+    normalise,
+    possible,
+)
 from pipeline.core.poses import body_frame, boxes_column, joints_array, part_boxes, strips
 from pipeline.core.schema import BOXES
 
@@ -43,23 +50,11 @@ SCHEMA = pa.schema(
     ]
 )
 
-BODY_HEIGHT = (1 / 8, 8)  # a body's height over its image's; others are no person's
 FIT_MISSING = 4  # training poses with at most so many joints missing are clustered
 FIT_ROUNDS = 2  # the second fills missing joints from the first one's canonical poses
 
-# A person who stands and faces the camera, in body heights: the pose that training poses are
-# completed from, and the only one where no training pose is confident.
-STANDING = np.array(
-    [
-        (0, -0.32), (0, -0.22),
-        (-0.10, -0.22), (-0.14, -0.07), (-0.15, 0.07), (0.10, -0.22), (0.14, -0.07), (0.15, 0.07),
-        (-0.06, 0.08), (-0.07, 0.33), (-0.07, 0.56), (0.06, 0.08), (0.07, 0.33), (0.07, 0.56),
-        (-0.02, -0.34), (0.02, -0.34), (-0.05, -0.33), (0.05, -0.33),
-    ]
-)  # fmt: skip
 
-
-class Params(StageParams):
+class Params(DerivedParams):
     beta: Annotated[float, Field(ge=0, le=0.5)] = 5 / 48  # overlap in body heights (paper)
     wrists: bool = True  # whether wrists belong to the upper body
     canonical_poses: Annotated[int, Field(ge=1, le=127)] = 8
@@ -139,7 +134,7 @@ def derive(
     filled_xy, pose = fill(xy, confident, poses)
     known = ~np.isnan(joints).all((1, 2))
     enough = known & (confident.sum(1) >= params.min_joints)
-    believed = enough & (pose >= 0) & _possible(filled_xy, height)
+    believed = enough & (pose >= 0) & possible(filled_xy, height)
     filled_xy[~believed] = over_image(mean, height, width)[~believed]
     boxes = part_boxes(filled_xy, params.beta, wrists=params.wrists)
     boxes[~known] = strips(height, width)[~known]
@@ -151,72 +146,11 @@ def derive(
     return boxes, source, filled, np.where(source == "canonical", pose, -1)
 
 
-def confident_joints(
-    joints: np.ndarray, height: np.ndarray, width: np.ndarray, min_confidence: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 18, 3) joints to coordinates (N, 18, 2), 0 where not finite, and which are confident.
-
-    A joint may lie outside its image, but one more than the image's own size away is noise.
-    """
-    xy = joints[..., :2].astype(np.float64)
-    finite = np.isfinite(joints).all(-1)
-    xy[~finite] = 0
-    size = np.stack([width, height], 1)[:, None].astype(np.float64)  # (N, 1, 2)
-    near = ((xy >= -size) & (xy <= 2 * size)).all(-1)
-    return xy, finite & near & (np.where(finite, joints[..., 2], -1) >= min_confidence)
-
-
-def fill(xy: np.ndarray, confident: np.ndarray, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the joints that are not confident from the pose that fits the others best.
-
-    `xy` (N, 18, 2), `confident` (N, 18), `poses` (K, 18, 2). Each pose p is laid over the
-    confident joints q by the scale s > 0 and shift t that make the sum of |s p + t - q|^2 least;
-    the pose with the least sum is used. Returns the filled (N, 18, 2) and the pose's index (N,),
-    -1 where no pose has a positive scale.
-    """
-    weight = confident[:, None, :, None].astype(np.float64)  # (N, 1, 18, 1)
-    count = np.maximum(weight.sum(2), 1)  # (N, 1, 1)
-    model_mean = (weight * poses).sum(2) / count  # (N, K, 2)
-    joint_mean = (weight * xy[:, None]).sum(2) / count  # (N, 1, 2)
-    model = weight * (poses - model_mean[:, :, None])  # (N, K, 18, 2)
-    target = weight * (xy[:, None] - joint_mean[:, :, None])  # (N, 1, 18, 2)
-    spread = (model**2).sum((2, 3))  # (N, K)
-    product = (model * target).sum((2, 3))
-    scale = np.divide(product, spread, out=np.zeros_like(product), where=spread > 1e-9)
-    error = (target**2).sum((2, 3)) - scale * product  # what the best scale leaves, (N, K)
-    error[scale <= 0] = np.inf
-    best, rows = error.argmin(1), np.arange(len(xy))
-    shift = joint_mean[:, 0] - scale[rows, best, None] * model_mean[rows, best]  # (N, 2)
-    laid = scale[rows, best, None, None] * poses[best] + shift[:, None]  # (N, 18, 2)
-    filled = np.where(confident[..., None], xy, laid)
-    return filled, np.where(np.isfinite(error[rows, best]), best, -1)
-
-
-def normalise(xy: np.ndarray) -> np.ndarray:
-    """(N, 18, 2) poses, centred on their mean joint and scaled to body height 1."""
-    return (xy - xy.mean(1, keepdims=True)) / body_frame(xy).height[:, None, None]
-
-
 def over_image(pose: np.ndarray, height: np.ndarray, width: np.ndarray) -> np.ndarray:
     """One (18, 2) pose of body height 1 laid over each whole image: (N, 18, 2) pixels."""
     top = body_frame(pose[None]).top[0]
     x = pose[:, 0] * height[:, None] + width[:, None] / 2
     return np.stack([x, (pose[:, 1] - top) * height[:, None]], -1)
-
-
-def cluster(poses: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """At most `k` k-means centres of (N, 18, 2) normalised poses, the most common first."""
-    from scipy.cluster.vq import kmeans2
-
-    distinct = np.unique(poses.round(6).reshape(len(poses), -1), axis=0)  # (M, 36)
-    generator = np.random.default_rng(seed)
-    start = distinct[generator.choice(len(distinct), min(k, len(distinct)), replace=False)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a centre that lost its members is left out
-        centres, member = kmeans2(poses.reshape(len(poses), -1), start, 50, minit="matrix")
-    sizes = np.bincount(member, minlength=len(centres))
-    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
-    return normalise(centres[order].reshape(-1, 18, 2))
 
 
 def _fit_rows(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
@@ -225,10 +159,5 @@ def _fit_rows(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
     xy, confident = confident_joints(joints, height, width, params.min_confidence)
     filled, pose = fill(xy, confident, normalise(STANDING[None]))
     enough = (~confident).sum(1) <= FIT_MISSING
-    good = enough & (pose >= 0) & _possible(filled, height)
+    good = enough & (pose >= 0) & possible(filled, height)
     return xy[good], confident[good]
-
-
-def _possible(xy: np.ndarray, height: np.ndarray) -> np.ndarray:
-    share = body_frame(xy).height / height
-    return (share >= BODY_HEIGHT[0]) & (share <= BODY_HEIGHT[1])

@@ -14,12 +14,15 @@ import numpy as np
 
 from pipeline.world.bodies import draw_colour
 from pipeline.world.cameras import FRAME_HEIGHT, FRAME_WIDTH, Camera, Window
-from pipeline.world.gait import turn
 from pipeline.world.paint import Light, shade, surface
-from pipeline.world.shapes import BOX, Frames, Solids, cast, make_solids
+from pipeline.world.shapes import Frames, Solids, cast
+from pipeline.world.things import stand_about, thing
 
 GROUND_SCALE, WALL_SCALE = 64, 48  # texture pixels a metre
 GROUND_SIDE, WALL_WIDTH, WALL_HEIGHT = 16, 40, 9  # metres; both repeat
+WHOLE = Window(0, 0, FRAME_WIDTH, FRAME_HEIGHT)
+BEFORE = ("post", "sign", "bin")  # on the camera's side of the path: only what is slender
+BEHIND = ("post", "sign", "tree", "bin", "car", "car")
 
 
 class Backdrop(NamedTuple):
@@ -31,13 +34,25 @@ class Backdrop(NamedTuple):
 
 def draw_backdrop(camera: Camera, rng: np.random.Generator, things: int) -> Backdrop:
     """The empty place of a camera, with about `things` posts, trees, bins and cars."""
-    frame = Window(0, 0, FRAME_WIDTH, FRAME_HEIGHT)
-    x, y = camera.slopes(frame, FRAME_HEIGHT, FRAME_WIDTH)
-    rays = np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), -1) @ camera.rotation.T
+    rays = rays_of(camera)
     colour, depth = _sky(rays, rng), np.full(rays.shape[:2], np.inf)
     _draw_wall(rays, colour, depth, camera, rng)
     _draw_ground(rays, colour, depth, camera, rng)
-    solids, frames = _things(camera, rng, things)
+    solids, frames = stand_about(camera, rng, things, BEFORE, BEHIND, thing)
+    return finish(colour, depth, camera, solids, frames)
+
+
+def rays_of(camera: Camera) -> np.ndarray:
+    """(FRAME_HEIGHT, FRAME_WIDTH, 3) directions of a frame's rays in world coordinates."""
+    x, y = camera.slopes(WHOLE, FRAME_HEIGHT, FRAME_WIDTH)
+    return np.stack(np.broadcast_arrays(x[None, :], y[:, None], 1.0), -1) @ camera.rotation.T
+
+
+def finish(
+    colour: np.ndarray, depth: np.ndarray, camera: Camera, solids: Solids, frames: Frames
+) -> Backdrop:
+    """The backdrop with solids put into it; changes both arrays."""
+    x, y = camera.slopes(WHOLE, FRAME_HEIGHT, FRAME_WIDTH)
     light = Light(np.array(camera.sun), 0.4, np.ones(3))
     seen = camera.see(frames.take(solids.bone))
     hits = cast(solids, seen, x, y)
@@ -47,6 +62,25 @@ def draw_backdrop(camera: Camera, rng: np.random.Generator, things: int) -> Back
     return Backdrop(
         cv2.GaussianBlur(colour.astype(np.float32), (0, 0), 0.7), depth.astype(np.float32)
     )
+
+
+def wall_points(
+    rays: np.ndarray, camera: Camera, rng: np.random.Generator, near: float, far: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where rays meet an endless wall behind the path: ray parameter, height, place along it (m).
+
+    The wall stands `near` to `far` metres behind the middle of the path, a little aslant. Rays that
+    lead away from it have a parameter of 0 or less, or none.
+    """
+    slant = rng.uniform(-0.35, 0.35)
+    normal, along = (
+        np.array([np.sin(slant), -np.cos(slant)]),
+        np.array([np.cos(slant), np.sin(slant)]),
+    )
+    away = camera.distance + rng.uniform(near, far)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hit = -away / (rays[..., :2] @ normal)
+        return hit, camera.height + hit * rays[..., 2], hit * (rays[..., :2] @ along)
 
 
 def cloud(rng: np.random.Generator, height: int, width: int, octaves: int = 4) -> np.ndarray:
@@ -66,18 +100,10 @@ def _sky(rays: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _draw_wall(rays, colour, depth, camera: Camera, rng: np.random.Generator) -> None:
-    slant = rng.uniform(-0.35, 0.35)
-    normal, along = (
-        np.array([np.sin(slant), -np.cos(slant)]),
-        np.array([np.cos(slant), np.sin(slant)]),
-    )
-    away = camera.distance + rng.uniform(3.0, 7.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        hit = -away / (rays[..., :2] @ normal)
-    height = camera.height + hit * rays[..., 2]
+    hit, height, across = wall_points(rays, camera, rng, 3.0, 7.0)
     top = rng.uniform(6.0, 9.0)
     seen = (hit > 0) & (height < top) & (height > 0)
-    across = np.where(seen, hit * (rays[..., :2] @ along), 0)
+    across = np.where(seen, across, 0)
     texture = _facade(rng)
     rows = np.where(seen, (WALL_HEIGHT - height) * WALL_SCALE, 0)
     columns = (across * WALL_SCALE) % texture.shape[1]
@@ -157,73 +183,16 @@ def _shop(wall: np.ndarray, rng: np.random.Generator) -> None:
         wall[:sill][top + 6 : sill - 4, 14 : width - 14] *= 0.8
         sign = slice(top - int(rng.uniform(0.4, 0.8) * metre), top)
         wall[sign] = np.array(draw_colour(rng, 0.6))
-        _letters(wall[sign], np.array(draw_colour(rng, 0.5)), rng)
+        letters(wall[sign], np.array(draw_colour(rng, 0.5)), rng)
     wall[height - int(2.2 * metre) :, door : door + metre] = frame * rng.uniform(0.5, 1.0)
     for x in range(int(0.5 * metre), width - metre, int(rng.uniform(1.6, 2.4) * metre)):
         wall[int(2.5 * metre) : int(4.2 * metre), x - 4 : x + metre + 4] = 0.7 * frame + 0.2
         wall[int(2.5 * metre) + 4 : int(4.2 * metre) - 4, x : x + metre] = glass
 
 
-def _letters(sign: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+def letters(sign: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+    """Draw something like writing into its stretch of wall."""
     high = sign.shape[0]
     for x in range(10, sign.shape[1] - 20, 14):
         if rng.random() < 0.8:
             sign[high // 4 : 3 * high // 4, x : x + int(rng.integers(3, 11))] = colour
-
-
-def _things(camera: Camera, rng: np.random.Generator, things: int) -> tuple[Solids, Frames]:
-    """What stands about, each on its own bone; only slender things before the walking path."""
-    rows, places = [], []
-    across, away = np.array([np.cos(camera.path), np.sin(camera.path)]), camera.distance
-    aside = np.array([across[1], -across[0]])
-    aside = aside if aside @ [0, -1] >= 0 else -aside  # towards the camera where it can be
-    for number in range(max(things, 1)):
-        side = 1 if number % 2 == 0 else -1
-        place = np.array([0, away]) + side * rng.uniform(0.9, 1.7) * aside
-        place = place + rng.uniform(-3.5, 3.5) * across
-        if place[1] < 0.45 * away:  # not right before the lens
-            continue
-        kinds = (
-            ["post", "sign", "bin"] if side > 0 else ["post", "sign", "tree", "bin", "car", "car"]
-        )
-        kind = str(rng.choice(kinds))
-        if kind == "car":
-            place = place - 1.2 * aside
-        rows += [{**row, "bone": len(places)} for row in thing(kind, rng)]
-        places.append(([*place, 0.0], turn(camera.path + rng.uniform(-0.1, 0.1))))
-    if not rows:
-        rows, places = thing("post", rng), [([0.0, away + 2.5, 0.0], np.eye(3))]
-    origin, rotation = (np.array(v, float) for v in zip(*places, strict=True))
-    return make_solids(rows), Frames(origin, rotation)
-
-
-def thing(kind: str, rng: np.random.Generator) -> list[dict]:
-    """The solids of one thing that stands at the origin of its bone."""
-    colour = np.array(draw_colour(rng, 0.25))
-    if kind in ("post", "sign"):
-        tall = rng.uniform(0.9, 1.2) if kind == "post" and rng.random() < 0.5 else 5.0
-        rows = [_upright([0, 0, 0], [0, 0, tall], rng.uniform(0.04, 0.09), colour)]
-        if kind == "sign":
-            rows.append(_block([0, 0, 2.3], [0.02, 0.35, 0.25], draw_colour(rng, 0.8)))
-        return rows
-    if kind == "tree":
-        bark, leaf = np.array([0.3, 0.23, 0.17]), np.array([0.2, 0.36, 0.14])
-        crown = [_upright([0, 0, 3.4], [0.3, 0.2, 4.2], 1.3, leaf * rng.uniform(0.7, 1.3))]
-        return [_upright([0, 0, 0], [0.05, 0, 3.2], rng.uniform(0.1, 0.18), bark), *crown]
-    if kind == "bin":
-        return [_upright([0, 0, 0.2], [0, 0, 0.75], 0.24, colour)]
-    paint, dark = np.array(draw_colour(rng, 0.5)), np.array([0.08, 0.09, 0.1])
-    rows = [_block([0, 0, 0.6], [2.1, 0.85, 0.33], paint),
-            _block([-0.15, 0, 1.15], [1.1, 0.75, 0.24], dark),
-            _block([-0.15, 0, 1.4], [1.0, 0.7, 0.05], paint)]  # fmt: skip
-    return rows + [_upright([x, -0.78, 0.32], [x, 0.78, 0.32], 0.32, dark) for x in (-1.35, 1.35)]
-
-
-def _upright(start, end, radius: float, colour) -> dict:
-    return {"start": np.array(start, float), "end": np.array(end, float), "radius": radius,
-            "colour": np.array(colour)}  # fmt: skip
-
-
-def _block(centre, half, colour) -> dict:
-    return {"kind": BOX, "start": np.array(centre, float), "end": np.array(half, float),
-            "colour": np.array(colour)}  # fmt: skip

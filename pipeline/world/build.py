@@ -17,12 +17,12 @@ from typing import Any
 
 from pipeline.core.errors import ReidError
 from pipeline.datasets.base import Sample
-from pipeline.world.street import Params, render_street
+from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
 
 
 def build_world(
-    name: str, scene_params: Params, layout: str, raw_root: Path, workers: int = 0
+    name: str, scene: Scene, layout: str, raw_root: Path, workers: int = 0
 ) -> dict[str, Any]:
     """Render a world into `raw_root`/`name`; 0 workers means one for each core.
 
@@ -38,8 +38,7 @@ def build_world(
         shutil.rmtree(path, ignore_errors=True)
     making[0].mkdir(parents=True)
     counts: Counter[str] = Counter()
-    shots = render_street(scene_params, workers)
-    written = write_truth(making[1], _written(module, making[0], shots, counts))
+    written = write_truth(making[1], _written(module, making[0], scene.render(workers), counts))
     for path, done in zip(final, making, strict=True):
         _replace(done, path)
     return {"images": written, **dict(sorted(counts.items()))}

@@ -86,6 +86,12 @@ def join_solids(parts: list[Solids]) -> Solids:
     return Solids(**{**joined, "bone": joined["bone"] + shift})
 
 
+def some_solids(solids: Solids, chosen: int | np.ndarray) -> Solids:
+    """The first `chosen` solids, or those of a (K,) mask."""
+    keep = np.arange(len(solids.kind)) < chosen if isinstance(chosen, int) else chosen
+    return Solids(**{f.name: getattr(solids, f.name)[keep] for f in fields(Solids)})
+
+
 def join_frames(parts: list[Frames]) -> Frames:
     """The frames of several actors, one after the other."""
     return Frames(

@@ -57,14 +57,23 @@ def picture(
     x, y = camera.slopes(window, *fine)
     frames = camera.see(moment.frames.take(solids.bone))
     hits = cast(solids, frames, x, y)
-    behind = _cut(place.backdrop.depth, window, *fine, cv2.INTER_NEAREST)
-    colour = _cut(place.backdrop.colour, window, *fine, cv2.INTER_LINEAR)
+    behind = cut(place.backdrop.depth, window, *fine, cv2.INTER_NEAREST)
+    colour = cut(place.backdrop.colour, window, *fine, cv2.INTER_LINEAR)
     colour *= light.tint.astype(np.float32)
     coarse = _shadows(camera, moment.feet, behind[::2, ::2], light, x[::2], y[::2])
     colour *= cv2.resize(coarse, fine[::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     points = surface(hits, frames, x, y, hits.depth < behind)
     colour[points.pixels] = shade(points, solids, frames, light, camera.rotation.T)
     return develop(camera, colour, window, rng, height, width)
+
+
+def look(place: Place, solids: Solids, moment: Moment, height: int, width: int) -> Hits:
+    """What the ray through each pixel's centre meets: -1 and its depth where it is the backdrop."""
+    window = moment.window
+    x, y = place.camera.slopes(window, height, width)
+    hits = cast(solids, place.camera.see(moment.frames.take(solids.bone)), x, y)
+    behind = cut(place.backdrop.depth, window, height, width, cv2.INTER_NEAREST)
+    return Hits(np.where(hits.depth < behind, hits.index, -1), np.minimum(hits.depth, behind))
 
 
 def truth_of(
@@ -76,19 +85,18 @@ def truth_of(
     facing: float | None,
     height: int,
     width: int,
+    *,
+    hits: Hits | None = None,
 ) -> Truth:
     """The truth of a moment's image.
 
     The first `own` solids are the person meant (0: nobody is). `following` is the moment of the
-    next image of the pass, `facing` the person's walking direction in the world.
+    next image of the pass, `facing` the person's walking direction in the world; `hits` are of
+    `look`, where it was called already.
     """  # fmt: skip
     camera, window = place.camera, moment.window
-    x, y = camera.slopes(window, height, width)
     frames = camera.see(moment.frames.take(solids.bone))
-    hits = cast(solids, frames, x, y)
-    behind = _cut(place.backdrop.depth, window, height, width, cv2.INTER_NEAREST)
-    solid = np.where(hits.depth < behind, hits.index, -1)
-    depth = np.minimum(hits.depth, behind)
+    solid, depth = hits or look(place, solids, moment, height, width)
     mask = (solid >= 0) & (solid < own)
     parts = np.where(mask, solids.part[solid], 0).astype(np.uint8)
     depth_mm = np.where(np.isfinite(depth), np.rint(1000 * depth), 0).clip(0, 65535)
@@ -129,7 +137,7 @@ def viewpoint(place: np.ndarray, facing: float) -> int:
     return LEFT if angle > 0 else RIGHT
 
 
-def _cut(layer: np.ndarray, window: Window, height: int, width: int, method: int) -> np.ndarray:
+def cut(layer: np.ndarray, window: Window, height: int, width: int, method: int) -> np.ndarray:
     """A window of a frame's layer, sampled at the image's pixel centres; edges repeat."""
     columns, rows = window.centres(height, width)  # frame pixel j has its centre at j + 0.5
     maps = np.meshgrid((columns - 0.5).astype(np.float32), (rows - 0.5).astype(np.float32))

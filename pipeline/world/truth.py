@@ -23,6 +23,13 @@ ROWS_PER_FILE = 2048
 FLOW_SCALE, FLOW_ZERO = 64.0, 32768.0  # stored = 64 * pixels + 32768, as in KITTI
 FRONT, BACK, LEFT, RIGHT = 1, 2, 3, 4  # viewpoint: the side of the person that the camera sees
 
+PERSON = pa.struct(
+    [
+        pa.field("person", pa.int32()),  # the label; 0 for somebody without one
+        pa.field("box", pa.list_(pa.float32(), 4)),  # around the visible pixels; null where hidden
+        pa.field("pixels", pa.int32()),  # that are visible
+    ]
+)
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -38,6 +45,11 @@ SCHEMA = pa.schema(
         pa.field("flow", schema.IMAGE),  # 16-bit PNG: u, v in pixels times 64 plus 32768; valid
         pa.field("flow_size", pa.int32()),
         pa.field("flow_to", pa.string()),  # image_id of the next image of the pass
+        pa.field("people", pa.list_(PERSON)),  # where an image shows several: the one meant first
+        pa.field(
+            "instances", schema.IMAGE
+        ),  # 8-bit PNG: n where the n-th of `people` is seen, or 0
+        pa.field("instances_size", pa.int32()),
     ]
 )
 
@@ -53,6 +65,8 @@ class Truth:
     box: np.ndarray | None = None  # (4,) float32
     viewpoint: int | None = None
     flow: bytes | None = None  # to the next sample of the same pass, which follows this one
+    people: list[dict[str, Any]] | None = None
+    instances: bytes | None = None
 
 
 def encode_flow(flow_px: np.ndarray, valid: np.ndarray) -> bytes:
@@ -74,6 +88,25 @@ def decode_flow(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     valid = stored[..., 0] > 0  # OpenCV gives the channels in reverse
     flow = (stored[..., :0:-1].astype(np.float32) - FLOW_ZERO) / FLOW_SCALE
     return np.where(valid[..., None], flow, 0).astype(np.float32), valid
+
+
+def people_of(
+    persons: list[int], solids_each: list[int], solid: np.ndarray
+) -> tuple[list[dict[str, Any]], bytes]:
+    """`people` and `instances` of an image; `solid` (H, W) is what each pixel shows, or -1.
+
+    `solids_each` are the numbers of solids of the persons, which come one after the other.
+    """
+    owner = np.repeat(np.arange(1, len(persons) + 1), solids_each)
+    instances = np.where(solid >= 0, owner[solid], 0).astype(np.uint8)
+    people = []
+    for number, person in enumerate(persons, 1):
+        rows, columns = np.nonzero(instances == number)
+        box = None
+        if len(rows):
+            box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        people.append({"person": person, "box": box, "pixels": len(rows)})
+    return people, encode_png(instances)
 
 
 def write_truth(folder: Path, rows: Iterable[tuple[str, Truth, str | None]]) -> int:
@@ -100,8 +133,9 @@ def _row(image_id: str, truth: Truth, following: str | None) -> dict[str, Any]:
         "box": None if truth.box is None else truth.box.tolist(),
         "viewpoint": truth.viewpoint,
         "flow_to": following if truth.flow is not None else None,
+        "people": truth.people,
     }
-    for name in ("mask", "depth", "parts", "flow"):
+    for name in ("mask", "depth", "parts", "flow", "instances"):
         data = getattr(truth, name)
         row[name] = None if data is None else {"bytes": data, "path": None}
         row[f"{name}_size"] = None if data is None else len(data)

@@ -40,6 +40,19 @@ class IntraAttention(nn.Module):
         self.up = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
         self.mask = Decomposition(outputs) if decomposition else nn.Conv2d(outputs, outputs, 1)
 
+    def start_even(self) -> None:
+        """Begin with a mask of 1/2 everywhere: weights that suit a ReLU would saturate it.
+
+        Where a sigmoid is saturated from the first step on, its mask never learns.
+        """
+        if isinstance(self.mask, Decomposition):
+            self.mask.spatial.reset_parameters()
+            self.mask.channel.reset_parameters()
+        last = self.mask.mix if isinstance(self.mask, Decomposition) else self.mask
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to the mask (B, outputs, ceil(H / stride), ceil(W / stride))."""
         x = self.entry(x)

@@ -26,7 +26,6 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,18 +39,18 @@ from pipeline.core.errors import ReidError
 from pipeline.core.images import crop
 from pipeline.core.params import Strict
 from pipeline.core.poses import strips
+from reid import schedules
 from reid.augment import horizontal_flip
 from reid.layers.attention import AttentiveBlock, InterAttention, IntraAttention, Mask
 from reid.layers.residual import Shortcut, stage
 from reid.papers.printed.attention_driven import TABLES as TABLES
 from reid.samplers import Sampler, Shuffle
 
-VERSION = 1  # raised when the same parameters train another network
+VERSION = 2  # raised when the same parameters train another network
 COLUMNS = ["image", "parts"]
 STAGES = ["parts"]
 HEADLINE = 6  # the table that experiments are shown beside
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
-RISE = 0.3  # share of the epochs in which `one_cycle` rises
 TEST_ONLY = ("test_feature", "normalize_features", "distance")  # change no training
 
 Fusion = Literal["inter", "fc", "concatenation", "test_only"]
@@ -236,6 +235,9 @@ def _initialize(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    for layer in module.modules():
+        if isinstance(layer, IntraAttention):
+            layer.start_even()
 
 
 def build(params: Params, classes: int) -> PartNetwork:
@@ -310,15 +312,7 @@ def optimizer(params: Params, module: nn.Module) -> torch.optim.Optimizer:
 
 
 def learning_rate(params: Params, epoch: float) -> float:
-    """The learning rate at a 0-based, possibly fractional `epoch`.
-
-    `one_cycle` is not the paper's: half a cosine up to `learning_rate`, half a cosine down to zero,
-    for trainings of few epochs, which get nowhere by steps.
-    """
-    if params.schedule == "steps":
-        return params.learning_rate * params.decay ** (int(epoch) // params.decay_epochs)
-    done = epoch / params.epochs
-    phase = done / RISE if done < RISE else (1 - done) / (1 - RISE)  # 0 to 1 to 0
-    start = 0.04 if done < RISE else 0.0
-    share = start + (1 - start) * (1 - math.cos(math.pi * phase)) / 2
-    return params.learning_rate * share
+    """The learning rate at a 0-based, possibly fractional `epoch`."""
+    if params.schedule == "one_cycle":
+        return params.learning_rate * schedules.one_cycle(epoch, params.epochs)
+    return params.learning_rate * schedules.steps(epoch, params.decay_epochs, params.decay)

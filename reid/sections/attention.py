@@ -13,8 +13,9 @@ def maps(runs: Runs) -> Section | None:
     sheets = [sheet for run in runs.named if (sheet := _sheet(runs, run)) is not None]
     text = (
         "The intra-attention masks of the blocks 2 to 4, mean over their channels: the whole body "
-        "above the four parts' maps put together. Yellow is each map's greatest weight, dark blue "
-        "its least; the weights themselves stand beside, and lie within 0 and 1."
+        "above the four parts' maps put together. Yellow is each map's greatest weight, violet its "
+        "least, each part by itself; a map whose weights are all alike has no colours. The least "
+        "and the greatest weight stand beside; they lie within 0 and 1."
     )
     return Section("Attention maps", [Text(text), *sheets]) if sheets else None
 
@@ -29,16 +30,19 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
     experiment = load(runs.built.project, run.name)
     held = run.trained["params"]
     same = all(held.get(name) == value for name, value in experiment.trained().items())
-    if not same or not attention_maps.attends(experiment):
+    there = all(runs.built.has(column) for column in experiment.code.COLUMNS)
+    if not (same and there and attention_maps.attends(experiment)):
         return None
     rows = []
     for found in attention_maps.maps(experiment, runs.built.project, device="cpu"):
         names = ("whole body", "parts")
         pairs = zip(names, attention_maps.rows(found), attention_maps.spread(found), strict=True)
-        for name, pictures, note in pairs:
+        for name, pictures, weights in pairs:
             shots = [
                 Shot(jpeg(small(image, SHOWN_PX)), f"{found.image_id}, {name}, {heading}")
                 for image, heading in zip(pictures, attention_maps.HEADINGS, strict=True)
             ]
+            blocks = zip(attention_maps.BLOCKS.values(), weights, strict=True)
+            note = ", ".join(f"{block} {weight}" for block, weight in blocks)
             rows.append(Row(f"{found.image_id}, {name}", shots, note))
     return Sheet(rows, f"{run.name}.", list(attention_maps.HEADINGS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from reid.sections.blocks import Row, Section, Sheet, Shot, Text, percent
@@ -32,21 +34,23 @@ def lists(runs: Runs) -> Section | None:
 
 
 def choose(done: list[Run]) -> list[tuple[str, str]]:
-    """(query, its place) from the best to the worst by average precision, mean over experiments.
-
-    Only queries with a match, which all experiments ranked; equal ones in the order of their names.
-    """
-    common = set.intersection(*(set(run.ranked) for run in done)) if done else set()
-    mean = {
-        q: float(np.mean([run.ranked[q]["average_precision"] for run in done]))
-        for q in sorted(common)
-    }
-    order = sorted((q for q in mean if not np.isnan(mean[q])), key=lambda q: -mean[q])
+    """(query, its place) from the best to the worst by average precision, mean over experiments."""
+    order = by_precision(done)
     places: dict[str, str] = {}
     for name, share in QUANTILES.items():
         if order:
             places.setdefault(order[round(share * (len(order) - 1))], name)
     return list(places.items())
+
+
+def by_precision(done: Sequence[Run]) -> list[str]:
+    """Queries with a match that all runs ranked, best first; equal ones in order of their names."""
+    common = set.intersection(*(set(run.ranked) for run in done)) if done else set()
+    mean = {
+        query: float(np.mean([run.ranked[query]["average_precision"] for run in done]))
+        for query in sorted(common)
+    }
+    return sorted((q for q in mean if not np.isnan(mean[q])), key=lambda q: -mean[q])
 
 
 def _sheet(built: BuiltData, done: list[Run], query: str, place: str) -> Sheet:

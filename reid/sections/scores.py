@@ -20,7 +20,8 @@ def metrics(runs: Runs) -> Section | None:
         return None
     scores = [_scores(run) for run in done]
     counted = _together(done)
-    by_all = {run.metrics["average_precision"] for run in done if run.metrics}
+    by_all = {str(run.metrics.get("average_precision")) for run in done if run.metrics}
+    by_all = by_all - {"None"} or {"none, as with a single gallery shot"}
     caption = (
         "Percent of the queries that count. mAP by both rules (rectangle: mean of the precisions "
         f"at the matches; trapezoid: as in Market-1501's own code), the main one here: "

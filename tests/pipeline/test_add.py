@@ -53,6 +53,11 @@ attention_driven:
     street: {epochs: 20}
   on:
     street-baseline: {dataset: street, model: baseline}
+
+strong_baseline:
+  with: {seed: 0}
+  scale: {}
+  on: {}
 # the end
 """
 ADDED = """\
@@ -82,6 +87,7 @@ joints:
       backend: given # the world's truth
       path: "data/0-raw/street.truth"
     market:
+      dataset: market
       backend: mmpose
 
 parts:
@@ -90,7 +96,8 @@ parts:
     rate: 3e-4
   on:
     street: {}
-    market: {}
+    market:
+      dataset: market
 
 attention_driven:
   with:
@@ -107,6 +114,14 @@ attention_driven:
     market-intra-inter:
       dataset: market
       model: intra_inter
+
+strong_baseline:
+  with: {seed: 0}
+  scale:
+    market: {}
+  on:
+    market-strong:
+      dataset: market
 # the end
 """
 
@@ -156,7 +171,8 @@ def test_link_digest_and_parameters(root, source):
     assert lines[-1] == (
         "params.yaml: added ingest.on.market, joints.on.market, parts.on.market, "
         "attention_driven.scale.market, attention_driven.on.market-baseline, "
-        "attention_driven.on.market-intra-inter"
+        "attention_driven.on.market-intra-inter, strong_baseline.scale.market, "
+        "strong_baseline.on.market-strong"
     )
 
 
@@ -172,13 +188,16 @@ def test_twice_changes_nothing(root, source):
 def test_what_was_lost_is_completed_and_the_rest_left(root, source):
     add(root, "market", "market1501", source)
     text = (root / "params.yaml").read_text()
-    changed = text.replace("backend: mmpose", "backend: torchvision").replace(
-        "    market: {}\n", ""
-    )
+    changed = text.replace("backend: mmpose", "backend: torchvision")
+    lost = "    street: {}\n    market:\n      dataset: market\n"
+    changed = changed.replace(lost, "    street: {}\n").replace("    market: {}\n", "")
     (root / "params.yaml").write_text(changed)
     (root / "data/0-raw/market.json").unlink()
     lines = add(root, "market", "market1501", source)
-    assert lines[-1] == "params.yaml: added parts.on.market, attention_driven.scale.market"
+    assert lines[-1] == (
+        "params.yaml: added parts.on.market, attention_driven.scale.market, "
+        "strong_baseline.scale.market"
+    )
     assert (root / "params.yaml").read_text() == text.replace("mmpose", "torchvision")
     assert (root / "data/0-raw/market.json").is_file()
 
@@ -211,7 +230,11 @@ def test_rejects_are_shown(root, source):
 
 def test_joints_backend(root, source):
     add(root, "market", "market1501", source, joints_backend="given", joints_path="poses.csv")
-    assert load(root)["joints"]["on"]["market"] == {"backend": "given", "path": "poses.csv"}
+    assert load(root)["joints"]["on"]["market"] == {
+        "dataset": "market",
+        "backend": "given",
+        "path": "poses.csv",
+    }
 
 
 def test_a_scaled_section_is_pointed_at(root, source):
@@ -347,8 +370,11 @@ def test_any_layout_keeps_its_values_lines_and_comments(root, source, text, comm
     add(root, "market", "market1501", source)
     after = load(root)
     assert after["ingest"]["on"].pop("market") == {"reader": "market1501"}
-    assert after["joints"]["on"].pop("market") == {"backend": "mmpose"}
-    assert after["parts"]["on"].pop("market") == {}
+    assert after["joints"]["on"].pop("market") == {
+        "dataset": "market",
+        "backend": "mmpose",
+    }
+    assert after["parts"]["on"].pop("market") == {"dataset": "market"}
     assert list(after["attention_driven"]["on"])[-2:] == ["market-baseline", "market-intra-inter"]
     for section, values in before.items():
         for key, value in (values or {}).items():

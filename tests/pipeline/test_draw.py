@@ -124,3 +124,25 @@ def test_grid(cells, labels):
 def test_grid_marks_empty_cells():
     out = draw.grid([None, GRAY], columns=2, height=12, width=10, gap=4)
     assert (out[4:16, 4:14] == draw.PAPER).all()
+
+
+def test_a_mask_keeps_the_person_and_fades_the_rest():
+    mask = np.zeros((100, 60), bool)
+    mask[20:81, 15:46] = True
+    mask[45:56, 25:36] = False  # a hole
+    out = draw.mask_over(GRAY, mask, (240, 0, 0), paper=0.5)
+    assert (out[25:40, 20:40] == 128).all()  # the person
+    half = np.rint(0.5 * 128 + 0.5 * np.array(draw.PAPER)).astype(np.uint8)
+    assert (out[:15] == half).all()
+    assert (out[48:52, 28:32] == half).all()  # in the hole
+    for y, x in ((20, 30), (80, 30), (50, 15), (50, 45), (44, 30)):
+        assert tuple(out[y, x]) == (240, 0, 0), (y, x)  # the mask's own outermost pixels
+        assert draw.INK in {tuple(out[y - 1, x]), tuple(out[y, x - 1])}
+    assert (GRAY == 128).all()
+
+
+@pytest.mark.parametrize("covered", [False, True], ids=["nothing", "everything"])
+def test_a_mask_of_nothing_or_everything(covered):
+    out = draw.mask_over(GRAY, np.full((100, 60), covered))
+    assert out.shape == GRAY.shape
+    assert (out[50, 30] == 128).all() == covered

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import images
 from pipeline.core.errors import ReidError
-from pipeline.datasets import folder
+from pipeline.datasets import folder, folder_pattern
 from pipeline.datasets.base import LISTED, Sample
 
 CALM = settings(
@@ -90,7 +90,7 @@ def test_counts_and_protocol(files):
         "gallery_distractors": 1,
         "gallery_junk": 1,
     }
-    assert tuple(listing.found) == folder.FOUND
+    assert tuple(listing.found) == folder_pattern.FOUND
     (protocol,) = listing.protocols
     assert json.loads(json.dumps(protocol)) == protocol
     assert protocol["rule"] == {
@@ -220,7 +220,7 @@ def test_names_that_do_not_match_are_rejects(tmp_path):
 
 
 def test_a_pattern_that_would_never_end_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "MATCH_SECONDS", 0.3)
+    monkeypatch.setattr(folder_pattern, "MATCH_SECONDS", 0.3)
     touch(tmp_path, "a" * 60 + "!.jpg")
     (tmp_path / "reid.yaml").write_text(r"pattern: '(a+)+(?P<person>\d)(?P<camera>\d)\.jpg'")
     with pytest.raises(ReidError, match=r"takes more than 0\.3 s; simplify repeats of repeats"):

@@ -95,19 +95,6 @@ class TestGeometry:
     def test_resize_to_the_same_size_is_the_same(self):
         assert images.resize(RGB, 20, 10) is RGB
 
-    def test_square_repeats_the_edge_and_stays_centred(self):
-        tall = np.zeros((8, 4, 3), np.uint8)
-        tall[:, 0], tall[:, -1] = 10, 20
-        squared = images.square(tall, 8)
-        assert squared.shape == (8, 8, 3)
-        assert (squared[:, :3] == 10).all()
-        assert (squared[:, 5:] == 20).all()
-
-    def test_square_of_a_mask_is_padded_with_zeros(self):
-        squared = images.square(np.full((8, 4), 255, np.uint8), 8, replicate=False)
-        assert (squared[:, 2:6] == 255).all()
-        assert squared.sum() == 255 * 32
-
     def test_crop_cuts_the_box(self):
         assert (images.crop(RGB, np.array([2, 3, 7, 13]), 10, 5) == RGB[3:13, 2:7]).all()
 

@@ -99,3 +99,23 @@ def test_views_give_the_same_samples_wherever_they_lie(data: reid.Data, resident
     found = list(views.batches(order))
     assert [rows.tolist() for rows, _ in found] == [[3, 1], [70, 0, 5]]
     np.testing.assert_array_equal(found[1][1]["image"][2].numpy(), data[5]["image"])
+
+
+def test_a_rule_by_name_gives_the_rows_its_roles(data: reid.Data):
+    data.protocol["protocols"].append(
+        {"name": "split", "members": {"train": {"persons": [2, 4]}, "test": {"persons": [1, 7]}}}
+    )
+    split = data.under("split")
+    assert split.protocol_in_force()["name"] == "split"
+    assert set(split.role("train").labels("person")) == {2, 4}
+    for role in ("query", "gallery"):
+        assert set(split.role(role).labels("person")) == {1, 7}
+        assert len(split.role(role)) == 18, "every image of a test person is both"
+    assert len(data.under("").role("train")) == 36
+    further = {"columns_and": {"gallery": {"persons": [3], "cameras": [1, 2]}}}
+    data.protocol["protocols"].append({"name": "more", "members": further})
+    more = data.under("more")
+    assert [len(more.role(r)) for r in ("train", "query", "gallery")] == [36, 12, 24 + 6]
+    assert data.protocol_in_force()["name"] == "market1501"
+    with pytest.raises(ReidError, match=r"no protocol `new` \(there are market1501, split, more\)"):
+        data.under("new")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from pipeline import variants
 from pipeline.cli import make_plan
 from pipeline.core import engine
 from pipeline.core.errors import ReidError
@@ -80,6 +82,7 @@ def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Proje
     ("values", "shown"),
     [
         pytest.param([0.5], "50.00", id="one seed has no spread"),
+        pytest.param([None, None], "", id="a protocol without this number"),
         pytest.param([0.4, 0.6], "50.00 ± 14.14", id="mean and sample deviation of raw values"),
     ],
 )
@@ -95,12 +98,17 @@ def test_an_unknown_table_lists_those_there_are():
 @pytest.mark.slow
 def test_a_table_is_trained_once_and_written_as_markdown(project: Project):
     said: list[str] = []
-    arguments = (project, "attention_driven", "6", "toy", 1, "cpu", said.append)
-    first = results.run_table(*arguments)
-    assert [row["row"] for row in first["rows"]][:2] == ["Baseline", "Aligned"]
-    trained = len(said)
-    assert trained >= 5
-    assert results.run_table(*arguments) == first
-    assert len(said) == trained, "nothing is trained twice"
+    run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, said.append)
+    with contextlib.chdir(project.root):
+        first = results.run_table(run, "6", 1)
+        names = [row["row"] for row in first["rows"]]
+        assert names[:2] == ["Baseline", "Aligned"]
+        trained = len(said)
+        assert trained == 6, "five models, and the tuned one with other parts"
+        assert "toy~beta-0.0625" in said[-1]
+        assert results.run_table(run, "6", 1) == first
+        assert len(said) == trained, "nothing is trained twice"
     text = (project.reports / "tables/attention_driven-6-toy.md").read_text()
     assert text.count("\n| ") >= 6
+    with (project.reports / "tables/attention_driven-6-toy.csv").open(newline="") as file:
+        assert [row["row"] for row in csv.DictReader(file)] == names

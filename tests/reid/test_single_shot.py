@@ -10,13 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ReidError
-from reid import metrics, single_shot
-from reid.single_shot import (
-    poisson_binomial,
-    pool_queries,
-    single_gallery_shot,
-    single_gallery_shot_distance,
-)
+from reid import metrics, single_shot_curves
+from reid.single_shot import pool_queries, single_gallery_shot, single_gallery_shot_distance
+from reid.single_shot_curves import poisson_binomial
 
 RULES = ("same_person_same_camera", "same_camera", "none")
 RANKS = (1, 2, 3, 4)
@@ -221,7 +217,7 @@ def test_seed_decides_and_blocks_do_not(draw, monkeypatch):
     problem = made()
     first = single_gallery_shot(*problem, draw=draw, repeats=30, seed=1)
     other = single_gallery_shot(*problem, draw=draw, repeats=30, seed=2)
-    monkeypatch.setattr(single_shot, "REPEATS_AT_A_TIME", 7)
+    monkeypatch.setattr(single_shot_curves, "REPEATS_AT_A_TIME", 7)
     again = single_gallery_shot(*problem, draw=draw, repeats=30, seed=1)
     assert first.as_dict() == again.as_dict()
     assert first.cmc.tolist() != other.cmc.tolist()
@@ -230,7 +226,7 @@ def test_seed_decides_and_blocks_do_not(draw, monkeypatch):
 def test_pairs_at_a_time_do_not_matter(monkeypatch):
     problem = made()
     whole = single_gallery_shot(*problem)
-    monkeypatch.setattr(single_shot, "PAIRS_AT_A_TIME", 1)
+    monkeypatch.setattr(single_shot_curves, "PAIRS_AT_A_TIME", 1)
     np.testing.assert_allclose(single_gallery_shot(*problem).cmc, whole.cmc, rtol=0, atol=1e-13)
 
 

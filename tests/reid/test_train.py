@@ -190,7 +190,7 @@ def test_step_seeds_differ_and_fit_a_generator():
 
 def test_channel_mean_is_the_mean_of_the_training_pixels(whole: Project):
     trainer = experiments.load(whole, "toy-baseline")
-    data = train.open_data(whole.root / "data", "toy", ["image", "parts"]).role("train")
+    data = trainer.open(whole).role("train")
     pixels = [row["image"] for batch in data.batches(8) for row in batch]
     views = train.Views(data, lambda row: {"whole": row["image"]}, torch.device("cpu"))
     expected = np.concatenate([p.reshape(-1, 3) for p in pixels]).mean(0)

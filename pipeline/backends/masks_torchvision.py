@@ -1,0 +1,58 @@
+"""Masks by any Mask R-CNN of torchvision; of several people the crop's own is taken.
+
+`model` is maskrcnn_resnet50_fpn or maskrcnn_resnet50_fpn_v2. The library scales each image by
+itself, and gives the mask's probabilities in the image's own pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.backends import torchvision_rcnn
+from pipeline.backends.person_mask import PersonMask, central_mask
+from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
+from pipeline.backends.torchvision_rcnn import PERSON, STRIDE, as_tensors, load_rcnn
+
+DETECTIONS = 8  # kept an image, of all classes; an untrained network would otherwise give 100
+
+
+class Settings(torchvision_rcnn.Settings, Protocol):
+    """What this backend takes from the stage's parameters."""
+
+    @property
+    def shortest_side(self) -> int: ...
+    @property
+    def longest_side(self) -> int: ...
+    @property
+    def mask_threshold(self) -> float: ...
+
+
+def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
+    """Load the network; see `pipeline.backends` for what is returned."""
+    sides = settings.shortest_side, settings.longest_side
+    model = load_rcnn(
+        "masks", "maskrcnn", settings, box_detections_per_img=DETECTIONS,
+        min_size=sides[0], max_size=sides[1],
+    ).to(device)  # fmt: skip
+
+    def run(images: list[np.ndarray], _: Size) -> list[PersonMask | None]:
+        import torch
+
+        with torch.inference_mode():
+            found = model(as_tensors(images, device))
+        return [_mask(each, settings.mask_threshold) for each in found]
+
+    def estimate(images: list[np.ndarray]) -> list[PersonMask | None]:
+        return by_size(images, lambda size: padded_size(scaled_size(size, *sides), STRIDE), run)
+
+    return estimate
+
+
+def _mask(found: dict[str, Any], threshold: float) -> PersonMask | None:
+    """The crop's own person, None where there is none among the detections of all classes."""
+    people = found["labels"] == PERSON
+    masks = (found["masks"][people, 0] >= threshold).cpu().numpy()  # (N, H, W)
+    return central_mask(masks, found["scores"][people].cpu().numpy())

@@ -1,0 +1,328 @@
+"""Attention maps: masks against a pass layer by layer, overlays, the report's section."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from pipeline.core import images
+from pipeline.core.errors import ReidError
+from pipeline.core.project import Project
+from reid import attention_maps, experiments, pictures
+from reid.attention_maps import BLOCKS, EVEN, Maps
+from reid.cli import app
+from reid.evaluate import trained_network
+from reid.layers.attention import Decomposition
+from reid.papers import attention_driven
+from reid.papers.attention_driven import Params
+from reid.sections import attention, sources
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+CPU = torch.device("cpu")
+SMALL = Params(
+    model="intra_inter", width_scale=0.25, height=64, width=32, part_height=32, part_width=32
+)
+
+
+def through(branch: nn.Module, x: Tensor) -> list[np.ndarray]:
+    """One branch layer by layer: the mask of each block, mean over channels."""
+    x = branch.get_submodule("conv2")(branch.get_submodule("pool")(x))
+    found = []
+    for name in BLOCKS:
+        block = branch.get_submodule(name)
+        mask = block.get_submodule("attention")(x)  # (B, C, h, w)
+        found.append(mask.mean(1).numpy())
+        x = block.get_submodule("stage")(x) * (1 + mask)  # eq. 7
+    return found
+
+
+def by_hand(
+    network: attention_driven.PartNetwork, batch: dict[str, Tensor]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """As `attention_maps.masks`, without hooks: each part alone through its own branch."""
+    with torch.inference_mode():
+        whole = through(network.whole, network.norm_whole(network.conv1(batch["whole"])).relu())
+        each = [
+            through(branch, network.norm_parts(network.conv1(batch["parts"][:, i])).relu())
+            for i, branch in enumerate(network.parts)
+        ]
+    return whole, [np.stack([part[block] for part in each], 1) for block in range(3)]
+
+
+def random_batch(count: int, seed: int = 0) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    whole = torch.randn(count, 3, SMALL.height, SMALL.width, generator=random)
+    parts = torch.randn(count, 4, 3, SMALL.part_height, SMALL.part_width, generator=random)
+    return {"whole": whole, "parts": parts}
+
+
+@pytest.fixture(scope="module")
+def network() -> attention_driven.PartNetwork:
+    """Random weights; those of the masks too, which begin even, but small: few are 0 or 1."""
+    torch.manual_seed(0)
+    made = attention_driven.build(SMALL, 5)
+    made.train()
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, Decomposition):
+                module.mix.reset_parameters()
+                module.mix.weight *= 0.1
+        made(random_batch(8, seed=1))  # statistics that are not those of the start
+    return made.eval()
+
+
+def test_masks_are_those_of_a_pass_by_hand(network: attention_driven.PartNetwork):
+    batch = random_batch(3)
+    whole, parts = attention_maps.masks(network, batch)
+    expected_whole, expected_parts = by_hand(network, batch)
+    assert [mask.shape for mask in whole] == [(3, 8, 4), (3, 4, 2), (3, 4, 2)]
+    assert [mask.shape for mask in parts] == [(3, 4, 8, 4), (3, 4, 4, 2), (3, 4, 4, 2)]
+    for found, expected in zip([*whole, *parts], [*expected_whole, *expected_parts], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    spreads = [float(mask.std()) for mask in (*whole, *parts)]
+    assert min(spreads) > 1e-4, "masks that differ from place to place"
+
+
+def test_a_changed_part_changes_its_own_masks_alone(network: attention_driven.PartNetwork):
+    batch = random_batch(1)
+    whole, parts = attention_maps.masks(network, batch)
+    batch["parts"][:, 2] *= -1
+    new_whole, new_parts = attention_maps.masks(network, batch)
+    for block in range(3):
+        np.testing.assert_allclose(new_whole[block], whole[block], atol=1e-6)
+        changed = np.abs(new_parts[block] - parts[block]).max((0, 2, 3)) > 1e-4
+        assert changed.tolist() == [False, False, True, False]
+
+
+def test_the_network_is_left_as_it_was(network: attention_driven.PartNetwork):
+    batch = random_batch(2)
+    with torch.inference_mode():
+        before = network(batch)["local"]
+    attention_maps.masks(network, batch)
+    with pytest.raises(KeyError, match="whole"):
+        attention_maps.masks(network, {"parts": batch["parts"]})
+    assert not any(module._forward_hooks for module in network.modules())
+    assert not network.training
+    with torch.inference_mode():
+        torch.testing.assert_close(network(batch)["local"], before, rtol=0, atol=0)
+
+
+# -- maps of a data set's images -------------------------------------------------------------
+
+
+def maps(project: Project, image_ids: list[str] | None = None, name: str = "toy-intra"):
+    return attention_maps.maps(experiments.load(project, name), project, image_ids, "cpu")
+
+
+def test_four_queries_evenly_spaced_by_default(trained: Project):
+    data = experiments.load(trained, "toy-intra").open(trained)
+    queries = data.role("query").rows["image_id"].to_pylist()
+    assert len(queries) == 12
+    assert [found.image_id for found in maps(trained)] == [queries[i] for i in (1, 4, 7, 10)]
+
+
+def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project):
+    experiment = experiments.load(trained, "toy-intra")
+    data = experiment.open(trained)
+    network, mean, _ = trained_network(experiment, trained, CPU)
+    assert isinstance(network, attention_driven.PartNetwork)
+    chosen = [data[5], data[2]]
+    found = maps(trained, [row["image_id"] for row in chosen])
+    assert [each.image_id for each in found] == [row["image_id"] for row in chosen]
+    for row, each in zip(chosen, found, strict=True):
+        view = attention_driven.view(experiment.params, row["image"], row)
+        np.testing.assert_array_equal(each.whole, view["whole"])
+        np.testing.assert_array_equal(each.parts, view["parts"])
+        batch = {n: torch.from_numpy(v)[None] for n, v in view.items()}
+        whole, parts = by_hand(network, attention_driven.normalize(experiment.params, batch, mean))
+        for mine, expected in zip(each.whole_masks, whole, strict=True):
+            np.testing.assert_allclose(mine, expected[0], atol=1e-5)
+        for mine, expected in zip(each.part_masks, parts, strict=True):
+            np.testing.assert_allclose(mine, expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_ids", "said"),
+    [
+        pytest.param("toy-baseline", None, "toy-baseline: its network has no intra", id="no masks"),
+        pytest.param("toy-intra", ["nobody"], "nobody: no image_id among the", id="unknown id"),
+    ],
+)
+def test_what_has_no_maps(trained: Project, name: str, image_ids, said: str):
+    with pytest.raises(ReidError, match=said):
+        maps(trained, image_ids, name)
+
+
+def test_an_untrained_network_has_no_maps(trained: Project, tmp_path: Path):
+    shutil.copytree(trained.root, tmp_path / "project")
+    shutil.rmtree(tmp_path / "project/data/3-runs/toy-intra")
+    with pytest.raises(ReidError, match="run `reid train toy-intra`"):
+        maps(Project(tmp_path / "project"))
+
+
+# -- pictures --------------------------------------------------------------------------------
+
+
+def brightest(image: np.ndarray) -> tuple[int, int]:
+    """Row and column of the brightest pixel: yellow is brighter than all else in a map."""
+    level = image.astype(float).mean(2)
+    row, column = divmod(int(level.argmax()), level.shape[1])
+    return row, column
+
+
+def test_an_overlay_is_brightest_where_the_weight_is_greatest():
+    image = np.full((40, 20, 3), 128, np.uint8)
+    mask = np.array([[0.4, 0.4], [0.4, 0.4], [0.4, 0.4], [0.4, 0.41]], np.float32)
+    shown = attention_maps.overlay(image, mask)
+    assert shown.shape == image.shape
+    row, column = brightest(shown)
+    assert row >= 35
+    assert column >= 14
+    violet, yellow = shown[0, 0].astype(int), shown[-1, -1].astype(int)
+    assert violet[2] > violet[1]
+    assert yellow[0] > 150 < yellow[1]
+    assert yellow[2] < 110
+    np.testing.assert_array_equal(image, 128)
+
+
+def test_an_even_mask_has_no_colours():
+    image = np.arange(40 * 20 * 3, dtype=np.uint16).reshape(40, 20, 3).astype(np.uint8)
+    mask = np.full((4, 2), 0.5, np.float32)
+    np.testing.assert_array_equal(attention_maps.overlay(image, mask), image)
+    mask[0, 0] += EVEN / 2
+    np.testing.assert_array_equal(attention_maps.overlay(image, mask), image)
+    mask[0, 0] += EVEN
+    assert (attention_maps.overlay(image, mask) != image).any()
+
+
+def made() -> Maps:
+    """Gray levels tell the pictures apart; each mask is greatest at one corner."""
+    whole = np.full((64, 32, 3), 100, np.uint8)
+    parts = np.stack([np.full((16, 32, 3), 40 * (i + 1), np.uint8) for i in range(4)])
+    mask = np.full((4, 2), 0.3, np.float32)
+    mask[3, 1] = 0.5
+    part_mask = np.full((4, 4, 2), 0.2, np.float32)
+    part_mask[1, 0, 0] = 0.9
+    return Maps("query/0002_c1", whole, parts, [mask] * 3, [part_mask] * 3)
+
+
+def test_the_whole_body_stands_above_its_parts():
+    first, second = attention_maps.rows(made())
+    assert len(first) == len(second) == len(attention_maps.HEADINGS) == 4
+    np.testing.assert_array_equal(first[0], 100)
+    for i in range(4):
+        np.testing.assert_array_equal(second[0][16 * i : 16 * (i + 1)], 40 * (i + 1))
+    for shown in first[1:]:
+        row, column = brightest(shown)
+        assert row >= 56
+        assert column >= 20
+    for shown in second[1:]:  # of the parts only the second's mask is uneven, at its top left
+        assert (shown[16:32] != 80).any(2).all()
+        row, column = brightest(shown[16:32])
+        assert row <= 3
+        assert column <= 12
+        np.testing.assert_array_equal(np.delete(shown, np.s_[16:32], 0)[:16], 40)
+        np.testing.assert_array_equal(shown[32:48], 120)
+        np.testing.assert_array_equal(shown[48:], 160)
+
+
+def test_spread_is_the_least_and_the_greatest_weight_of_each_block():
+    assert attention_maps.spread(made()) == [["0.30-0.50"] * 3, ["0.20-0.90"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("count", "lines", "abreast"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2)]
+)
+def test_images_stand_two_abreast(count: int, lines: int, abreast: int):
+    one = attention_maps.picture([made()])
+    shown = attention_maps.picture([made()] * count)
+    above, height = 2 * pictures.LINE_PX, one.shape[0] - 2 * pictures.LINE_PX
+    panel = 4 * (attention_maps.SHOWN_PX[1] + pictures.EDGE_PX) + pictures.EDGE_PX
+    assert shown.shape == (above + lines * height, abreast * panel, 3)
+    for i in range(count):
+        y, x = above + i // 2 * height, i % 2 * panel
+        np.testing.assert_array_equal(shown[y : y + height, x : x + panel], one[above:, :panel])
+    if count == 3:
+        assert (shown[above + height :, panel:] == 255).all()
+
+
+def test_the_legend_runs_from_violet_to_yellow():
+    width = attention_maps.SCALE_PX[1]
+    y, x = pictures.LINE_PX + pictures.LINE_PX // 2, pictures.EDGE_PX
+    scale = attention_maps.picture([made()])[y, x : x + width].astype(int)
+    assert (np.diff(scale.mean(1)) > -1).all()
+    assert scale[0, 2] > scale[0, 1]
+    assert scale[-1, 1] > scale[-1, 2]
+
+
+def test_the_command_writes_the_maps_of_named_images(trained: Project, tmp_path: Path):
+    image_id = maps(trained)[2].image_id
+    out = tmp_path / "maps.png"
+    with contextlib.chdir(trained.root):
+        arguments = ["attention", "toy-intra", "--image", image_id, "--out", str(out)]
+        done = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    expected = attention_maps.picture(maps(trained, [image_id]))
+    np.testing.assert_array_equal(images.decode(out.read_bytes()), expected)
+
+
+# -- the report's section --------------------------------------------------------------------
+
+
+def section(project: Project):
+    (runs,) = [
+        found
+        for found in sources.runs(project, sources.built_data(project))
+        if found.built.name == "toy"
+    ]
+    return attention.maps(runs)
+
+
+def test_the_report_shows_networks_with_intra_attention(trained: Project):
+    found = section(trained)
+    assert found is not None
+    text, sheet = found.blocks
+    assert "violet" in getattr(text, "text", "")
+    assert isinstance(sheet, attention.Sheet)
+    assert sheet.caption == "toy-intra."
+    assert sheet.headings == ["image", "block 2", "block 3", "block 4"]
+    shown = maps(trained)
+    assert [row.title for row in sheet.rows] == [
+        f"{each.image_id}, {name}" for each in shown for name in ("whole body", "parts")
+    ]
+    assert [len(row.shots) for row in sheet.rows] == [4] * 8
+    first = ", ".join(
+        f"{block} {mask.min():.2f}-{mask.max():.2f}"
+        for block, mask in zip(BLOCKS.values(), shown[0].whole_masks, strict=True)
+    )
+    assert sheet.rows[0].note == first
+
+
+def test_the_report_leaves_out_what_does_not_fit(trained: Project, tmp_path: Path):
+    """A network of other parameters than params.yaml has, and one whose columns are gone."""
+    for name, spoil in (("changed", other_seed), ("gone", without_parts)):
+        shutil.copytree(trained.root, tmp_path / name)
+        project = Project(tmp_path / name)
+        assert section(project) is not None
+        spoil(project)
+        assert section(project) is None
+
+
+def other_seed(project: Project) -> None:
+    path = project.run("toy-intra") / "train" / "experiment.json"
+    told = json.loads(path.read_text())
+    told["params"]["seed"] = 1
+    path.write_text(json.dumps(told))
+
+
+def without_parts(project: Project) -> None:
+    shutil.rmtree(project.derived("parts", "toy"))
