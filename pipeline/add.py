@@ -30,6 +30,7 @@ STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "fo
 STAGES = {  # by reader: derived stages that its papers use
     **dict.fromkeys(STILL, ("joints", "parts")),
     "rap": ("masks", "backgrounds"),
+    "tvpr": ("crops",),
 }
 PART_NETWORK = {  # what follows the data set's name, and the parameters
     "baseline": {"model": "baseline"},

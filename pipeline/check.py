@@ -115,7 +115,7 @@ def built(project: Project, dataset: str = "") -> list[tuple[Path, Path | None]]
     for stage in STAGES:
         for path in sorted(project.derived(stage, "x").parent.glob("*/manifest.json")):
             manifest = json.loads(path.read_text("utf-8"))
-            if manifest["dataset"] in names:
-                base = None if manifest.get("new_rows") else names[manifest["dataset"]]
-                out.append((path.parent, base))
+            of = manifest["dataset"]
+            if of in names or ("/" in of and (not dataset or of.endswith(f"/{dataset}"))):
+                out.append((path.parent, None if manifest.get("new_rows") else project.shards(of)))
     return out

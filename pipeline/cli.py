@@ -197,7 +197,11 @@ def _say_unmatched(stage: str, dataset: str) -> None:
     if not hasattr(code, "unmatched"):
         return
     checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
-    ids = Shards(home.shards(dataset)).scalars(["image_id"])["image_id"].to_pylist()
+    ids = (
+        Shards(home.shards(checked.dataset or dataset))
+        .scalars(["image_id"])["image_id"]
+        .to_pylist()
+    )
     found = code.unmatched(checked, ids)
     if found:
         few = ", ".join(str(name) for name in found[:3])
@@ -206,6 +210,27 @@ def _say_unmatched(stage: str, dataset: str) -> None:
 
 for _name, _summary in STAGES.items():
     app.command(_name, help=_summary, rich_help_panel=BUILD)(_stage_command(_name))
+
+
+@app.command(rich_help_panel=LOOK)
+def accuracy(
+    stage: Annotated[str, typer.Argument(help="crops")],
+    build: Annotated[str, typer.Argument(help="A build of it over a rendered world.")],
+    as_json: Json = False,
+) -> None:
+    """How near a stage's output comes to the truth of the rendered world that it is of."""
+    from pipeline import accuracy as measured
+    from pipeline.core.project import manifest_of
+
+    known = {"crops": measured.crops}
+    if stage not in known:
+        raise ReidError(f"no accuracy of `{stage}` (there is one of {', '.join(known)})")
+    home = project()
+    folder = home.derived(stage, build)
+    world_name = manifest_of(folder, f"reid {stage} {build}")["dataset"]
+    found = known[stage](folder, home.raw(f"{world_name}.truth"))
+    rounded = [f"{v:.3f}" if isinstance(v, float) else v for v in found.values()]
+    show(found, as_json, lambda: table(f"{stage} {build}", [*found], [rounded]))
 
 
 @app.command(rich_help_panel=LOOK)

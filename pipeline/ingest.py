@@ -26,8 +26,8 @@ from pipeline.core.engine import Plan, Task
 from pipeline.core.errors import ReidError
 from pipeline.core.params import StageParams
 from pipeline.core.project import Project, as_json, key_of
+from pipeline.core.protocols import counts
 from pipeline.core.schema import ORDER, ROW, SCHEMA_VERSION
-from pipeline.core.shards import Shard
 from pipeline.core.stage import data_card, libraries
 from pipeline.datasets.base import Listing, Source
 
@@ -149,19 +149,6 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
             cuts.append(last)
             start = last
     return [*cuts, len(size)]
-
-
-def counts(paths: list[Path]) -> dict[str, dict[str, int]]:
-    """Images, identities and cameras by role, of built shards."""
-    columns = ["person", "camera", "train", "query", "gallery"]
-    rows = pa.concat_tables([Shard(path).table(columns) for path in paths])
-    out = {}
-    for role in ("train", "query", "gallery"):
-        chosen = rows.filter(rows[role])
-        people = {p for p in chosen["person"].unique().to_pylist() if p > 0}
-        cameras = len(chosen["camera"].unique())
-        out[role] = {"images": chosen.num_rows, "identities": len(people), "cameras": cameras}
-    return out
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.core import images
 from pipeline.core.errors import ReidError
+from pipeline.core.project import builder_of
 from pipeline.core.shards import Shards, side_by_side
 
 ROLES = ("train", "query", "gallery")
@@ -61,7 +62,7 @@ def _base(root: Path, dataset: str) -> Path:
     for folder in folders:
         if (folder / "manifest.json").is_file():
             return folder
-    raise ReidError(f"{folders[0]}: not built; run `reid ingest {dataset}`")
+    raise ReidError(f"{folders[0]}: not built; run `{builder_of(dataset)}`")
 
 
 def _derived(root: Path, dataset: str, builds: Mapping[str, str], stage: str) -> Path:

@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 from pipeline.core import params as parameters
 from pipeline.core.errors import ReidError
 from pipeline.core.params import Strict
-from pipeline.core.project import Project, key_of, manifest_of
+from pipeline.core.project import Project, builder_of, key_of, manifest_of
 from reid.data import Data
 from reid.data import open as open_data
 from reid.papers import PAPERS
@@ -29,6 +29,7 @@ class Training(Strict):
 
     dataset: str
     builds: dict[str, str] = Field(default_factory=dict)  # of stages, where not the data set's own
+    rows: str = ""  # the folder of the data set's rows below data/, read by dvc.yaml alone
     protocol: str = ""  # a rule of the data set by name, such as classic-01; its first by default
     seed: int = 0
     val_identities: int = 0  # training identities held out; `best` is chosen on them
@@ -38,7 +39,7 @@ class Training(Strict):
     resident: Literal["auto", "device", "memory", "off"] = "auto"  # where prepared samples lie
 
 
-NO_KEY = {"resident", "checkpoint_every"}  # change no result
+NO_KEY = {"resident", "checkpoint_every", "rows"}  # change no result
 UNSAID = {"builds", "protocol"}  # left out of a description where they are empty
 
 
@@ -110,7 +111,8 @@ class Experiment:
         stages = [*self.code.STAGES, *self._for_training("training_stages")]
         names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
         folders |= {stage: project.derived(stage, name) for stage, name in names.items()}
-        hints = {stage: f"reid {stage} {names.get(stage, dataset)}" for stage in folders}
+        hints = {stage: f"reid {stage} {name}" for stage, name in names.items()}
+        hints["ingest"] = builder_of(dataset)
         return [
             [s["sha256"] for s in manifest_of(folder, hints[stage])["shards"]]
             for stage, folder in folders.items()

@@ -1,4 +1,4 @@
-"""The report's plots, as SVG text: bars, training curves, CMC. The same numbers, the same bytes.
+"""The report's plots, as SVG text: bars, curves, points. The same numbers, the same bytes.
 
 No display is needed. Text stays text, so that a browser draws every script; names are shown as
 they are, with no markup in them.
@@ -142,6 +142,45 @@ def cmc(lines: Mapping[str, Sequence[float]], chance: float) -> bytes:
         axes.set_ylabel("queries matched among the first k, %")
         _whole(axes.xaxis)
         figure.legend(loc="outside lower left")  # below: a long name must not narrow the plot
+    return out[0]
+
+
+def means(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], x: str) -> bytes:
+    """Panels side by side, lines through means: `panels[title][name][x]` = the values that it is of.
+
+    The values themselves are faint dots. A name has one colour in all panels.
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    with _figure(3.2 * len(panels), 2.8 + 0.17 * -(-len(names) // 3)) as (figure, out):
+        drawn: dict[str, Any] = {}
+        for axes, (title, lines) in zip(
+            np.atleast_1d(np.array(figure.subplots(1, len(panels)))), panels.items(), strict=True
+        ):
+            for name, points in lines.items():
+                look = {**_line(names.index(name), 1), "markersize": 5}
+                places = sorted(points)
+                drawn[name] = axes.plot(places, [np.mean(points[p]) for p in places], **look)[0]
+                each = [(p, value) for p in places for value in points[p]]
+                axes.plot(*zip(*each, strict=True), ".", color=look["color"], alpha=0.35)
+            axes.set_title(title)
+            axes.set_xlabel(x)
+            axes.set_xticks(sorted({place for points in lines.values() for place in points}))
+        figure.legend(
+            [drawn[n] for n in names], [_plain(n) for n in names], loc="outside lower left", ncols=3
+        )
+    return out[0]
+
+
+def points(groups: Mapping[str, np.ndarray]) -> bytes:
+    """Points (N, 2) of a plane whose axes mean nothing, a colour for each group."""
+    with _figure(6.4, 4.2) as (figure, out):
+        axes = figure.add_subplot()
+        for i, (name, xy) in enumerate(groups.items()):
+            colour = LINES[i % len(LINES)]
+            axes.scatter(xy[:, 0], xy[:, 1], 9, color=colour, linewidths=0, label=_plain(name))
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=2)
     return out[0]
 
 

@@ -59,7 +59,7 @@ def overview(built: list[sources.BuiltData], runs: list[sources.Runs]) -> Sectio
         line: dict[str, Any] = {"data set": data.name, "images": len(data.data)}
         line |= {"identities": identities, "cameras": len(set(data.data.labels("camera").tolist()))}
         line |= {f"{name} images": count for name, count in images.items()}
-        sets.append({**line, "derived": ", ".join(list(data.manifests)[1:])})
+        sets.append({**line, "derived": ", ".join(b.label for b in data.derived)})
     blocks: list[Text | Table] = [table(sets, "The data sets that are built.")]
     lines = [scores.summary(run) for found in runs for run in [*found.named, *found.others]]
     if lines:

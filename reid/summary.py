@@ -82,7 +82,12 @@ def paper_summary(paper: str) -> dict[str, list[dict[str, Any]]]:
     """Titled tables of a paper's network at its full size, beside what the paper prints."""
     if paper not in PAPERS:
         raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
-    written = {"attention_driven": attention_driven, "implicit_attention": implicit_attention}
+    written = {
+        "attention_driven": attention_driven,
+        "implicit_attention": implicit_attention,
+        "strong_baseline": implicit_attention,
+        "multimodal_attention": multimodal_attention,
+    }
     if paper not in written:
         raise ReidError(f"{paper}: no summary is written for it")
     return written[paper]()
@@ -112,16 +117,9 @@ def attention_driven() -> dict[str, list[dict[str, Any]]]:
                     **_cost(attention_driven_lines(params)),
                 }
             )
-    parts = [
-        {
-            "part": line.name,
-            "parameters (M)": f"{line.parameters / 1e6:.3f}",
-            "multiply-adds (M)": f"{line.multiply_adds / 1e6:.1f}",
-            "output": " x ".join(map(str, line.output)),
-        }
-        for line in attention_driven_lines(Params())
-        if not line.name.startswith(("parts.1", "parts.2", "parts.3", "norm", "whole.conv2."))
-    ]
+    alike = ("parts.1", "parts.2", "parts.3", "norm", "whole.conv2.")
+    lines = attention_driven_lines(Params())
+    parts = _parts([line for line in lines if not line.name.startswith(alike)])
     return {
         "Table 12, at 384x192, without classifiers": compared,
         "The full network, projection shortcuts; parts.0 stands for the four parts": parts,
@@ -138,6 +136,18 @@ def attention_driven_lines(params: Any, depth: int = 3) -> list[Line]:
     parts = torch.zeros(1, len(PARTS), 3, params.part_height, params.part_width)
     lines = summarize(network, {"whole": whole, "parts": parts}, depth)
     return [line for line in lines if line.parameters]
+
+
+def _parts(lines: list[Line]) -> list[dict[str, Any]]:
+    return [
+        {
+            "part": line.name,
+            "parameters (M)": f"{line.parameters / 1e6:.3f}",
+            "multiply-adds (M)": f"{line.multiply_adds / 1e6:.1f}",
+            "output": " x ".join(map(str, line.output)),
+        }
+        for line in lines
+    ]
 
 
 def _cost(lines: list[Line]) -> dict[str, str]:
@@ -166,15 +176,7 @@ def implicit_attention() -> dict[str, list[dict[str, Any]]]:
                 "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
             }
         )
-    parts = [
-        {
-            "part": line.name,
-            "parameters (M)": f"{line.parameters / 1e6:.3f}",
-            "multiply-adds (M)": f"{line.multiply_adds / 1e6:.1f}",
-            "output": " x ".join(map(str, line.output)),
-        }
-        for line in implicit_attention_lines(Params(), 2)
-    ]
+    parts = _parts(implicit_attention_lines(Params(), 2))
     return {
         f"At {params.height}x{params.width}, without classifier; swaps cost nothing at a test": (
             compared
@@ -191,3 +193,36 @@ def implicit_attention_lines(params: Any, depth: int = 1) -> list[Line]:
     network.classifier = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
     example = {"image": torch.zeros(1, 3, params.height, params.width)}
     return [line for line in summarize(network, example, depth) if line.parameters]
+
+
+def multimodal_attention() -> dict[str, list[dict[str, Any]]]:
+    """What the two encoders cost, and attention beside them; the paper prints nothing of it."""
+    from reid.papers.multimodal_attention import Params
+
+    compared = []
+    for name, model in (("MAT", "mat"), ("RGB-D-CNN", "rgb_d_cnn")):
+        total = multimodal_attention_lines(Params.model_validate({"model": model}))[-1]
+        compared.append(
+            {
+                "network": name,
+                "parameters (M)": f"{total.parameters / 1e6:.2f}",
+                "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
+            }
+        )
+    return {
+        "At 227x227, without classifiers; sums over places are not counted": compared,
+        "MAT": _parts(multimodal_attention_lines(Params())),
+    }
+
+
+def multimodal_attention_lines(params: Any, depth: int = 2) -> list[Line]:
+    """`summarize` of a two-phase model without classifiers; on the meta device: no values."""
+    from reid.papers.multimodal_attention import build
+
+    with torch.device("meta"):
+        network = build(params, classes=1)
+        for encoder in network.encoders.values():
+            encoder.fc8 = None  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+        network.classifier = nn.Identity()
+        pair = {m: torch.zeros(1, 3, params.side, params.side) for m in params.modalities}
+        return [line for line in summarize(network, pair, depth) if line.parameters]

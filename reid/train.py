@@ -140,6 +140,10 @@ class Trainer:
             )
 
     def _epoch(self, epoch: int, stop: list[bool]) -> None:
+        begin = getattr(self.paper, "begin_epoch", None)  # of papers that train in phases
+        if begin is not None:
+            network, done = self.network.module, self.state.batch
+            begin(self.params, network, self.optimizer, epoch, done)
         batches = self.sampler.batches(epoch)
         first, left = self.state.step, batches[self.state.batch :]
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]

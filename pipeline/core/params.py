@@ -42,6 +42,7 @@ class DerivedParams(StageParams):
 
     dataset: str = ""  # whose rows; '' = the data set that the build is named after
     builds: dict[str, str] = {}  # the builds it reads of other stages, where not the data set's own
+    rows: str = ""  # the folder of these rows below data/, read by dvc.yaml alone
 
 
 P = TypeVar("P", bound=BaseModel)

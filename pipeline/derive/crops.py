@@ -11,9 +11,9 @@ Source  boxes of a library's detector (`backend` ultralytics), of blobs above th
         that are already there (given). Lejbolle et al., CVPRW 2018, crop TVPR by a YOLO detector
 Differs The paper does not say how boxes are cut, nor whose crop it is where several people are in
         a frame. Here one of them has the frame's label, by `own`, see
-        `pipeline.backends.person_box`. TVPR's tables have the place of a person's head, which
-        could tell, but its rows do not. Where a data set draws its splits at random the floor is
-        learnt from all its frames, without their labels.
+        `pipeline.backends.person_box`. TVPR's own tables have the place of a person's head,
+        which could tell, but ingested rows do not carry it. Where a data set draws its splits at
+        random the floor is learnt from all its frames, without their labels.
 
 A frame is rejected where it cannot be decoded or nobody is found, and with backend depth where it
 has no depth; `nobody: whole_frame` keeps the frame as it is instead, with box and score null.

@@ -6,6 +6,10 @@ training_stages(params)     stages whose columns the training alone reads
 training_columns(params)    those columns, null where a stage had nothing; `view` gets them
 donors(params, data)        what draws, for rows and a seed, the row that each is combined with
 combine(params, batch, given, places)    the batch with the donors' samples combined into it
+
+One that trains in phases has
+
+begin_epoch(params, network, optimizer, epoch, batches_done)    which parameters learn from here on
 """
 
-PAPERS = ("attention_driven", "implicit_attention", "strong_baseline")
+PAPERS = ("attention_driven", "implicit_attention", "strong_baseline", "multimodal_attention")

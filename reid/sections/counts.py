@@ -130,16 +130,16 @@ def stages(built: BuiltData) -> Section:
     """What is built of the data set."""
     lines = [
         {
-            "stage": stage,
-            "rows": manifest["rows"],
-            "rejects": manifest["rejects"],
-            "shards": len(manifest["shards"]),
-            "megabytes": f"{sum(s['bytes'] for s in manifest['shards']) / 1e6:,.2f}",
+            "stage": build.label,
+            "rows": build.manifest["rows"],
+            "rejects": build.manifest["rejects"],
+            "shards": len(build.manifest["shards"]),
+            "megabytes": f"{sum(s['bytes'] for s in build.manifest['shards']) / 1e6:,.2f}",
             "parameters": "; ".join(
-                f"{k} {text_of(v)}" for k, v in sorted(manifest["parameters"].items()) if v != ""
+                f"{k} {text_of(v)}" for k, v in sorted(build.parameters.items()) if v != ""
             ),
         }
-        for stage, manifest in built.manifests.items()
+        for build in [built.origin, *built.derived]
     ]
     return Section("Stages", [table(lines, "What is built, and with which parameters.")])
 
@@ -179,8 +179,9 @@ def parts(built: BuiltData) -> Section | None:
 def rejects(built: BuiltData) -> Section:
     """Rejected rows of each stage by reason, with the first images of each."""
     blocks: list[Text | Table] = []
-    for stage in built.manifests:
-        found = built.rejects(stage)
+    builds = [built.origin, *built.derived]
+    for build in builds:
+        found = build.rejects
         if not found.num_rows:
             continue
         reasons, ids = found["reason"].to_pylist(), found["image_id"].to_pylist()
@@ -193,8 +194,8 @@ def rejects(built: BuiltData) -> Section:
         left = f" {len(groups) - REASONS} further reasons are in rejects.parquet." if (
             len(groups) > REASONS
         ) else ""  # fmt: skip
-        caption = f"{stage}: {found.num_rows:,} rejected, by reason.{left}"
+        caption = f"{build.label}: {found.num_rows:,} rejected, by reason.{left}"
         blocks.append(table(lines, caption))
     if not blocks:
-        blocks.append(Text(f"Nothing was rejected by {', '.join(built.manifests)}."))
+        blocks.append(Text(f"Nothing was rejected by {', '.join(b.label for b in builds)}."))
     return Section("Rejects", blocks)

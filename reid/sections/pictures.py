@@ -43,7 +43,7 @@ def _seen_most(person: np.ndarray, camera: np.ndarray) -> np.ndarray:
     pairs = np.unique(np.stack([person, camera], 1)[person > 0], axis=0)
     people, cameras = np.unique(pairs[:, 0], return_counts=True)
     chosen = people[cameras > 1] if (cameras > 1).any() else people
-    return chosen[_evenly(len(chosen), IDENTITIES)]
+    return chosen[evenly(len(chosen), IDENTITIES)]
 
 
 def _middle(mask: np.ndarray) -> int | None:
@@ -51,7 +51,7 @@ def _middle(mask: np.ndarray) -> int | None:
     return int(rows[len(rows) // 2]) if len(rows) else None
 
 
-def _evenly(count: int, wanted: int) -> np.ndarray:
+def evenly(count: int, wanted: int) -> np.ndarray:
     """At most `wanted` evenly spaced positions of `count`."""
     if count == 0:
         return np.empty(0, int)
@@ -83,7 +83,7 @@ def bodies(built: BuiltData) -> Section | None:
         chosen = np.flatnonzero(mask & (built.persons > 0))
         chosen = chosen[_spread_out(built, chosen)]
         rows.append(Row(part, [_body(built, int(position)) for position in chosen]))
-    confidence = built.manifests.get("parts", {}).get("parameters", {}).get("min_confidence", 0.2)
+    confidence = _min_confidence(built)
     caption = (
         f"Joints, limbs and part boxes. A filled dot is a joint with a confidence of at least "
         f"{confidence:g}, a ring one below; limbs are drawn between filled dots. Below each image: "
@@ -96,7 +96,7 @@ def bodies(built: BuiltData) -> Section | None:
 
 def _spread_out(built: BuiltData, rows: np.ndarray) -> np.ndarray:
     """Evenly spaced rows, with the first of each source of boxes among them."""
-    chosen = _evenly(len(rows), BODIES)
+    chosen = evenly(len(rows), BODIES)
     if not built.has("parts_source"):
         return chosen
     source = np.array([s or "" for s in built.data.values("parts_source", rows)])
@@ -121,13 +121,17 @@ def _body(built: BuiltData, position: int) -> Shot:
         label += f", {filled} filled" if filled else ""
     if built.has("joints"):
         found = built.data.value("joints", position)
-        confidence = (
-            built.manifests.get("parts", {}).get("parameters", {}).get("min_confidence", 0.2)
-        )
         if found is not None:
             moved = np.concatenate([found[:, :2] * scale + pixels, found[:, 2:]], 1)
-            image = draw.joints(image, moved, min_confidence=confidence)
+            image = draw.joints(image, moved, min_confidence=_min_confidence(built))
     return Shot(jpeg(image), describe(built, position), label)
+
+
+def _min_confidence(built: BuiltData) -> float:
+    """The confidence from which on the part boxes take a joint."""
+    return built.shown["parts"].parameters.get("min_confidence", 0.2) if (
+        "parts" in built.shown
+    ) else 0.2  # fmt: skip
 
 
 def _value(built: BuiltData, column: str, position: int):

@@ -17,48 +17,97 @@ import pyarrow as pa
 
 from pipeline.core import params
 from pipeline.core.errors import ReidError
-from pipeline.core.project import Project, manifest_of
+from pipeline.core.project import Project, builder_of, manifest_of
 from pipeline.core.shards import Shard
 from reid.data import Data
 from reid.data import open as open_data
 from reid.papers import PAPERS
 
-BESIDE = ("joints", "parts", "parts_source", "joints_filled")  # opened where they are built
+BESIDE = (  # opened where they are built
+    "joints", "parts", "parts_source", "joints_filled", "mask", "mask_score", "mask_area",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Build:
+    """One published build of a stage."""
+
+    stage: str
+    name: str
+    dataset: str  # whose rows it is of
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The stage, and the build where it is not named after its data set."""
+        return self.stage if self.name == self.dataset else f"{self.stage} {self.name}"
+
+    @property
+    def new_rows(self) -> bool:
+        """Whether it is a data set of its own, and not columns beside the rows of one."""
+        return bool(self.manifest.get("new_rows"))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.manifest.get("parameters", {})
+
+    @property
+    def rejects(self) -> pa.Table:
+        """image_id and reason of each rejected row."""
+        path = self.folder / "rejects.parquet"
+        if not path.is_file():
+            return pa.table(
+                {"image_id": pa.array([], pa.string()), "reason": pa.array([], pa.string())}
+            )
+        return Shard(path).table(["image_id", "reason"])
 
 
 @dataclass(frozen=True)
 class BuiltData:
-    """A built data set with the stages that are derived from it."""
+    """A data set, ingested or made by a stage, with all that is derived from it."""
 
     name: str
     project: Project
 
     @cached_property
-    def manifests(self) -> dict[str, dict[str, Any]]:
-        """By stage, `ingest` first."""
-        derived = sorted(
-            p.parent.parent.name for p in self._derived.glob(f"*/{self.name}/manifest.json")
-        )
-        return {
-            s: manifest_of(self.folder(s), f"reid {s} {self.name}") for s in ("ingest", *derived)
-        }
+    def origin(self) -> Build:
+        """What made the rows themselves."""
+        stage, _, build = self.name.rpartition("/")
+        folder = self.project.shards(self.name)
+        manifest = manifest_of(folder, builder_of(self.name))
+        return Build(stage or "ingest", build, manifest["dataset"], folder, manifest)
 
-    @property
-    def _derived(self) -> Path:
-        return self.project.root / "data" / "2-derived"
+    @cached_property
+    def derived(self) -> list[Build]:
+        """Every build of a stage over this data set, also those that are new data sets."""
+        found = sorted((self.project.root / "data" / "2-derived").glob("*/*/manifest.json"))
+        builds = [_derived(path.parent) for path in found]
+        return [build for build in builds if build.dataset == self.name]
 
-    def folder(self, stage: str) -> Path:
-        return self.project.built(stage, self.name)
+    @cached_property
+    def shown(self) -> dict[str, Build]:
+        """By stage the build that is shown: the one named after the data set, else the first."""
+        out: dict[str, Build] = {}
+        for build in self.derived:
+            if not build.new_rows and (build.stage not in out or build.name == self.name):
+                out[build.stage] = build
+        return out
 
     def has(self, column: str) -> bool:
-        """Whether one built stage holds a column of this name."""
-        return sum(column in m.get("columns", ()) for m in self.manifests.values()) == 1
+        """Whether the rows, or one of the stages shown, hold a column of this name."""
+        builds = [self.origin, *self.shown.values()]
+        return sum(column in b.manifest.get("columns", ()) for b in builds) == 1
 
     @cached_property
     def data(self) -> Data:
         """The rows, with images and those columns of `BESIDE` that are built."""
-        columns = ["image", *(c for c in BESIDE if self.has(c))]
-        return open_data(self.project.root / "data", self.name, columns)
+        return self.open(["image", *(c for c in BESIDE if self.has(c))])
+
+    def open(self, columns: list[str], **builds: str) -> Data:
+        """The rows with other columns, of the builds shown or of those named here by stage."""
+        shown = {stage: build.name for stage, build in self.shown.items()}
+        return open_data(self.project.root / "data", self.name, columns, {**shown, **builds})
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -85,15 +134,6 @@ class BuiltData:
     def positions(self) -> dict[str, int]:
         """A row's position by its image_id."""
         return {image_id: i for i, image_id in enumerate(self.data.rows["image_id"].to_pylist())}
-
-    def rejects(self, stage: str) -> pa.Table:
-        """image_id and reason of each rejected row of a stage."""
-        path = self.folder(stage) / "rejects.parquet"
-        if not path.is_file():
-            return pa.table(
-                {"image_id": pa.array([], pa.string()), "reason": pa.array([], pa.string())}
-            )
-        return Shard(path).table(["image_id", "reason"])
 
 
 @dataclass(frozen=True)
@@ -164,9 +204,18 @@ class Runs:
 
 
 def built_data(project: Project) -> list[BuiltData]:
-    """Every data set with base shards, sorted by name."""
+    """Every data set: those ingested by name, then those that stages made of them."""
     found = sorted(project.shards("x").parent.glob("*/manifest.json"))
-    return [BuiltData(path.parent.name, project) for path in found]
+    made = sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json"))
+    new = [build for path in made if (build := _derived(path.parent)).new_rows]
+    names = [path.parent.name for path in found] + [f"{b.stage}/{b.name}" for b in new]
+    return [BuiltData(name, project) for name in names]
+
+
+def _derived(folder: Path) -> Build:
+    stage, name = folder.parent.name, folder.name
+    manifest = manifest_of(folder, f"reid {stage} {name}")
+    return Build(stage, name, str(manifest.get("dataset", name)), folder, manifest)
 
 
 def runs(project: Project, built: list[BuiltData]) -> list[Runs]:
