@@ -1,6 +1,7 @@
 """A stage built once more over a data set, with other parameters than params.yaml has for it.
 
-Writes  2-derived/<stage>/<dataset>~<parameter>-<value>, beside the data set's own build
+Writes  2-derived/<stage>/<dataset>~<parameter>-<value>, beside the data set's own build; or a build
+        that params.yaml has already with these very parameters
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ def build(project: Project, stage: str, dataset: str, overrides: Mapping[str, An
     if stage not in STAGES:
         raise ReidError(f"no stage `{stage}` (there are {', '.join(STAGES)})")
     loaded = params.load(project.root)
-    own = params.stage_params(loaded, stage, dataset, stages.module(stage).Params)
-    values = {**own.model_dump(), **overrides, "dataset": dataset}
-    checked = params.check(stages.module(stage).Params, values, stage)
+    model = stages.module(stage).Params
+    own = params.stage_params(loaded, stage, dataset, model)
+    checked = params.check(model, {**own.model_dump(), **overrides, "dataset": dataset}, stage)
     name = name_of(dataset, overrides)
+    for other in params.section(loaded, stage, "on"):
+        found = params.stage_params(loaded, stage, other, model)
+        if found.model_copy(update={"dataset": found.dataset or other}) == checked:
+            name = other
     settings = params.section(loaded, "run")
     engine.run(
         stages.plan(stage, name, checked, project, "auto"),

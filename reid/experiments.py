@@ -163,7 +163,7 @@ def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any
     checked = parameters.check(params_model(paper), values, paper)
     experiment = Experiment("", paper, checked)
     label = key_of([paper, experiment.described()])[:10]
-    return Experiment(f"{dataset}-{paper}-{label}", paper, checked)
+    return Experiment(f"{dataset.replace('/', '-')}-{paper}-{label}", paper, checked)
 
 
 def network_params(project: Project, paper: str, dataset: str) -> Any:

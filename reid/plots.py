@@ -146,7 +146,7 @@ def cmc(lines: Mapping[str, Sequence[float]], chance: float) -> bytes:
 
 
 def means(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], x: str) -> bytes:
-    """Panels side by side, lines through means: `panels[title][name][x]` = the values that it is of.
+    """Panels side by side, lines through the means of values: `panels[title][name][x]` = values.
 
     The values themselves are faint dots. A name has one colour in all panels.
     """

@@ -172,7 +172,7 @@ def run_table(run: Run, number: str, seeds: int) -> dict[str, Any]:
         "rows": lines,
         "note": table.note,
     }
-    stem = f"{run.paper}-{number}-{run.dataset}"
+    stem = f"{run.paper}-{number}-{run.dataset.replace('/', '-')}"
     texts = {"json": as_json(found), "md": markdown(found), "csv": comma_separated(found)}
     for ending, text in texts.items():
         write_atomically(run.project.reports / "tables" / f"{stem}.{ending}", text)

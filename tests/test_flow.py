@@ -16,15 +16,17 @@ ROOT = Path(__file__).parent.parent
 TINY = """\
 run: {executor: pool, workers: 2}
 world:
-  with: {train_identities: 4, test_identities: 3, images_min: 3, images_max: 3}
+  with: {train_identities: 4, images_min: 3, images_max: 3}
   on:
-    street: {scene: street, layout: market1501, cameras: 2}
-    mall: {scene: mall, layout: rap, training_cameras: 2, test_cameras: 2}
+    street: {scene: street, layout: market1501, cameras: 2, test_identities: 3}
+    mall: {scene: mall, layout: rap, training_cameras: 2, test_cameras: 2, test_identities: 3}
+    topview: {scene: topview, layout: tvpr}
 ingest:
   with: {}
   on:
     street: {reader: market1501}
     mall: {reader: rap}
+    topview: {reader: tvpr}
 joints:
   with: {}
   on:
@@ -46,6 +48,14 @@ swaps:
   with: {}
   on:
     mall: {dataset: mall, builds: {backgrounds: mall-any}}
+crops:
+  with: {}
+  on:
+    topview: {dataset: topview, backend: depth, max_reject_rate: 0.5}
+jet:
+  with: {}
+  on:
+    topview-crops: {dataset: crops/topview, rows: 2-derived/crops/topview}
 attention_driven:
   with: {seed: 0}
   scale:
@@ -64,6 +74,15 @@ implicit_attention:
   on:
     mall-swaps: {dataset: mall, swap_probability: 0.5, builds: {backgrounds: mall-any}}
 strong_baseline: {with: {}, scale: {}, on: {}}
+multimodal_attention:
+  with: {seed: 0}
+  scale:
+    crops/topview:
+      {resized: 72, side: 67, width_scale: 0.0625, pixel_scale: 0.03, encoder_epochs: 1,
+       encoder_batch: 8, fusion_epochs: 1, fusion_batch: 8, pool: max}
+  on:
+    topview-mat:
+      {dataset: crops/topview, rows: 2-derived/crops/topview, builds: {jet: topview-crops}}
 """
 
 
@@ -112,7 +131,9 @@ def test_the_flow(clone: Path):
     mall = {f"{s}@mall" for s in ("world", "ingest", "masks", "backgrounds", "swaps")}
     swapped = {f"implicit_attention{stage}@mall-swaps" for stage in ("", "_evaluate")}
     mall |= {"backgrounds@mall-any", *swapped}
-    assert first == stages | experiments | mall | {"report"}
+    above = {f"{s}@topview" for s in ("world", "ingest", "crops")} | {"jet@topview-crops"}
+    above |= {f"multimodal_attention{stage}@topview-mat" for stage in ("", "_evaluate")}
+    assert first == stages | experiments | mall | above | {"report"}
     metrics = json.loads(
         (clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text()
     )

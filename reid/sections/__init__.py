@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reid.sections import attention, counts, pictures, ranked, scores
+from reid.sections import (
+    attention,
+    counts,
+    masks,
+    pictures,
+    ranked,
+    scores,
+    swap_scores,
+    swaps,
+    viewpoints,
+)
 from reid.sections.blocks import Section
 from reid.sections.sources import BuiltData, Runs
 
@@ -19,11 +29,17 @@ DATA_SET: tuple[Callable[[BuiltData], Section | None], ...] = (
     counts.parts,
     pictures.identities,
     pictures.bodies,
+    masks.over_images,
+    viewpoints.clusters,
+    swaps.partners,
+    swaps.sheet,
+    swaps.made,
     counts.rejects,
 )
 EXPERIMENTS: tuple[Callable[[Runs], Section | None], ...] = (
     scores.metrics,
     scores.cmc,
+    swap_scores.by_probability,
     scores.training,
     ranked.lists,
     attention.maps,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.add import add
+from pipeline.add import add, wanted
 from pipeline.core.errors import ReidError
 from pipeline.core.params import load
 
@@ -415,3 +415,19 @@ def test_a_bad_parameters_file_is_one_line(root, source, text, message):
         add(root, "market", "market1501", source)
     assert (root / "params.yaml").read_text() == text
     assert not (root / "data").exists()
+
+
+def test_rap_gets_masks_backgrounds_and_both_experiments():
+    entries = {str(entry): entry.values for entry in wanted("mine", "rap", "mmpose", "")}
+    assert entries == {
+        "ingest.on.mine": {"reader": "rap"},
+        "masks.on.mine": {"dataset": "mine"},
+        "backgrounds.on.mine": {"dataset": "mine"},
+        "implicit_attention.scale.mine": {},
+        "implicit_attention.on.mine-baseline": {
+            "dataset": "mine", "builds": {"backgrounds": "mine"}, "swap_probability": 0,
+        },
+        "implicit_attention.on.mine-full-body": {
+            "dataset": "mine", "builds": {"backgrounds": "mine"}, "swap_probability": 0.3,
+        },
+    }  # fmt: skip

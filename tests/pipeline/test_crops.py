@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 import reid as library
 from pipeline import accuracy
 from pipeline.backends.person_box import Frame, PersonBox, labelled_box
-from pipeline.cli import make_plan
+from pipeline.cli import app, make_plan
 from pipeline.core import engine
 from pipeline.core.boxes import crop_box, inside, iou
 from pipeline.core.errors import ReidError
@@ -519,3 +520,15 @@ def test_a_rendered_top_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert found["iou"] > 0.8
     assert found["misses_alone"] == 0
     assert found["false"] <= 1
+
+
+def test_the_command_finds_the_world_s_truth(top: Project):
+    build(top, "crops")
+    rows = rows_of(top.derived("crops", "top"))
+    truth = {row["image_id"]: [one(row["person"], row["box"])] for row in rows}
+    write_truth(top.raw("top.truth"), truth)
+    done = CliRunner().invoke(app, ["accuracy", "crops", "top", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["iou"] == 1
+    with pytest.raises(ReidError, match=r"no accuracy of `jet` \(there is one of crops\)"):
+        CliRunner().invoke(app, ["accuracy", "jet", "top"], catch_exceptions=False)

@@ -75,3 +75,12 @@ def test_a_stage_may_read_another_build_but_of_the_same_data_set(built: Project)
     Path("params.yaml").write_text(text.replace("builds: {joints: late}", "builds: {masks: late}"))
     with pytest.raises(ReidError, match="does not read masks"):
         make_plan("parts", "late", built)
+
+
+def test_a_build_of_params_yaml_with_these_parameters_is_taken(built: Project):
+    text = Path("params.yaml").read_text()
+    more = "on: {toy: {}, narrow: {dataset: toy, beta: 0.0625}}"
+    Path("params.yaml").write_text(text.replace("on: {toy: {}}", more))
+    assert variants.build(built, "parts", "toy", {"beta": 3 / 48}) == "narrow"
+    assert variants.build(built, "parts", "toy", {"beta": 2 / 48}) == "toy~beta-0.0416667"
+    assert (built.derived("parts", "narrow") / "manifest.json").is_file()

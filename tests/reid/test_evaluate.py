@@ -15,7 +15,7 @@ from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from pipeline.core.shards import Shard
 from reid import experiments
-from reid.evaluate import LABELS, RANKED, evaluate, folder_of
+from reid.evaluate import LABELS, RANKED, evaluate, folder_of, pool_passages
 from tests.conftest import contents
 from tests.reid.conftest import distances
 
@@ -151,3 +151,19 @@ def test_what_cannot_be_evaluated(trained: Project, name: str, options: dict[str
         evaluate(experiments.load(trained, name), trained, **{"device": "cpu", **options})
     assert "\n" not in str(error.value)
     assert not (trained.run(name) / ON_OTHER).exists()
+
+
+@pytest.mark.parametrize(("rule", "of"), [("mean", np.mean), ("max", np.max)])
+def test_a_passage_s_images_become_one_feature(trained: Project, rule: str, of):
+    """By plain loops: a person's images in a camera, queries and gallery apart."""
+    data = experiments.load(trained, "toy-baseline").open(trained)
+    feature = np.random.default_rng(3).normal(size=(len(data), 5)).astype(np.float32)
+    pooled, found = pool_passages(data, feature, rule)
+    labels = ("person", "camera", "query", "gallery")
+    of_row = list(zip(*(data.labels(name) for name in labels), strict=True))
+    of_passage = list(zip(*(pooled.labels(name) for name in labels), strict=True))
+    assert sorted(of_passage) == sorted(set(of_row))
+    assert len(of_passage) < len(of_row)
+    for passage, vector in zip(of_passage, found, strict=True):
+        own = feature[[i for i, row in enumerate(of_row) if row == passage]]
+        np.testing.assert_allclose(vector, of(own, axis=0), rtol=1e-5)

@@ -15,6 +15,8 @@ MAKERS = {
     "histogram": lambda: plots.histogram({n: np.array([1, 2, 2]) for n in NAMES}, "x", "y"),
     "bars": lambda: plots.bars(["1", "2"], {n: [1, 2] for n in NAMES}, "camera", "images"),
     "curves": lambda: plots.curves({"loss": dict.fromkeys(NAMES, LINE)}, "epoch", ["loss"]),
+    "means": lambda: plots.means({"mAP": {n: {0.0: [1], 0.3: [2, 4]} for n in NAMES}}, "p"),
+    "points": lambda: plots.points({n: np.eye(2) for n in NAMES}),
     "cmc": lambda: plots.cmc({n: [0.5, 0.75] for n in NAMES}, 0.1),
 }
 
@@ -51,6 +53,11 @@ def test_cmc_names_rank_1_and_chance():
     shown = texts(plots.cmc({"ours": [0.4567, 1.0]}, 0.0123))
     assert "ours: rank 1 45.7 %" in shown
     assert "rank 1 by chance: 1.2 %" in shown
+
+
+def test_means_are_marked_where_there_are_values():
+    shown = texts(plots.means({"mAP": {"a": {0.0: [1], 0.9: [2]}, "b": {0.25: [2, 4]}}}, "p"))
+    assert [t for t in shown if t in ("0.00", "0.25", "0.50", "0.90")] == ["0.00", "0.25", "0.90"]
 
 
 def test_logarithmic_ticks_are_numbers():
