@@ -40,12 +40,14 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     """Every row, also written to 4-reports/bench.json; some minutes on two cores."""
     from pipeline.bench import rows_io
     from pipeline.bench_stages import rows_stages
+    from pipeline.bench_swaps import rows_swaps
 
     rows: list[dict[str, Any]] = []
     project.work.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=project.work, prefix="bench-") as folder:
         rows += rows_io(Path(folder) / "io", images)
         rows += rows_stages(Path(folder) / "stages")
+        rows += rows_swaps(Path(folder) / "swaps")
         rows += rows_training(Path(folder) / "io" / "data")
     rows += rows_evaluation()
     write_atomically(project.reports / "bench.json", as_json(rows))

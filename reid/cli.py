@@ -206,6 +206,9 @@ def paper_table(
     number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
     dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
     seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Only this row, by its name; may be given again.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -214,7 +217,7 @@ def paper_table(
     from reid.results import Run, run_table
 
     run = Run(project(), paper, dataset, device, build, console().print)
-    found = run_table(run, number, seeds)
+    found = run_table(run, number, seeds, row or ())
 
     def lines() -> None:
         columns = list(found["rows"][0])

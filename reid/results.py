@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,18 +149,23 @@ class Run:
         return found
 
 
-def run_table(run: Run, number: str, seeds: int) -> dict[str, Any]:
+def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> dict[str, Any]:
     """Train and evaluate what is missing of a table; rows with mean and spread over `seeds`.
 
-    Also written to 4-reports/tables as JSON, CSV and Markdown.
+    With `only` no more than the rows of these names. Also written to 4-reports/tables as JSON, CSV
+    and Markdown.
     """
     table = find_table(run.paper, number)
+    names = [row.name for row in table.rows if row.overrides is not None]
+    for name in only:
+        if name not in names:
+            raise ReidError(f"table {number} trains no row `{name}` (it has {', '.join(names)})")
     printed = {m for row in table.rows for numbers in row.printed.values() for m in numbers}
     shown = [m for m in METRICS if m in SHOWN or m in printed]
     lines = []
     for row in table.rows:
         line: dict[str, Any] = {"row": row.name}
-        if row.overrides is not None:
+        if row.overrides is not None and (not only or row.name in only):
             results = [run.result(row, seed) for seed in range(seeds)]
             line |= {m: spread([measured(r, m) for r in results]) for m in shown}
         else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +19,10 @@ from pipeline.core.project import Project
 from pipeline.core.schema import ROW
 from pipeline.core.shards import Shards
 from pipeline.core.verify import verify
-from tests.conftest import contents
+from tests.conftest import contents, reid
 from tests.pipeline.conftest import build, make_swaps_project, rows_of
 
+STAGES = ["masks", "backgrounds", "swaps"]  # each reads the ones before
 RED, BLUE, GREEN = (200, 20, 10), (10, 20, 200), (20, 200, 10)
 
 
@@ -239,10 +243,52 @@ def test_the_same_bytes_from_one_process_and_from_a_pool(tmp_path, monkeypatch):
     found = []
     for executor in ("local", "pool"):
         project = make_swaps_project(tmp_path / executor, monkeypatch)
-        build(project, "ingest", "masks")
-        build(project, "backgrounds", "swaps", executor=executor)
-        found.append([contents(project.derived(s, "toy")) for s in ("backgrounds", "swaps")])
+        build(project, "ingest")
+        build(project, *STAGES, executor=executor)
+        found.append([contents(project.derived(s, "toy")) for s in STAGES])
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "call", "n"),
+    [
+        pytest.param("masks", "journal.write_shard", 1, id="masks before the first shard"),
+        pytest.param("masks", "journal.write_shard", 3, id="masks before a later shard"),
+        pytest.param("masks", "journal.write_atomically", 2, id="masks before a shard's note"),
+        pytest.param("backgrounds", "fits.write_shard", 1, id="backgrounds before the fit's table"),
+        pytest.param("backgrounds", "fits.write_atomically", 1, id="backgrounds before its note"),
+        pytest.param("backgrounds", "journal.write_shard", 2, id="backgrounds before a shard"),
+        pytest.param("backgrounds", "journal.write_atomically", 2, id="backgrounds before a note"),
+        pytest.param("swaps", "journal.write_shard", 4, id="swaps before the last shard"),
+        pytest.param("swaps", "journal.write_atomically", 2, id="swaps before an empty one's note"),
+        pytest.param("swaps", "engine.replace_folder", 1, id="swaps before it is published"),
+    ],
+)
+def test_a_killed_stage_resumes_to_the_same_bytes(tmp_path, monkeypatch, stage, call, n):
+    module, name = call.split(".")
+    patch = f"""
+import os, signal
+import pipeline.core.{module} as m
+real, count = m.{name}, [0]
+def killer(*a, **k):
+    count[0] += 1
+    if count[0] == {n}: os.kill(os.getpid(), signal.SIGKILL)
+    return real(*a, **k)
+m.{name} = killer
+"""
+    whole = make_swaps_project(tmp_path / "whole", monkeypatch)
+    given = pq.read_table("masks.parquet")
+    some_missing = [i for i in range(given.num_rows) if i % 24]  # rejects are kept as well
+    pq.write_table(given.take(some_missing), "masks.parquet")
+    build(whole, "ingest", *STAGES[: STAGES.index(stage)])
+    killed = Project(Path(shutil.copytree(whole.root, tmp_path / "killed")))
+    build(whole, stage)
+    assert reid(stage, "toy", cwd=killed.root, patch=patch).returncode == -9
+    assert not killed.derived(stage, "toy").exists()
+    resumed = reid(stage, "toy", cwd=killed.root)
+    assert resumed.returncode == 0, resumed.stderr
+    assert contents(killed.derived(stage, "toy")) == contents(whole.derived(stage, "toy"))
 
 
 def test_the_same_rows_from_other_shards(swaps_toy, tmp_path, monkeypatch):

@@ -95,6 +95,18 @@ def test_an_unknown_table_lists_those_there_are():
         results.find_table("attention_driven", "99")
 
 
+def test_a_row_by_name_is_trained_alone(project: Project):
+    said: list[str] = []
+    run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, said.append)
+    with contextlib.chdir(project.root):
+        found = results.run_table(run, "9", 1, ["Inter-attention"])
+    filled = {row["row"] for row in found["rows"] if row["r1"]}
+    assert filled == {"Inter-attention"}
+    assert len(said) == 1
+    with pytest.raises(ReidError, match=r"table 9 trains no row `Inter` \(it has Concatenation"):
+        results.run_table(run, "9", 1, ["Inter"])
+
+
 @pytest.mark.slow
 def test_a_table_is_trained_once_and_written_as_markdown(project: Project):
     said: list[str] = []
