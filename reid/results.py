@@ -86,11 +86,17 @@ def _line(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
 def _printed_row(experiment: Experiment) -> Row | None:
     """The row of the paper's headline table whose parameters are this experiment's."""
     table = experiment.code.TABLES.get(experiment.code.HEADLINE)
-    for row in table.rows if table else ():
-        wanted, otherwise = row.overrides, bool(row.stages)
-        if not wanted or otherwise != bool(experiment.other_builds):
-            continue
-        if all(getattr(experiment.params, k) == v for k, v in wanted.items()):
+    if table is None:
+        return None
+    varied = {stage for row in table.rows for stage in row.stages}  # of which rows say the build
+    for row in table.rows:
+        built_so = set(row.stages) == varied & set(experiment.other_builds)
+        wanted = row.overrides
+        if (
+            wanted
+            and built_so
+            and all(getattr(experiment.params, k) == v for k, v in wanted.items())
+        ):
             return row
     return None
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.backends import settings
 from pipeline.backends.person_box import Found, Frame, PersonBox
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
@@ -21,19 +22,11 @@ DETECTIONS = 32  # people kept a frame
 STRIDE = 32  # inputs are multiples of it
 
 
-class Settings(Protocol):
+class Settings(settings.Detector, Protocol):
     """What this backend takes from the stage's parameters."""
 
     @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
-    @property
     def person_class(self) -> str: ...
-    @property
-    def person_score(self) -> float: ...
     @property
     def longest_side(self) -> int: ...
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.backends import settings
 from pipeline.backends.checkpoints import download, fill_model, library, load_state
 from pipeline.backends.coco import COCO_NAMES, from_coco
 from pipeline.backends.mmpose_import import INSTALL, import_mmpose
@@ -22,15 +23,9 @@ from pipeline.core.errors import ReidError
 DEFAULT_MODEL = "rtmpose-m_8xb256-420e_coco-256x192"
 
 
-class Settings(Protocol):
+class Settings(settings.Network, Protocol):
     """What this backend takes from the stage's parameters."""
 
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
     @property
     def flip_test(self) -> bool: ...
 

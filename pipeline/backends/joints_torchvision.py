@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.backends import torchvision_rcnn
+from pipeline.backends import settings
 from pipeline.backends.coco import central_person, from_coco
 from pipeline.backends.sizes import fit_into
 from pipeline.backends.torchvision_rcnn import as_tensors, load_rcnn
@@ -22,7 +22,7 @@ PEOPLE = 3  # detections kept; an untrained network would otherwise give 100
 HALF_SCORE = 3.0
 
 
-class Settings(torchvision_rcnn.Settings, Protocol):
+class Settings(settings.Detector, Protocol):
     """What this backend takes from the stage's parameters."""
 
     @property

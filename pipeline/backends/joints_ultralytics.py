@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.backends import settings
 from pipeline.backends.coco import central_person, from_coco
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
 from pipeline.core.errors import ReidError
@@ -17,21 +18,13 @@ from pipeline.core.errors import ReidError
 DEFAULT_MODEL = "yolo11n-pose"
 
 
-class Settings(Protocol):
+class Settings(settings.Detector, Protocol):
     """What this backend takes from the stage's parameters."""
 
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
     @property
     def height(self) -> int: ...
     @property
     def width(self) -> int: ...
-    @property
-    def person_score(self) -> float: ...
 
 
 def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[np.ndarray | None]]:

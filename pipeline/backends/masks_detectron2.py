@@ -11,12 +11,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from pipeline.backends.checkpoints import download, fill_model, library, load_state
 from pipeline.backends.person_mask import PersonMask, central_mask
+from pipeline.backends.settings import Masks
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.core.errors import ReidError
 from pipeline.core.images import resize
@@ -26,26 +27,7 @@ DETECTIONS = 8  # kept an image, of all classes
 INSTALL = "`pip install 'git+https://github.com/facebookresearch/detectron2.git'`"
 
 
-class Settings(Protocol):
-    """What this backend takes from the stage's parameters."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
-    @property
-    def shortest_side(self) -> int: ...
-    @property
-    def longest_side(self) -> int: ...
-    @property
-    def person_score(self) -> float: ...
-    @property
-    def mask_threshold(self) -> float: ...
-
-
-def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
+def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
     """Load the network; see `pipeline.backends` for what is returned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's, about older names in torch and setuptools
@@ -55,7 +37,7 @@ def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[
 class Network:
     """An R-CNN of detectron2 with masks; `person` is the index of that class."""
 
-    def __init__(self, model: Any, person: int, settings: Settings):
+    def __init__(self, model: Any, person: int, settings: Masks):
         self.model, self.person, self.settings = model, person, settings
         self.sides = settings.shortest_side, settings.longest_side
 
@@ -90,7 +72,7 @@ class Network:
         return central_mask(pasted.pred_masks.cpu().numpy(), pasted.scores.cpu().numpy())
 
 
-def _load(settings: Settings, device: str) -> tuple[Any, int]:
+def _load(settings: Masks, device: str) -> tuple[Any, int]:
     """The network, untrained or with the weights asked for, and the index of its class person."""
     import torch
 

@@ -7,30 +7,19 @@ itself, and gives the mask's probabilities in the image's own pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from pipeline.backends import torchvision_rcnn
 from pipeline.backends.person_mask import PersonMask, central_mask
+from pipeline.backends.settings import Masks
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.backends.torchvision_rcnn import PERSON, STRIDE, as_tensors, load_rcnn
 
 DETECTIONS = 8  # kept an image, of all classes; an untrained network would otherwise give 100
 
 
-class Settings(torchvision_rcnn.Settings, Protocol):
-    """What this backend takes from the stage's parameters."""
-
-    @property
-    def shortest_side(self) -> int: ...
-    @property
-    def longest_side(self) -> int: ...
-    @property
-    def mask_threshold(self) -> float: ...
-
-
-def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
+def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
     """Load the network; see `pipeline.backends` for what is returned."""
     sides = settings.shortest_side, settings.longest_side
     model = load_rcnn(

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from pipeline.backends.person_mask import PersonMask, central_mask
+from pipeline.backends.settings import Masks
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
 from pipeline.core.errors import ReidError
@@ -20,26 +21,7 @@ DETECTIONS = 8  # people kept an image
 STRIDE = 32  # inputs are multiples of it
 
 
-class Settings(Protocol):
-    """What this backend takes from the stage's parameters."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
-    @property
-    def shortest_side(self) -> int: ...
-    @property
-    def longest_side(self) -> int: ...
-    @property
-    def person_score(self) -> float: ...
-    @property
-    def mask_threshold(self) -> float: ...
-
-
-def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
+def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[PersonMask | None]]:
     """Load the network; see `pipeline.backends` for what is returned."""
     if settings.mask_threshold != 0.5:
         raise ReidError("masks.mask_threshold: ultralytics has 0.5 built in; leave it at that")

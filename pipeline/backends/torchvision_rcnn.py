@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends.settings import Detector
 from pipeline.core.errors import ReidError
 
 PROPOSALS = 100  # regions looked at: of the library's 1,000 a crop of one person needs few
@@ -16,20 +17,7 @@ STRIDE = 32  # the library pads images to multiples of it
 PERSON = 1  # the label of a person; 0 is the background
 
 
-class Settings(Protocol):
-    """What every R-CNN takes from its stage's parameters."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
-    @property
-    def person_score(self) -> float: ...
-
-
-def load_rcnn(stage: str, family: str, settings: Settings, **options: Any) -> Any:
+def load_rcnn(stage: str, family: str, settings: Detector, **options: Any) -> Any:
     """The library's network `settings.model`, the family's first where it is '', in eval mode.
 
     `family` begins the names that will do; `options` go to the library. Errors begin with `stage`.

@@ -155,7 +155,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     into a name, or where a file cannot be written.
     """
     for folder in FOLDERS.values():
-        _new_folder(root / folder)
+        names.new_folder(root / folder)
     boxes: dict[str, int] = {}  # the next box number, by folder and name up to it
     for sample in samples:
         start = f"{FOLDERS[_role(sample)]}/{stem(sample)}"
@@ -189,13 +189,3 @@ def _role(sample: Sample) -> str:
     if sample.person <= DISTRACTOR and sample.role != "gallery":
         raise ReidError(f"person {sample.person} may be in the gallery, not in {sample.role}")
     return sample.role
-
-
-def _new_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        used = any(folder.iterdir())
-    except OSError as error:
-        raise ReidError(f"{folder}: cannot be made: {error.strerror}") from None
-    if used:
-        raise ReidError(f"{folder}: not empty; write into a new folder")

@@ -79,6 +79,34 @@ def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Proje
 
 
 @pytest.mark.parametrize(
+    ("paper", "values", "row"),
+    [
+        pytest.param(
+            "implicit_attention", {"dataset": "mall", "builds": {"backgrounds": "mall"}},
+            "Full body, triplet", id="the data set's own build",
+        ),
+        pytest.param(
+            "implicit_attention",
+            {"dataset": "mall", "builds": {"backgrounds": "up"}, "swap_probability": 0.5},
+            "Upper body, triplet", id="another build, where rows differ by it",
+        ),
+        pytest.param(
+            "implicit_attention", {"dataset": "mall", "builds": {"backgrounds": "up"}},
+            None, id="no such row",
+        ),
+        pytest.param(
+            "multimodal_attention", {"dataset": "crops/top", "builds": {"jet": "top-crops"}},
+            "MAT", id="another build, where no row says any",
+        ),
+    ],
+)  # fmt: skip
+def test_the_printed_row_of_an_experiment(paper: str, values, row: str | None):
+    checked = experiments.params_model(paper).model_validate(values)
+    found = results._printed_row(experiments.Experiment("x", paper, checked))
+    assert (found.name if found else None) == row
+
+
+@pytest.mark.parametrize(
     ("values", "shown"),
     [
         pytest.param([0.5], "50.00", id="one seed has no spread"),
