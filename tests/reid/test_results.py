@@ -127,9 +127,9 @@ def test_a_row_by_name_is_trained_alone(project: Project):
     said: list[str] = []
     run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, said.append)
     with contextlib.chdir(project.root):
-        found = results.run_table(run, "9", 1, ["Inter-attention"])
+        found = results.run_table(run, "9", 1, ["FC fusion"])
     filled = {row["row"] for row in found["rows"] if row["r1"]}
-    assert filled == {"Inter-attention"}
+    assert filled == {"FC fusion"}
     assert len(said) == 1
     with pytest.raises(ReidError, match=r"table 9 trains no row `Inter` \(it has Concatenation"):
         results.run_table(run, "9", 1, ["Inter"])
