@@ -62,21 +62,6 @@ class Result:
         """Share of queries whose first entry is a match."""
         return self.rank(1)
 
-    @property
-    def rank5(self) -> float:
-        """Share of queries with a match among the first 5."""
-        return self.rank(5)
-
-    @property
-    def rank10(self) -> float:
-        """Share of queries with a match among the first 10."""
-        return self.rank(10)
-
-    @property
-    def rank20(self) -> float:
-        """Share of queries with a match among the first 20."""
-        return self.rank(20)
-
     def as_dict(self) -> dict[str, Any]:
         """All but the arrays per query, ready for JSON."""
         return {

@@ -57,21 +57,6 @@ class SingleShot:
         """Share of queries whose match comes first."""
         return self.rank(1)
 
-    @property
-    def rank5(self) -> float:
-        """Share of queries whose match is among the first 5."""
-        return self.rank(5)
-
-    @property
-    def rank10(self) -> float:
-        """Share of queries whose match is among the first 10."""
-        return self.rank(10)
-
-    @property
-    def rank20(self) -> float:
-        """Share of queries whose match is among the first 20."""
-        return self.rank(20)
-
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
         deviation = self.cmc_deviation

@@ -33,7 +33,7 @@ A protocol, one rule of evaluation, is a dictionary that JSON can hold:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,6 +106,32 @@ class Sample:
 
 Source = Callable[[str], bytes]
 Writer = Callable[[Path, Iterable[Sample]], Iterable[str]]
+
+
+def single_query(
+    name: str,
+    title: str,
+    published: Mapping[str, int],
+    found: Mapping[str, int],
+    junk: Sequence[int] = (),
+    distractors: Sequence[int] = (),
+) -> dict[str, Any]:
+    """The usual protocol of still images: each query by itself, members as the rows' columns."""
+    rule = {
+        "exclude": "same_person_same_camera",
+        "junk": list(junk),
+        "distractors": list(distractors),
+        "query": "single",
+    }
+    return {
+        "name": name,
+        "title": title,
+        "published": published,
+        "found": found,
+        "members": "columns",
+        "rule": rule,
+        "metrics": ["cmc", "map"],
+    }
 
 
 def counts_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.datasets.base import single_query
 from pipeline.datasets.cuhk03_config import ROLES
 from pipeline.datasets.cuhk03_container import SPLITS
 
@@ -32,16 +33,8 @@ def counts(columns: dict[str, list[Any]]) -> dict[str, int]:
 
 def new_protocol(found: dict[str, int], kind: str) -> dict[str, Any]:
     """The 767 persons to train and 700 to test, whose roles are the rows' columns."""
-    rule = {"exclude": "same_person_same_camera", "junk": [], "distractors": [], "query": "single"}
-    return {
-        "name": "new",
-        "title": f"CUHK03 {kind}, 767 persons to train and 700 to test",
-        "published": PUBLISHED[kind],
-        "found": found,
-        "members": "columns",
-        "rule": rule,
-        "metrics": ["cmc", "map"],
-    }
+    title = f"CUHK03 {kind}, 767 persons to train and 700 to test"
+    return single_query("new", title, PUBLISHED[kind], found)
 
 
 def classic_protocol(

@@ -22,7 +22,7 @@ from typing import Any
 from pipeline.core.errors import ReidError
 from pipeline.core.images import encode_jpeg
 from pipeline.datasets import names
-from pipeline.datasets.base import Info, Listing, Reject, Sample
+from pipeline.datasets.base import Info, Listing, Sample, single_query
 
 INNER = "DukeMTMC-reID"  # the folder that the download unpacks to
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -67,27 +67,9 @@ def read(root: Path) -> Listing:
     """
     home = locate(root)
     below = "" if home == root else f"{INNER}/"
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", *FOLDERS, "camera")
-    }
-    rejects: list[Reject] = []
-    for role, folder in FOLDERS.items():
-        files, odd = names.files_in(home / folder, folder)
-        rejects += odd
-        known = set(files)
-        for name in files:
-            person, camera, reason = parse(name)
-            if reason:
-                reason = _twin(name, known) or reason
-                rejects.append(Reject(f"{folder}/{names.printable(name)}", reason))
-                continue
-            columns["path"].append(f"{below}{folder}/{name}")
-            columns["part"].append("train" if role == "train" else "test")
-            columns["image_id"].append(f"{folder}/{name[:-4]}")
-            columns["person"].append(person)
-            columns["camera"].append(camera)
-            for other in FOLDERS:
-                columns[other].append(other == role)
+    columns, rejects = names.read_folders(
+        home, below, FOLDERS, lambda name, _: parse(name), lambda name: not parse(name)[2]
+    )
     people = _people(columns)
     _check_not_swapped(home, people)
     found = _count(columns, people)
@@ -105,13 +87,6 @@ def parse(name: str) -> tuple[int, int, str]:
     if int(match[1]) == 0:  # a distractor elsewhere, where a rule names it; no rule does here
         return 0, 0, "person 0000; DukeMTMC-reID numbers its persons from 0001"
     return int(match[1]), int(match[2]), ""
-
-
-def _twin(name: str, known: set[str]) -> str:
-    """The reason of a stray file that differs from a good one in case or ending alone."""
-    twin = f"{name.rpartition('.')[0].lower()}.jpg"
-    good = twin != name and twin in known and not parse(twin)[2]
-    return f"duplicate of {twin}" if good else ""
 
 
 def _people(columns: dict[str, list[Any]]) -> dict[str, set[int]]:
@@ -142,23 +117,7 @@ def _count(columns: dict[str, list[Any]], people: dict[str, set[int]]) -> dict[s
 
 def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
     """The one rule of the data set: single query, whole gallery, nobody by a label of their own."""
-    rule = {
-        "exclude": "same_person_same_camera",
-        "junk": [],
-        "distractors": [],
-        "query": "single",
-    }
-    return [
-        {
-            "name": "dukemtmc_reid",
-            "title": "DukeMTMC-reID, single query",
-            "published": PUBLISHED,
-            "found": found,
-            "members": "columns",
-            "rule": rule,
-            "metrics": ["cmc", "map"],
-        }
-    ]
+    return [single_query("dukemtmc_reid", "DukeMTMC-reID, single query", PUBLISHED, found)]
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.core.errors import ReidError
 from pipeline.datasets import names
-from pipeline.datasets.base import LISTED, Info, Listing, Reject
+from pipeline.datasets.base import LISTED, Info, Listing, Reject, single_query
 from pipeline.datasets.folder_labels import DISTRACTOR, JUNK, ROLES, Row, Unfit, parse
 from pipeline.datasets.folder_pattern import named_rows, read_config
 from pipeline.datasets.folder_tables import csv_rows, parquet_rows
@@ -74,7 +74,7 @@ def read(root: Path) -> Listing:
         for name, value in listed.items():
             columns[name].append(value)
     _check_roles(root / source, columns, rejects)
-    found = _count(columns)
+    found = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
     return Listing(names.listed(columns), found, rejects, _protocols(published, found))
 
 
@@ -148,34 +148,7 @@ def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reje
                     f"{bad} rejects; {how}{example}")  # fmt: skip
 
 
-def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for role in ROLES:
-        people = [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
-        found[role] = len(people)
-        found[f"{role}_identities"] = len(set(people) - {JUNK, DISTRACTOR})
-        if role == "gallery":
-            found["gallery_distractors"] = people.count(DISTRACTOR)
-            found["gallery_junk"] = people.count(JUNK)
-    return found
-
-
 def _protocols(published: dict[str, int], found: dict[str, int]) -> list[dict[str, Any]]:
     """Market-1501's rule, which most later data sets share."""
-    rule = {
-        "exclude": "same_person_same_camera",
-        "junk": [JUNK],
-        "distractors": [DISTRACTOR],
-        "query": "single",
-    }
-    return [
-        {
-            "name": "folder",
-            "title": "roles as labelled, single query",
-            "published": published,
-            "found": found,
-            "members": "columns",
-            "rule": rule,
-            "metrics": ["cmc", "map"],
-        }
-    ]
+    title = "roles as labelled, single query"
+    return [single_query("folder", title, published, found, [JUNK], [DISTRACTOR])]

@@ -20,7 +20,7 @@ from typing import Any
 from pipeline.core.errors import ReidError
 from pipeline.core.images import encode_jpeg
 from pipeline.datasets import names
-from pipeline.datasets.base import Info, Listing, Reject, Sample
+from pipeline.datasets.base import Info, Listing, Sample, single_query
 
 INNER = "Market-1501-v15.09.15"  # the folder that the download unpacks to
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -64,28 +64,8 @@ def read(root: Path) -> Listing:
     """
     home = locate(root)
     below = "" if home == root else f"{INNER}/"
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", *FOLDERS, "camera")
-    }
-    rejects: list[Reject] = []
-    for role, folder in FOLDERS.items():
-        files, odd = names.files_in(home / folder, folder)
-        rejects += odd
-        known = set(files)
-        for name in files:
-            person, camera, reason = parse(name, role)
-            if reason:
-                reason = _twin(name, known) or reason
-                rejects.append(Reject(f"{folder}/{names.printable(name)}", reason))
-                continue
-            columns["path"].append(f"{below}{folder}/{name}")
-            columns["part"].append("train" if role == "train" else "test")
-            columns["image_id"].append(f"{folder}/{name[:-4]}")
-            columns["person"].append(person)
-            columns["camera"].append(camera)
-            for other in FOLDERS:
-                columns[other].append(other == role)
-    found = _count(columns)
+    columns, rejects = names.read_folders(home, below, FOLDERS, parse, NAME.fullmatch)
+    found = names.count_roles(columns, FOLDERS, JUNK, DISTRACTOR)
     return Listing(names.listed(columns), found, rejects, _protocols(found))
 
 
@@ -104,47 +84,13 @@ def parse(name: str, role: str) -> tuple[int, int, str]:
     return person, int(match[2]), ""
 
 
-def _twin(name: str, known: set[str]) -> str:
-    """The reason of a stray file that differs from a good one in case or ending alone."""
-    twin = f"{name.rpartition('.')[0].lower()}.jpg"
-    good = twin != name and twin in known and NAME.fullmatch(twin)
-    return f"duplicate of {twin}" if good else ""
-
-
-def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for role in FOLDERS:
-        people = [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
-        found[role] = len(people)
-        found[f"{role}_identities"] = len(set(people) - {JUNK, DISTRACTOR})
-        if role == "gallery":
-            found["gallery_distractors"] = people.count(DISTRACTOR)
-            found["gallery_junk"] = people.count(JUNK)
-    return found
-
-
 def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
     """The one rule of the data set: single query, whole gallery.
 
     Junk stays in the gallery as it does on disk; the rule names it, and the metrics drop it.
     """
-    rule = {
-        "exclude": "same_person_same_camera",
-        "junk": [JUNK],
-        "distractors": [DISTRACTOR],
-        "query": "single",
-    }
-    return [
-        {
-            "name": "market1501",
-            "title": "Market-1501, single query",
-            "published": PUBLISHED,
-            "found": found,
-            "members": "columns",
-            "rule": rule,
-            "metrics": ["cmc", "map"],
-        }
-    ]
+    title = "Market-1501, single query"
+    return [single_query("market1501", title, PUBLISHED, found, [JUNK], [DISTRACTOR])]
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
@@ -165,10 +111,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         boxes[start] = box + 1
         image_id = f"{start}_{box:02d}"
         data = encode_jpeg(sample.image) if sample.encoded is None else sample.encoded
-        try:
-            (root / f"{image_id}.jpg").write_bytes(data)
-        except OSError as error:
-            raise ReidError(f"{root}/{image_id}.jpg: cannot be written: {error.strerror}") from None
+        names.write_file(root / f"{image_id}.jpg", data)
         yield image_id
 
 

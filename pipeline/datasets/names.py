@@ -4,7 +4,7 @@ they may be links to nothing, no files at all, or no text."""
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,60 @@ def files_in(folder: Path, label: str) -> tuple[list[str], list[Reject]]:
             f"{folder}: cannot be read ({error.strerror}); check the folder's access rights"
         ) from None
     return sorted(names), sorted(rejects)
+
+
+def read_folders(
+    home: Path,
+    below: str,
+    folders: Mapping[str, str],
+    parse: Callable[[str, str], tuple[int, int, str]],
+    has_form: Callable[[str], Any],
+) -> tuple[dict[str, list[Any]], list[Reject]]:
+    """Listed columns and rejects of JPEG images that lie in one folder a role.
+
+    `folders` by role; `parse(name, role)` gives person, camera and why the name is rejected, empty
+    where it is not. A stray name that differs from one there is in case or ending alone, and whose
+    twin `has_form`, is called its duplicate. Paths begin with `below`.
+    """
+    columns: dict[str, list[Any]] = {
+        c: [] for c in ("path", "part", "image_id", "person", *folders, "camera")
+    }
+    rejects: list[Reject] = []
+    for role, folder in folders.items():
+        files, odd = files_in(home / folder, folder)
+        rejects += odd
+        known = set(files)
+        for name in files:
+            person, camera, reason = parse(name, role)
+            if reason:
+                twin = f"{name.rpartition('.')[0].lower()}.jpg"
+                if twin != name and twin in known and has_form(twin):
+                    reason = f"duplicate of {twin}"
+                rejects.append(Reject(f"{folder}/{printable(name)}", reason))
+                continue
+            columns["path"].append(f"{below}{folder}/{name}")
+            columns["part"].append("train" if role == "train" else "test")
+            columns["image_id"].append(f"{folder}/{name[:-4]}")
+            columns["person"].append(person)
+            columns["camera"].append(camera)
+            for other in folders:
+                columns[other].append(other == role)
+    return columns, rejects
+
+
+def count_roles(
+    columns: Mapping[str, Sequence[Any]], roles: Collection[str], junk: int, distractor: int
+) -> dict[str, int]:
+    """Images and identities by role, and the gallery's junk and distractors, of listed columns."""
+    found: dict[str, int] = {}
+    for role in roles:
+        people = [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
+        found[role] = len(people)
+        found[f"{role}_identities"] = len(set(people) - {junk, distractor})
+        if role == "gallery":
+            found["gallery_distractors"] = people.count(distractor)
+            found["gallery_junk"] = people.count(junk)
+    return found
 
 
 def _why_no_file(entry: os.DirEntry[str]) -> str:
