@@ -33,6 +33,8 @@ demo: install  ## raw folder to report, on a rendered world
 tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table attention_driven 6 --dataset street --seeds 3
 	reid table implicit_attention 1 --dataset mall --seeds 3 --row 'Luo, triplet' --row 'Full body, triplet'
+	reid table multimodal_attention figure-3 --dataset crops/topview --seeds 3
+	reid table multimodal_attention 2 --dataset crops/topview --seeds 3
 
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
 	python -m pytest -m 'not gpu'

@@ -48,9 +48,37 @@ def horizontal_flip(
     images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
 ) -> Views:
     """Mirror a sample, all its views, with probability `p`."""
+    return _flip(images, generator, p, -1)
+
+
+def vertical_flip(
+    images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
+) -> Views:
+    """Turn a sample, all its views, upside down with probability `p`: from above there is no up."""
+    return _flip(images, generator, p, -2)
+
+
+def _flip(images: Mapping[str, Tensor], generator: torch.Generator, p: float, axis: int) -> Views:
     flip = torch.rand(_count(images), generator=generator) < p
     return {
-        name: torch.where(_to(flip, image), image.flip(-1), image) for name, image in images.items()
+        name: torch.where(_to(flip, image), image.flip(axis), image)
+        for name, image in images.items()
+    }
+
+
+def change_light(
+    images: Mapping[str, Tensor], generator: torch.Generator, brightness: float, tint: float
+) -> Views:
+    """Other light on a sample of uint8 images: a factor for its pixels, and one for each channel.
+
+    `brightness` and `tint` are the standard deviations of the factors' logarithms.
+    """
+    count = _count(images)
+    factor = brightness * torch.randn(count, 1, generator=generator)
+    factor = (factor + tint * torch.randn(count, 3, generator=generator)).exp()
+    return {
+        name: (image * _per_channel(factor, image)).round().clip(max=255).to(torch.uint8)
+        for name, image in images.items()
     }
 
 
@@ -168,6 +196,12 @@ def _size(image: Tensor) -> tuple[int, int]:
 def _to(chosen: Tensor, image: Tensor) -> Tensor:
     """(B,) as (B, 1, ...) on the image's device."""
     return chosen.reshape(-1, *(1,) * (image.ndim - 1)).to(image.device)
+
+
+def _per_channel(values: Tensor, image: Tensor) -> Tensor:
+    """(B, C) as (B, 1, ..., C, 1, 1) on the image's device."""
+    middle = (1,) * (image.ndim - 4)
+    return values.reshape(len(values), *middle, -1, 1, 1).to(image.device)
 
 
 def _channels(values: Sequence[float], image: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import numpy as np
 from pipeline.bench import row
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project, as_json, write_atomically
-from reid import metrics
+from reid import distances, metrics
 
 QUERIES, GALLERY, DISTRACTORS, PERSONS, CAMERAS = 3_368, 15_913, 2_798, 750, 6  # Market-1501
 DIMENSIONS = 2_048
@@ -68,7 +68,7 @@ def rows_evaluation(repeats: int = 3) -> list[dict[str, Any]]:
 
 
 def _ranking(scene: Scene, repeats: int) -> list[dict[str, Any]]:
-    blocks = metrics.distance_blocks(scene.query_feature, scene.gallery_feature)
+    blocks = distances.distance_blocks(scene.query_feature, scene.gallery_feature)
     distance = np.concatenate(list(blocks))
     _check_same(distance, scene)
     ours, plain = interleaved(
@@ -87,7 +87,7 @@ def _ranking(scene: Scene, repeats: int) -> list[dict[str, Any]]:
 def _product(scene: Scene, repeats: int) -> dict[str, Any]:
     query, gallery = scene.query_feature, scene.gallery_feature
     ours, product = interleaved(
-        lambda: [block.shape for block in metrics.distance_blocks(query, gallery)],
+        lambda: [block.shape for block in distances.distance_blocks(query, gallery)],
         lambda: query @ gallery.T,
         repeats=repeats,
     )

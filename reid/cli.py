@@ -153,11 +153,11 @@ def score(
     """Score anyone's features: CMC, mAP by both rules, mINP."""
     from typing import cast, get_args
 
-    from reid import metrics, single_shot
+    from reid import distances, single_shot
     from reid.score import Options
     from reid.score import score as run
 
-    choices = {"distance": metrics.Distance, "pool": single_shot.Pool, "draw": single_shot.Draw}
+    choices = {"distance": distances.Distance, "pool": single_shot.Pool, "draw": single_shot.Draw}
     for name, value in {"distance": distance, "pool": pool, "draw": draw}.items():
         known = get_args(choices[name])
         if value is not None and value not in known:
@@ -209,6 +209,9 @@ def paper_table(
     row: Annotated[
         list[str] | None, typer.Option(help="Only this row, by its name; may be given again.")
     ] = None,
+    splits: Annotated[
+        int, typer.Option(help="Mean over so many random splits; 0 = the default rule alone.")
+    ] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -216,7 +219,7 @@ def paper_table(
     from pipeline.variants import build
     from reid.results import Run, run_table
 
-    run = Run(project(), paper, dataset, device, build, console().print)
+    run = Run(project(), paper, dataset, device, build, console().print, splits)
     found = run_table(run, number, seeds, row or ())
 
     def lines() -> None:

@@ -25,12 +25,15 @@ from pipeline.core.errors import ReidError
 from pipeline.core.project import Project, as_json, replace_folder
 from pipeline.core.shards import write_shard
 from reid import metrics
+from reid.clips import Tracklets, clips_of
+from reid.clips import batches as clip_batches
 from reid.data import Data
 from reid.experiments import Experiment
 from reid.score import rule_of
 from reid.single_shot import single_gallery_shot
 from reid.views import Batch, Views
 
+CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
 RANKED = 10  # gallery images kept for each query
 LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
 
@@ -47,6 +50,35 @@ def embed_views(
     return np.concatenate(found)
 
 
+def embed_data(
+    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor
+) -> tuple[Data, np.ndarray]:
+    """Test features (N, D) and the rows that they are of: each, or the first of each tracklet."""
+    clips = clips_of(paper, params)
+    if clips is None:
+        return views.data, embed_views(paper, params, network, views, mean)
+    was_training = network.training
+    network.eval()
+    tracklets = Tracklets.of(views.data)
+    drawn = list(clip_batches(tracklets.test_clips(clips), CLIP_FRAMES))
+    total: np.ndarray | None = None
+    source = views.batches(rows.ravel() for rows, _ in drawn)
+    for (rows, owner), (_, samples) in zip(drawn, source, strict=True):
+        shaped = {name: values.unflatten(0, rows.shape) for name, values in samples.items()}
+        feature = embed(paper, params, network, shaped, mean)
+        total = np.zeros((len(tracklets), feature.shape[1])) if total is None else total
+        np.add.at(total, owner, feature)
+    network.train(was_training)
+    assert total is not None  # a data set has rows, and each is of a tracklet
+    count = np.bincount(np.concatenate([owner for _, owner in drawn]))[:, None]
+    return tracklets.heads, (total / count).astype(np.float32)
+
+
+def feature_parts(paper: ModuleType, params: Any) -> int:
+    """Of how many equal parts a feature consists whose distances are added up."""
+    return paper.feature_parts(params) if hasattr(paper, "feature_parts") else 1
+
+
 def embed(
     paper: ModuleType, params: Any, network: nn.Module, samples: Batch, mean: Tensor
 ) -> np.ndarray:
@@ -58,11 +90,13 @@ def embed(
         return paper.embed(network, params, ready).float().cpu().numpy()
 
 
-def mean_metrics(feature: np.ndarray, data: Data, distance: Any) -> tuple[float, float]:
+def mean_metrics(
+    feature: np.ndarray, data: Data, distance: Any, parts: int = 1
+) -> tuple[float, float]:
     """Rank 1 and mean average precision of rows searched among themselves, across cameras."""
     person, camera = data.labels("person"), data.labels("camera")
     labels = (person, camera, feature, person, camera)
-    result = metrics.evaluate(feature, *labels, distance=distance)
+    result = metrics.evaluate(feature, *labels, distance=distance, parts=parts)
     return result.rank1, result.map
 
 
@@ -103,15 +137,18 @@ def trained_network(
 
 def features(
     experiment: Experiment, project: Project, data: Data, device: torch.device
-) -> np.ndarray:
-    """(N, D) test features of `data` by the published network."""
+) -> tuple[Data, np.ndarray]:
+    """(N, D) test features by the published network, and the rows that they are of.
+
+    These are all of `data`, or where a paper's samples are clips the first of each tracklet.
+    """
     network, mean, _ = trained_network(experiment, project, device)
 
     def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
         return experiment.code.view(experiment.params, row["image"], row)
 
     views = Views(data, view, device, experiment.params.resident)
-    return embed_views(experiment.code, experiment.params, network, views, mean)
+    return embed_data(experiment.code, experiment.params, network, views, mean)
 
 
 def pool_passages(data: Data, feature: np.ndarray, rule: str) -> tuple[Data, np.ndarray]:
@@ -171,7 +208,7 @@ def evaluate(
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
-    feature = features(experiment, project, tested, place)
+    tested, feature = features(experiment, project, tested, place)
     pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
     if pooling != "none":
         tested, feature = pool_passages(tested, feature, pooling)
@@ -184,8 +221,10 @@ def evaluate(
     settings: dict[str, Any] = {
         "distance": params.distance, "junk": rule.junk, "exclude": rule.exclude,
     }  # fmt: skip
-    result = metrics.evaluate(*sides, *others, **settings)
-    first = metrics.ranked(*sides, *others, min(RANKED, len(gallery)), **settings)
+    parts = feature_parts(experiment.code, params)
+    result = metrics.evaluate(*sides, *others, **settings, parts=parts)
+    shown = min(RANKED, len(gallery))
+    first = metrics.ranked(*sides, *others, shown, **settings, parts=parts)
     scores = single_gallery_shot(*sides, *others, **settings) if rule.single_shot else result
     found = {
         "experiment": experiment.name, "paper": experiment.paper,

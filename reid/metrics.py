@@ -10,22 +10,20 @@ Source  CMC and trapezoid AP: Zheng et al., ICCV 2015 (Market-1501's evaluation)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from reid.ranks import Exclude, Labels, Ranks, array_of, rank_matches, rank_tensor
+from reid.distances import TILE, Distance, distance_blocks, features_of, prepared
+from reid.ranks import Exclude, Labels, Ranks, rank_matches, rank_tensor
 
-Distance = Literal["cosine", "euclidean"]
 AveragePrecision = Literal["rectangle", "trapezoid"]
 
-DISTANCES = ("cosine", "euclidean")
 AVERAGE_PRECISION = ("rectangle", "trapezoid")
 CMC_LENGTH = 50
-TILE = 256  # rows of one matrix product: fixed, so that no `chunk` changes a last bit
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,7 @@ def evaluate(
     ranks: Sequence[int] = (1, 5, 10, 20),
     average_precision: AveragePrecision = "rectangle",
     chunk: int = 256,
+    parts: int = 1,
     device: str = "cpu",
 ) -> Result:
     """Rank the gallery for each query by features (Q, D) and (G, D), NumPy or torch.
@@ -104,8 +103,8 @@ def evaluate(
     `junk` are dropped; `exclude` names what else a query does not see: the gallery's entries of
     its `same_person_same_camera`, or of its `same_camera` (cross-camera only), or `none`.
     Queries left without a match do not count. `chunk` queries are ranked at a time: memory holds
-    chunk x G distances, and no `chunk` changes the result. With `device` cuda all of it runs
-    there, 256 queries at a time.
+    chunk x G distances, and no `chunk` changes the result. `parts` as in `distance_blocks`. With
+    `device` cuda all of it runs there, 256 queries at a time, but for features of several parts.
 
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
@@ -117,8 +116,9 @@ def evaluate(
         gallery = gallery[kept]
     settings = _Settings.of(distance, ranks, average_precision, len(labels.gallery_person))
     labels = labels.at(kept)
-    if device == "cpu":
-        found = rank_matches(distance_blocks(query, gallery, distance, chunk=chunk), labels)
+    if device == "cpu" or parts > 1:
+        blocks = distance_blocks(query, gallery, distance, chunk=chunk, parts=parts)
+        found = rank_matches(blocks, labels)
     else:
         found = _rank_on_device(query, gallery, distance, labels, device)
     return _summarise(*found, labels, settings)
@@ -162,6 +162,7 @@ def ranked(
     junk: Sequence[int] = (-1,),
     exclude: Exclude = "same_person_same_camera",
     chunk: int = 256,
+    parts: int = 1,
 ) -> np.ndarray:
     """The first `k` gallery indices of each query, (Q, k) int64, nearest first.
 
@@ -176,7 +177,7 @@ def ranked(
     listed = np.full((len(query), k), -1, dtype=np.int64)
     rows = (
         row
-        for block in distance_blocks(query, gallery[kept], distance, chunk=chunk)
+        for block in distance_blocks(query, gallery[kept], distance, chunk=chunk, parts=parts)
         for row in block
     )
     for index, row in enumerate(rows):
@@ -184,74 +185,6 @@ def ranked(
         nearest = _first(row[seen], k)
         listed[index, : len(nearest)] = kept[seen[nearest]]
     return listed
-
-
-def distance_blocks(
-    query: np.ndarray, gallery: np.ndarray, distance: Distance = "cosine", *, chunk: int = 256
-) -> Iterator[np.ndarray]:
-    """Distances of features (Q, D) and (G, D) as float32 blocks (<= chunk, G) of consecutive rows.
-
-    `cosine` is one minus the cosine; `euclidean` is squared: the same order, nothing lost to a
-    root. `chunk` is rounded up to whole tiles of 256 rows; each tile is one product of the same
-    shape, so a distance does not depend on `chunk`.
-    """
-    query, gallery, constant = prepared(query, gallery, distance)  # (), or (G,) if euclidean
-    transposed = np.ascontiguousarray(gallery).T
-    rows = max(TILE, -(-chunk // TILE) * TILE)
-    for start in range(0, len(query), rows):
-        part = query[start : start + rows]
-        count = len(part)
-        if count % TILE:
-            part = np.concatenate([part, np.zeros((-count % TILE, part.shape[1]), np.float32)])
-        block = np.empty((len(part), len(gallery)), np.float32)
-        for top in range(0, len(part), TILE):
-            np.matmul(part[top : top + TILE], transposed, out=block[top : top + TILE])
-        block *= -1 if distance == "cosine" else -2
-        block += constant
-        if distance == "euclidean":
-            block += np.einsum("ij,ij->i", part, part)[:, None]
-        yield block[:count]
-
-
-def prepared(query: Any, gallery: Any, distance: str) -> tuple[Any, Any, Any]:
-    """Features, unit (cosine) or centred (euclidean), and the gallery's constant.
-
-    Constant - product (cosine), or constant - 2 products (euclidean), is a query's order.
-    """
-    if query.shape[1] != gallery.shape[1]:
-        raise ReidError(
-            f"features: query has {query.shape[1]} dimensions, gallery has {gallery.shape[1]}"
-        )
-    if distance == "cosine":
-        return _unit(query), _unit(gallery), np.float32(1)
-    if distance != "euclidean":
-        raise ReidError(f"distance: no `{distance}` (there are {', '.join(DISTANCES)})")
-    centre = gallery.mean(0, dtype=np.float64).astype(np.float32)  # less is lost to cancellation
-    query, gallery = query - centre, gallery - centre
-    return query, gallery, np.einsum("ij,ij->i", gallery, gallery)
-
-
-def _unit(feature: np.ndarray) -> np.ndarray:
-    """Rows of length one; a row of zeros stays zeros."""
-    length = np.sqrt(np.einsum("ij,ij->i", feature, feature, dtype=np.float64))
-    return feature / np.where(length > 0, length, 1).astype(np.float32)[:, None]
-
-
-def features_of(feature: Any, count: int, side: str) -> np.ndarray:
-    """Features of `count` images, NumPy or torch, as (N, D) float32; ReidError unless finite."""
-    array = array_of(feature)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")
-    if len(array) != count:
-        raise ReidError(f"{side}_feature: {len(array)} rows for {count} of {side}_person")
-    if array.dtype.kind not in "fiu":
-        raise ReidError(f"{side}_feature: {array.dtype}, must be numbers")
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    # A sum is finite unless a term is not, or the terms are absurdly large: then look at each.
-    if not np.isfinite(array.sum()) and not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(1))[0])
-        raise ReidError(f"{side}_feature: row {row} is not finite (NaN or infinity)")
-    return array
 
 
 @dataclass(frozen=True)

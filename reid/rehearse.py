@@ -59,7 +59,7 @@ def _run(trainer: Trainer, batches: list[Any]) -> tuple[list[float], list[float]
         start = time.perf_counter()
         batch = trainer.combined(next(source)[1], draw)
         waited.append(time.perf_counter() - start)
-        target = trainer.targets[torch.from_numpy(draw.rows)]
+        target = trainer.targets[torch.from_numpy(draw.samples)]
         trainer.step(batch, target, i / len(batches)).cpu()  # waits for the device
         taken.append(time.perf_counter() - start)
     return taken, waited

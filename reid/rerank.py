@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from reid.metrics import Distance, distance_blocks, prepared
+from reid.distances import Distance, distance_blocks, prepared
 
 
 def rerank(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 
 from pipeline.core import params
 from pipeline.core.errors import ReidError
-from pipeline.core.project import Project, as_json, write_atomically
+from pipeline.core.project import Project, as_json, builder_of, manifest_of, write_atomically
 from reid import experiments
 from reid.experiments import Experiment
 from reid.papers import PAPERS
@@ -30,6 +31,7 @@ METRICS = {
 }  # fmt: skip
 SHOWN = ("r1", "r5", "r10", "mAP")  # of every result; others where the paper prints them
 NOT_PRINTED = "not printed"
+SPLIT = re.compile(r"(split|classic)-\d+")  # the name of a rule that is one of several random splits
 
 
 def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
@@ -134,16 +136,30 @@ class Run:
     # Builds a stage over the data set with other parameters; returns the build's name.
     build: Callable[[Project, str, str, Mapping[str, Any]], str]
     say: Callable[[str], None]
+    splits: int = 0  # the first so many random splits of the data set; 0 = its default rule alone
 
-    def result(self, row: Row, seed: int) -> dict[str, Any]:
-        """The metrics of one row and seed, trained and evaluated where that is not done yet."""
-        overrides = {**(row.overrides or {}), "seed": seed}
+    def results(self, row: Row, seeds: int) -> list[dict[str, Any]]:
+        """The metrics of one row for each split and seed."""
+        dataset = source_of(self.project, self.dataset) if row.of_source else self.dataset
+        rules = splits_of(self.project, dataset, self.splits) if self.splits else [""]
+        return [
+            self.result(row, dataset, {"seed": seed, **({"protocol": rule} if rule else {})})
+            for rule in rules
+            for seed in range(seeds)
+        ]
+
+    def result(self, row: Row, dataset: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """The metrics of one row, trained and evaluated where that is not done yet.
+
+        `chosen` are seed and rule, which a table's rows do not differ in.
+        """
+        overrides = {**(row.overrides or {}), **chosen}
         builds = {
-            stage: self.build(self.project, stage, self.dataset, values)
+            stage: self.build(self.project, stage, dataset, values)
             for stage, values in row.stages.items()
         }
         wanted = {**overrides, "builds": builds} if builds else overrides
-        experiment = experiments.variant(self.project, self.paper, self.dataset, wanted)
+        experiment = experiments.variant(self.project, self.paper, dataset, wanted)
         found = metrics_of(self.project, experiment)
         if found is None:
             from reid.evaluate import evaluate
@@ -172,14 +188,14 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     for row in table.rows:
         line: dict[str, Any] = {"row": row.name}
         if row.overrides is not None and (not only or row.name in only):
-            results = [run.result(row, seed) for seed in range(seeds)]
+            results = run.results(row, seeds)
             line |= {m: spread([measured(r, m) for r in results]) for m in shown}
         else:
             line |= dict.fromkeys(shown, "")
         lines.append({**line, **_printed(table, row)})
     found = {
         "title": f"{run.paper}, table {number}: {table.title}. Ours on "
-        f"{_described(run.project, run.dataset)}, {seeds} seed{'s' if seeds > 1 else ''}",
+        f"{_described(run.project, run.dataset)}, {_repeats(run.splits, seeds)}",
         "rows": lines,
         "note": table.note,
     }
@@ -188,6 +204,28 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     for ending, text in texts.items():
         write_atomically(run.project.reports / "tables" / f"{stem}.{ending}", text)
     return found
+
+
+def source_of(project: Project, dataset: str) -> str:
+    """The data set that a stage made `dataset` of, such as topview of crops/topview."""
+    if "/" not in dataset:
+        raise ReidError(f"{dataset} was not made of another data set, as this row's must be")
+    return str(manifest_of(project.shards(dataset), builder_of(dataset))["dataset"])
+
+
+def splits_of(project: Project, dataset: str, count: int) -> list[str]:
+    """The names of the first `count` random splits among a data set's rules."""
+    told = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
+    names = [rule["name"] for rule in told["protocols"] if SPLIT.fullmatch(rule["name"])]
+    if len(names) < count:
+        raise ReidError(f"{dataset}: {count} random splits are asked for, it has {len(names)}")
+    return names[:count]
+
+
+def _repeats(splits: int, seeds: int) -> str:
+    """Of how many trainings a row's mean is."""
+    told = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((splits, "split"), (seeds, "seed"))]
+    return " x ".join(told if splits else told[1:])
 
 
 def _printed(table: Table, row: Row) -> dict[str, Any]:

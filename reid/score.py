@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core.errors import ReidError
-from reid import metrics
+from reid import distances, metrics
 from reid.ranks import Exclude
 from reid.single_shot import (
     Draw,
@@ -101,7 +101,7 @@ class Side:
 def score(
     path: str | Path,
     protocol: str = "market1501",
-    distance: metrics.Distance = "cosine",
+    distance: distances.Distance = "cosine",
     options: Options | None = None,
     *,
     chunk: int = 256,
@@ -135,7 +135,7 @@ def measure(
     query: Side,
     gallery: Side,
     rule: Protocol,
-    distance: metrics.Distance,
+    distance: distances.Distance,
     options: Options,
     *,
     chunk: int = 256,

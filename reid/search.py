@@ -22,7 +22,7 @@ from pipeline.core.errors import ReidError
 from pipeline.core.poses import strips
 from pipeline.core.project import Project
 from pipeline.core.shards import Shard, write_shard
-from reid import metrics, pictures
+from reid import distances, pictures
 from reid.data import Data
 from reid.evaluate import (
     LABELS,
@@ -57,7 +57,7 @@ def write_features(
         raise ReidError(f"{path}: must end in .parquet")
     place = place_of(device)
     data = experiment.open(project, dataset)
-    feature = features(experiment, project, data, place)
+    data, feature = features(experiment, project, data, place)
     table = feature_table(data.rows.select([*LABELS, "tracklet"]), feature)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +95,11 @@ def search(
     if top < 1:
         raise ReidError(f"top: {top}, must be at least 1")
     name = dataset or experiment.params.dataset
+    if hasattr(experiment.code, "clips"):
+        raise ReidError(
+            f"{experiment.name} compares tracklets, not single images; see ranked.parquet in "
+            f"{folder_of(experiment, project)}, or `reid compare`"
+        )
     place = place_of(device)
     data = experiment.open(project, name)
     row, note = _query(image, data, name)
@@ -102,7 +107,7 @@ def search(
     gallery = _gallery(data, rule.junk, row["image_id"], name)
     query = _embed(experiment, project, row, place)
     feature = _gallery_features(experiment, project, gallery, name, place)
-    distance = next(metrics.distance_blocks(query, feature, experiment.params.distance))[0]
+    distance = next(distances.distance_blocks(query, feature, experiment.params.distance))[0]
     order = np.argsort(distance, kind="stable")[:top]
     near = gallery.choose(order).rows.select(["image_id", "person", "camera"]).to_pylist()
     rows = [
@@ -175,7 +180,7 @@ def _gallery_features(
         if None not in rows:
             feature = published["feature"].combine_chunks()
             return feature.flatten().to_numpy().reshape(len(feature), -1)[rows]
-    return features(experiment, project, gallery, place)
+    return features(experiment, project, gallery, place)[1]
 
 
 def _published(

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from reid.metrics import Distance, distance_blocks, features_of
+from reid.distances import Distance, distance_blocks, features_of
 from reid.ranks import Exclude, Labels, checked_rows
 from reid.single_shot_curves import Draw, Sampling, hits_of
 from reid.single_shot_sight import Sight

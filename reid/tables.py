@@ -19,6 +19,7 @@ class Row:
     same_as: str | None = None  # the row of another table that is one and the same training
     # Data that the row needs built otherwise: parameters by stage.
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    of_source: bool = False  # of the data set that the table's data set was made of: full frames
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ from pipeline.core.errors import ReidError
 from pipeline.core.journal import lock
 from pipeline.core.progress import log_file
 from pipeline.core.project import Project, as_json, link, replace_folder, write_atomically
+from reid.clips import Tracklets, clips_of
 from reid.data import Data
-from reid.evaluate import embed_views, mean_metrics
+from reid.evaluate import embed_data, feature_parts, mean_metrics
 from reid.experiments import Experiment
 from reid.views import Batch, Draw, Views
 
@@ -97,13 +98,17 @@ class Trainer:
             precision=self._precision(device),
         )
         self.fabric.launch()
+        self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
         data = experiment.open(project).role("train")
         self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
         self.data = experiment.for_training(project, self.data)
-        self.people = np.unique(self.data.labels("person"))
+        self.clips = clips_of(self.paper, self.params)
+        self.tracklets = Tracklets.of(self.data).training(self.clips) if self.clips else None
+        person = (self.tracklets.heads if self.tracklets else self.data).labels("person")
+        self.people = np.unique(person)
         if len(self.people) < 2:
             raise ReidError(f"{self.params.dataset}: {len(self.people)} training identities")
-        targets = np.searchsorted(self.people, self.data.labels("person"))
+        targets = np.searchsorted(self.people, person)  # of a row, or of a tracklet
         self.targets = torch.from_numpy(targets).to(self.fabric.device)
         self.views = self._views(self.data)
         donors = getattr(self.paper, "donors", None)  # of papers that combine samples
@@ -154,7 +159,7 @@ class Trainer:
             batch = self.combined(next(source)[1], draw)
             self.waited_s += time.perf_counter() - asked
             done = epoch + self.state.batch / len(batches)
-            recent.append(self.step(batch, self.targets[torch.from_numpy(draw.rows)], done))
+            recent.append(self.step(batch, self.targets[torch.from_numpy(draw.samples)], done))
             if len(recent) == CHECK_EVERY or stop[0]:
                 self._count(recent)
             if stop[0]:
@@ -167,16 +172,20 @@ class Trainer:
         self.trained_s += time.perf_counter() - start
         self._end_epoch(epoch)
 
-    def draw(self, rows: np.ndarray, step: int) -> Draw:
-        """This device's rows of a batch, and whom they are combined with at that step."""
-        seed = step_seed(self.params.seed, step)
-        donors = self.donors.draw(rows, seed) if self.donors else np.full(len(rows), -1)
-        rank, ranks = self.fabric.global_rank, self.fabric.world_size
-        return Draw(rows[rank::ranks], donors[rank::ranks])
+    def draw(self, samples: np.ndarray, step: int) -> Draw:
+        """This device's samples of a batch, their rows, and whom they are combined with."""
+        seed, mine = step_seed(self.params.seed, step), slice(self.rank, None, self.ranks)
+        if self.tracklets is not None and self.clips is not None:
+            rows = self.tracklets.draw(samples, self.clips, seed)[mine]
+            return Draw(samples[mine], rows, np.full(len(rows), -1))
+        donors = self.donors.draw(samples, seed) if self.donors else np.full(len(samples), -1)
+        return Draw(samples[mine], samples[mine], donors[mine])
 
     def combined(self, batch: Batch, draw: Draw) -> Batch:
-        """The samples of `draw.rows`, from those that `draw` needs."""
-        return self.paper.combine(self.params, *draw.parts(batch)) if self.donors else batch
+        """The samples of a draw, from the rows that it needs."""
+        if self.donors:
+            return self.paper.combine(self.params, *draw.parts(batch))
+        return draw.clips(batch)
 
     def step(self, batch: Batch, target: Tensor, epoch: float) -> Tensor:
         """One update at a fractional epoch; returns (loss, right, samples) sums on the device."""
@@ -233,8 +242,9 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         assert self.held_out is not None
         views = self._views(self.held_out)
-        feature = embed_views(self.paper, self.params, self.network.module, views, self.mean)
-        rank1, mean_ap = mean_metrics(feature, self.held_out, self.params.distance)
+        network, parts = self.network.module, feature_parts(self.paper, self.params)
+        held, feature = embed_data(self.paper, self.params, network, views, self.mean)
+        rank1, mean_ap = mean_metrics(feature, held, self.params.distance, parts)
         if mean_ap > self.state.best:
             self.state.best = mean_ap
             save_weights(self.work / "best.safetensors", self.network.module)
@@ -270,7 +280,7 @@ def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) ->
         trainer = Trainer(experiment, project, work, log)
         draw = trainer.draw(trainer.sampler.batches(0)[0], 0)
         batch = trainer.combined(trainer.views.get(draw.needed), draw)
-        target = trainer.targets[torch.from_numpy(draw.rows)]
+        target = trainer.targets[torch.from_numpy(draw.samples)]
         accuracy = 0.0
         trainer.network.train()
         for _ in range(steps):

@@ -31,15 +31,22 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Draw:
-    """The rows of a batch, and for each the row that it is combined with."""
+    """The samples of a batch, the rows that they are made of, and what they are combined with."""
 
-    rows: np.ndarray  # (B,) positions in the data
+    samples: np.ndarray  # (B,) numbers: rows are their own samples, clips are of tracklets
+    rows: np.ndarray  # (B,) positions in the data, or (B, T) of the frames of clips
     donors: np.ndarray  # (B,) positions in the data, -1 where a sample stays as it is
 
     @property
     def needed(self) -> np.ndarray:
         """(B + S,) positions: the batch's, then those of the donors that there are."""
-        return np.concatenate([self.rows, self.donors[self.donors >= 0]])
+        return np.concatenate([self.rows.ravel(), self.donors[self.donors >= 0]])
+
+    def clips(self, batch: Batch) -> Batch:
+        """The rows of `needed` as (B, T, ...), where samples are clips, else as they are."""
+        if self.rows.ndim == 1:
+            return batch
+        return {name: values.unflatten(0, self.rows.shape) for name, values in batch.items()}
 
     def parts(self, batch: Batch) -> tuple[Batch, Batch, Tensor]:
         """Of the samples of `needed` the batch's (B), the donors' (S), and where these go."""

@@ -17,7 +17,9 @@ Differs where the paper is silent or unclear:
     anew and the encoders' own classifiers are left out.
   - weight decay 5e-4, Caffe's usual, also for biases; all layers have one learning rate.
   - ImageNet's mean colour is taken off both images; without `weights` pixels are best scaled, too
-    (`pixel_scale`), and training from scratch is ours, not the paper's.
+    (`pixel_scale`), and training from scratch is ours, not the paper's. Such a training knows
+    nothing of light yet: `brightness` and `tint` change the colour image's at random, and
+    `vertical_flip` turns pairs upside down, as from above they may be. The paper's are 0.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from pipeline.core.errors import ReidError
 from pipeline.core.images import resize
 from pipeline.core.params import Strict
 from reid import caffe_weights, schedules
-from reid.augment import horizontal_flip
+from reid.augment import change_light, horizontal_flip, vertical_flip
 from reid.layers.caffenet import MEAN_BGR, CaffeNet, even, initialize, map_sizes, near_zero
 from reid.papers.printed.multimodal_attention import TABLES as TABLES
 from reid.samplers import Sampler, Shuffle
@@ -76,6 +78,9 @@ class Params(Strict):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
+    vertical_flip: float = Field(default=0, ge=0, le=1)  # and of one upside down
+    brightness: float = Field(default=0, ge=0)  # log standard deviation of a colour image's light
+    tint: float = Field(default=0, ge=0)  # and of each of its channels'
 
     test_feature: Literal["fused", "rgb", "depth"] = "fused"  # X9; X8 or fc7 of one modality
     pool: Literal["none", "mean", "max"] = "mean"  # of a passage's images, for the test
@@ -154,8 +159,13 @@ def augment(
     top, left = torch.randint(offsets, (2, count), generator=generator)
     cropped = {name: crop(image, top, left, params.side) for name, image in batch.items()}
     turned = {name: image.movedim(-1, -3) for name, image in cropped.items()}
-    flipped = horizontal_flip(turned, generator, params.flip)
-    return {name: image.movedim(-3, -1) for name, image in flipped.items()}
+    turned = horizontal_flip(turned, generator, params.flip)
+    if params.vertical_flip:
+        turned = vertical_flip(turned, generator, params.vertical_flip)
+    if (params.brightness or params.tint) and "rgb" in turned:
+        colour = {"rgb": turned["rgb"]}
+        turned |= change_light(colour, generator, params.brightness, params.tint)
+    return {name: image.movedim(-3, -1) for name, image in turned.items()}
 
 
 def crop(image: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:

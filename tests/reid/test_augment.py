@@ -21,6 +21,8 @@ def images(count=6, height=12, width=8, seed=1, **views):
 
 CHANGES = {
     "flip": augment.horizontal_flip,
+    "vertical flip": augment.vertical_flip,
+    "light": lambda views, g: augment.change_light(views, g, 0.3, 0.1),
     "crop": augment.pad_and_crop,
     "resize": lambda views, g: augment.resize_crop(augment.to_float(views), g),
     "erase": lambda views, g: augment.random_erasing(augment.to_float(views), g),
@@ -65,6 +67,28 @@ def test_flip(p, share):
         mirrored[name] = turned
     assert torch.equal(mirrored["image"], mirrored["part"])
     assert mirrored["image"].float().mean().item() == pytest.approx(share, abs=0.08)
+
+
+def test_vertical_flip_turns_upside_down():
+    views = images()
+    flipped = augment.vertical_flip(views, generator(), 1.0)["image"]
+    assert torch.equal(flipped, views["image"].flip(-2))
+
+
+@pytest.mark.parametrize(("brightness", "tint"), [(0.3, 0.0), (0.0, 0.2), (0.3, 0.2)])
+def test_light_is_a_factor_of_each_channel(brightness, tint):
+    count = 500
+    gray = torch.full((count, 3, 4, 5), 40, dtype=torch.uint8)
+    changed = augment.change_light({"image": gray}, generator(), brightness, tint)["image"]
+    assert torch.equal(changed, changed[:, :, :1, :1].expand_as(changed))
+    log = (changed[:, :, 0, 0].float() / 40).log()
+    assert log.mean().abs() < 0.05
+    total = (brightness**2 + tint**2) ** 0.5
+    assert log.std() == pytest.approx(total, rel=0.1)
+    assert (log[:, 0] - log[:, 1]).std() == pytest.approx(2**0.5 * tint, rel=0.1, abs=0.01)
+    bright = augment.change_light({"image": gray + 210}, generator(), brightness, tint)["image"]
+    assert bright.max() == 255  # clipped, not wrapped
+    assert bright.min() > 40
 
 
 def test_pad_and_crop_is_a_slice_of_the_padded_image():

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import bench_swaps
 from pipeline.core.errors import ReidError
-from reid import bench, metrics
+from reid import bench, distances, metrics
 
 KEYS = {"name", "value", "limit", "ratio", "goal", "holds"}
 
@@ -70,7 +70,7 @@ def test_made_masks_are_like_each_other_and_not_the_same():
 def test_scale_and_realism():
     scene = bench.made_scene()
     distance = np.concatenate(
-        list(metrics.distance_blocks(scene.query_feature, scene.gallery_feature))
+        list(distances.distance_blocks(scene.query_feature, scene.gallery_feature))
     )
     result = metrics.evaluate_distance(distance, *scene.labels)
     assert distance.shape == (3_368, 15_913)

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ReidError
-from reid import metrics
+from reid import distances, metrics
 
 RULES = ("same_person_same_camera", "same_camera", "none")
 
@@ -172,7 +172,7 @@ def scene(seed=0, queries=150, gallery=300, dimensions=17):
     return qf, qp, rng.integers(1, 4, queries), gf, gp, rng.integers(1, 4, gallery)
 
 
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 def test_features_equal_loops_over_their_distances(distance):
     qf, qp, qc, gf, gp, gc = scene()
     if distance == "cosine":
@@ -187,13 +187,13 @@ def test_features_equal_loops_over_their_distances(distance):
     assert result.chance_rank1 < result.rank1
 
 
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 @pytest.mark.parametrize("chunk", [1, 7, 128, 1000])
 def test_no_chunk_changes_a_bit(distance, chunk):
     qf, _, _, gf, _, _ = scene(queries=300)
     qf, gf = qf.astype(np.float32), gf.astype(np.float32)
-    wanted = np.concatenate(list(metrics.distance_blocks(qf, gf, distance)))
-    found = np.concatenate(list(metrics.distance_blocks(qf, gf, distance, chunk=chunk)))
+    wanted = np.concatenate(list(distances.distance_blocks(qf, gf, distance)))
+    found = np.concatenate(list(distances.distance_blocks(qf, gf, distance, chunk=chunk)))
     assert np.array_equal(found, wanted)
     assert found.shape == (300, 300)
 
@@ -213,7 +213,7 @@ def test_ranked_lists(rule):
     gallery = gf[gp != -1].astype(np.float32)
     matrix = np.full((140, 60), np.nan, np.float32)
     matrix[:, gp != -1] = np.concatenate(
-        list(metrics.distance_blocks(qf.astype(np.float32), gallery))
+        list(distances.distance_blocks(qf.astype(np.float32), gallery))
     )
     for query, row in enumerate(listed.tolist()):
         wanted = ranking(matrix[query], qp[query], qc[query], gp, gc, (-1,), rule)[:50]
@@ -288,7 +288,7 @@ def test_torch_tensors_give_the_same():
     assert metrics.evaluate(*tensors).as_dict() == metrics.evaluate(*arrays).as_dict()
 
 
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 @pytest.mark.parametrize("rule", RULES)
 def test_torch_path_ranks_as_numpy_does(distance, rule):
     """`cpu:0` is not `cpu`: it names torch's device, so the device path runs without a GPU."""
@@ -298,7 +298,7 @@ def test_torch_path_ranks_as_numpy_does(distance, rule):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 def test_cuda_ranks_as_numpy_does(distance):
     found = metrics.evaluate(*scene(), distance=distance, device="cuda")
     wanted = metrics.evaluate(*scene(), distance=distance)

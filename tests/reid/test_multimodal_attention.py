@@ -112,6 +112,18 @@ def test_offsets_reach_both_ends():
     assert found.amax(0).tolist() == [9, 9]  # 84 - 75
 
 
+def test_light_changes_the_colour_image_alone_and_upside_down_both():
+    params = small(flip=0, vertical_flip=1, brightness=0.5, tint=0.1, resized=75)
+    image = torch.full((20, 75, 75, 3), 100, dtype=torch.uint8)
+    image[:, :30] = 50
+    found = paper.augment(params, {"rgb": image, "depth": image}, torch.Generator().manual_seed(0))
+    assert torch.equal(found["depth"], image.flip(1))
+    assert len(found["rgb"][:, -1, 0].unique(dim=0)) > 15
+    ratio = found["rgb"][:, 0, 0].float() / found["rgb"][:, -1, 0].float()
+    dim = found["rgb"][:, 0, 0] < 255
+    assert torch.allclose(ratio[dim], torch.tensor(2.0), atol=0.1)
+
+
 def test_augment_repeats_by_seed():
     params = small()
     batch = samples(params, 6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ReidError
-from reid import metrics
+from reid import distances, metrics
 from reid.rerank import rerank
 
 
@@ -54,7 +54,7 @@ def loops(query, gallery, distance, k1, k2, original):
     return found
 
 
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 @pytest.mark.parametrize(
     ("k1", "k2", "original"),
     [(20, 6, 0.3), (6, 1, 0.0), (7, 3, 0.5), (3, 3, 1.0)],
@@ -75,7 +75,7 @@ def test_it_raises_map_where_persons_form_clusters():
     query = np.arange(240) % 8 == 0
     labels = (person[query], person[query] * 0, person[~query], person[~query] * 0 + 1)
     plain = metrics.evaluate_distance(
-        metrics.distance_blocks(feature[query], feature[~query]), *labels
+        distances.distance_blocks(feature[query], feature[~query]), *labels
     )
     better = metrics.evaluate_distance(rerank(feature[query], feature[~query], k1=8, k2=3), *labels)
     assert better.map > plain.map + 0.02

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import ReidError
-from reid import metrics
+from reid import distances, metrics
 from reid.score import PROTOCOLS, Options, score
 
 
@@ -46,7 +46,7 @@ def by_metrics(arrays, **options):
 
 
 @pytest.mark.parametrize("kind", ["npz", "list", "fixed"])
-@pytest.mark.parametrize("distance", metrics.DISTANCES)
+@pytest.mark.parametrize("distance", distances.DISTANCES)
 def test_score_is_the_metrics(tmp_path, kind, distance):
     arrays = features()
     if kind == "npz":

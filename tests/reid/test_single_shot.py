@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ReidError
-from reid import metrics, single_shot_curves
+from reid import distances, metrics, single_shot_curves
 from reid.single_shot import pool_queries, single_gallery_shot, single_gallery_shot_distance
 from reid.single_shot_curves import poisson_binomial
 
@@ -274,7 +274,7 @@ def test_torch_features_and_blocks_of_distances():
     plain = single_gallery_shot(query, *labels, gallery, person, camera)
     tensors = torch.from_numpy(query), *labels, torch.from_numpy(gallery), person, camera
     assert single_gallery_shot(*tensors).as_dict() == plain.as_dict()
-    blocks = metrics.distance_blocks(np.float32(query), np.float32(gallery))
+    blocks = distances.distance_blocks(np.float32(query), np.float32(gallery))
     given_blocks = single_gallery_shot_distance(blocks, *labels, person, camera)
     assert given_blocks.cmc.tolist() == plain.cmc.tolist()
     assert given_blocks.distance == "given"

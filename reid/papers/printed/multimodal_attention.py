@@ -9,6 +9,7 @@ persons of OPR.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from reid.tables import Row, Table, columns, others, printed
@@ -38,14 +39,17 @@ TABLE_2 = Table(
     "TVPR, a passage's images pooled by their maximum",
     (
         *others(TVPR, "TVDH: 75.50 87.50 89.20 91.90"),
-        _row(FULL_FRAMES, TVPR, "63.83 89.36 93.62 97.87", model="rgb_d_cnn", pool="max"),
+        replace(
+            _row(FULL_FRAMES, TVPR, "63.83 89.36 93.62 97.87", model="rgb_d_cnn", pool="max"),
+            of_source=True,
+        ),
         _row(
             "RGB-D-CNN, detector crops", TVPR, "80.85 92.55 92.55 95.74",
             model="rgb_d_cnn", pool="max",
         ),
         _row("MAT, crops", TVPR, "82.98 93.62 94.68 96.81", model="mat", pool="max"),
     ),
-    "The row of full frames is one of the data set before `crops`.",
+    "The row of full frames is of the data set that `crops` was made of.",
 )  # fmt: skip
 
 TABLE_3 = Table(
