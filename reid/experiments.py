@@ -80,7 +80,7 @@ class Experiment:
         """
         own = dataset in (None, self.params.dataset)
         name, builds = (self.params.dataset, self.params.builds) if own else (str(dataset), {})
-        data = open_data(project.root / "data", name, self.code.COLUMNS, builds)
+        data = open_data(project.root / "data", name, self.columns, builds)
         return data.under(protocol or (self.params.protocol if own else "")).complete()
 
     def for_training(self, project: Project, data: Data) -> Data:
@@ -88,15 +88,26 @@ class Experiment:
 
         A paper's `training_columns` and `training_stages` give those; papers may have neither.
         """
-        columns = self._for_training("training_columns")
-        if not columns:
+        further = self._given("training_columns")
+        if not further:
             return data
-        columns = [*self.code.COLUMNS, *columns]
+        columns = [*self.columns, *further]
         root, name = project.root / "data", self.params.dataset
         wider = open_data(root, name, columns, self.params.builds)
         return wider.under(data.rule).choose(data.index)
 
-    def _for_training(self, function: str) -> list[str]:
+    @property
+    def columns(self) -> list[str]:
+        """What the paper reads: its COLUMNS, or where they differ by parameters `columns`."""
+        return self._given("columns") or self.code.COLUMNS
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that these columns come from."""
+        return self._given("stages") if hasattr(self.code, "stages") else self.code.STAGES
+
+    def _given(self, function: str) -> list[str]:
+        """What an optional function of the paper says of these parameters."""
         given = getattr(self.code, function, None)
         return given(self.params) if given else []
 
@@ -108,7 +119,7 @@ class Experiment:
         """The content hashes of every shard that the paper's columns come from."""
         dataset = self.params.dataset
         folders = {"ingest": project.shards(dataset)}
-        stages = [*self.code.STAGES, *self._for_training("training_stages")]
+        stages = [*self.stages, *self._given("training_stages")]
         names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
         folders |= {stage: project.derived(stage, name) for stage, name in names.items()}
         hints = {stage: f"reid {stage} {name}" for stage, name in names.items()}
