@@ -19,11 +19,17 @@ import pyarrow.compute as pc
 
 from pipeline.core import images
 from pipeline.core.errors import ReidError
+from pipeline.core.flow import decode_flow
 from pipeline.core.project import builder_of
 from pipeline.core.shards import Shards, side_by_side
 
 ROLES = ("train", "query", "gallery")
-DECODERS = {"depth": images.decode_depth, "mask": images.decode_mask, "region": images.decode_mask}
+DECODERS = {
+    "depth": images.decode_depth,
+    "mask": images.decode_mask,
+    "region": images.decode_mask,
+    "flow": decode_flow,
+}
 
 
 def open(
@@ -164,7 +170,7 @@ class Data:
         return self if whole.all() else self.choose(whole)
 
     def value(self, column: str, position: int) -> Any:
-        """One cell: images decoded to RGB, depth to millimetres, masks to bool; lists as arrays."""
+        """One cell: RGB images, depth in millimetres, bool masks, flow in pixels, lists as arrays."""
         return self.values(column, [position])[0]
 
     def values(self, column: str, positions: Sequence[int] | np.ndarray) -> list[Any]:

@@ -21,12 +21,14 @@ world:
     street: {scene: street, layout: market1501, cameras: 2, test_identities: 3}
     mall: {scene: mall, layout: rap, training_cameras: 2, test_cameras: 2, test_identities: 3}
     topview: {scene: topview, layout: tvpr}
+    hall: {scene: hall, layout: ilids_vid, images_min: 5, images_max: 6}
 ingest:
   with: {}
   on:
     street: {reader: market1501}
     mall: {reader: rap}
     topview: {reader: tvpr}
+    hall: {reader: ilids_vid}
 joints:
   with: {}
   on:
@@ -56,6 +58,11 @@ jet:
   with: {}
   on:
     topview-crops: {dataset: crops/topview, rows: 2-derived/crops/topview}
+flow:
+  with: {}
+  on:
+    hall: {dataset: hall, backend: dis}
+    hall-lucas-kanade: {dataset: hall, backend: lucas_kanade}
 attention_driven:
   with: {seed: 0}
   scale:
@@ -83,6 +90,21 @@ multimodal_attention:
   on:
     topview-mat:
       {dataset: crops/topview, rows: 2-derived/crops/topview, builds: {jet: topview-crops}}
+mutual_attention:
+  with: {seed: 0}
+  scale:
+    hall:
+      {backbone: resnet18, channels: [8, 8, 16, 16], weights: '', height: 32, width: 32, epochs: 1,
+       sequence_length: 2, identities: 2, tracklets: 2, builds: {flow: hall}}
+  on:
+    hall-one-stream: {dataset: hall, builds: {flow: hall}, model: one_stream, aggregation: average}
+    hall-mutual: {dataset: hall, builds: {flow: hall}}
+attentive_convlstm:
+  with: {seed: 0}
+  scale:
+    hall: {epochs: 1, length: 4, channels: [4, 8, 8], filters: 8, feature: 16}
+  on:
+    hall-convlstm: {dataset: hall, builds: {flow: hall-lucas-kanade}}
 """
 
 
@@ -133,7 +155,12 @@ def test_the_flow(clone: Path):
     mall |= {"backgrounds@mall-any", *swapped}
     above = {f"{s}@topview" for s in ("world", "ingest", "crops")} | {"jet@topview-crops"}
     above |= {f"multimodal_attention{stage}@topview-mat" for stage in ("", "_evaluate")}
-    assert first == stages | experiments | mall | above | {"report"}
+    hall = {"world@hall", "ingest@hall", "flow@hall", "flow@hall-lucas-kanade"}
+    papers = {"one-stream": "mutual_attention", "mutual": "mutual_attention"}
+    papers |= {"convlstm": "attentive_convlstm"}
+    for name, paper in papers.items():
+        hall |= {f"{paper}@hall-{name}", f"{paper}_evaluate@hall-{name}"}
+    assert first == stages | experiments | mall | above | hall | {"report"}
     metrics = json.loads(
         (clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text()
     )

@@ -14,6 +14,9 @@ A stage is a module `pipeline/derive/<name>.py` with
                  random it gets all rows
     weights(params, root) -> str      optional: content hash of outside files that decide the output
     batch_rows(params) -> int         optional: rows of one call; 256 by default
+    ROWS_AROUND  optional: a call's table has so many rows more before and after its own, as far as
+                 the shard has them; its column `own` says which are the call's, and the step
+                 returns rows for these alone
     needs_device(params) -> bool      optional: whether it runs a network
     reads(params, columns), fit_reads(params, columns)   optional: READS and FIT_READS where they
                  depend on the parameters, or on the columns that the base shards have
@@ -155,12 +158,8 @@ class MapWork:
         collect = _new_rows if is_new(code) else _same_rows
 
         def function(files: dict[str, Path]) -> Any:
-            rows = Shard(files["rows"]).num_rows
-            tables = (
-                inputs.side_by_side(files, reads, start, min(start + batch, rows))
-                for start in range(0, rows, batch)
-            )
-            prepared = ahead((table["image_id"], prepare(table)) for table in tables)
+            tables = _tables(files, reads, batch, getattr(code, "ROWS_AROUND", 0))
+            prepared = ahead((ids, prepare(table)) for ids, table in tables)
             table, rejects = collect((ids, step(ready)) for ids, ready in prepared)
             schema = schema_of(code)
             table = table if table.num_rows else schema.empty_table()
@@ -175,6 +174,21 @@ class MapWork:
             further = [{n: Shards(self.read.folders[n]) for n in self.read.anywhere}]
         fitted = self.fitted.load() if self.fitted else None
         return code.build(self.params, _device(code, self.params, self.device), fitted, *further)
+
+
+def _tables(
+    files: dict[str, Path], reads: inputs.Reads, batch: int, around: int
+) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
+    """The calls of a step over one shard: the image_ids of their rows, and their tables."""
+    rows = Shard(files["rows"]).num_rows
+    for start in range(0, rows, batch):
+        stop = min(start + batch, rows)
+        first, last = max(0, start - around), min(rows, stop + around)
+        table = inputs.side_by_side(files, reads, first, last)
+        if around:
+            own = [start <= row < stop for row in range(first, last)]
+            table = table.append_column("own", pa.array(own))
+        yield table["image_id"].slice(start - first, stop - start), table
 
 
 Batches = Iterable[tuple[pa.ChunkedArray, Any]]  # image_ids, and what the step made of them

@@ -17,6 +17,10 @@ READERS = (
     "tvpr",
     "dpit",
     "opr",
+    "mars",
+    "dukemtmc_video",
+    "ilids_vid",
+    "prid2011",
     "folder",
 )  # modules of this package; `base` says what each must have
 

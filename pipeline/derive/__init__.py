@@ -8,4 +8,5 @@ STAGES = {  # in the order of the flow; the summary is what `reid --help` shows
     "swaps": "A data set of persons before other images' backgrounds (Yaghoubi et al.).",
     "crops": "A data set of the person in each overhead frame, cut out of colour and depth.",
     "jet": "Depth as a colour image, near blue and far red.",
+    "flow": "Optical flow from each frame to the next of its tracklet.",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.core import params
 from pipeline.core.errors import ReidError
 
-SCENES = ("street", "mall", "topview")  # modules of this package
+SCENES = ("street", "mall", "topview", "hall")  # modules of this package
 
 
 def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Any]:

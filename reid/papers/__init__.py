@@ -10,6 +10,22 @@ combine(params, batch, given, places)    the batch with the donors' samples comb
 One that trains in phases has
 
 begin_epoch(params, network, optimizer, epoch, batches_done)    which parameters learn from here on
+
+One whose samples are clips of tracklets (`reid.clips`) has
+
+clips(params)                   which frames: batches are then (B, T, ...), numbers of tracklets
+feature_parts(params)           optional: a feature is so many equal parts; their distances add up
+
+and one that does not read all of its COLUMNS at all parameters
+
+columns(params), stages(params)   what it reads, and the stages that these columns come from
 """
 
-PAPERS = ("attention_driven", "implicit_attention", "strong_baseline", "multimodal_attention")
+PAPERS = (
+    "attention_driven",
+    "implicit_attention",
+    "strong_baseline",
+    "multimodal_attention",
+    "mutual_attention",
+    "attentive_convlstm",
+)

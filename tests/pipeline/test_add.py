@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import datasets
 from pipeline.add import add, wanted
+from pipeline.cli import make_plan
+from pipeline.core import engine
 from pipeline.core.errors import ReidError
 from pipeline.core.params import load
+from pipeline.core.project import Project
+from pipeline.datasets.base import Sample
+from reid import experiments
+from tests.pipeline.overhead import frame_of
 
 PARAMS = """\
 # What is built.
@@ -358,6 +365,11 @@ LAYOUTS = {
         "\n# after\njoints:\n",
         ["# two", "# first", "# last", "# after"],
     ),
+    "an anchor with a comment": (
+        "attention_driven:\n  scale:\n    a: &small # of a \\ 1\n      epochs: 2\n"
+        "    b:\n      <<: *small # as a\n",
+        ["    a: &small # of a \\ 1\n      epochs", "<<: *small # as a"],
+    ),
     "four spaces": (PARAMS.replace("  ", "    "), ["# the end", "# 5/48"]),
     "words like values": ("ingest:\n  on:\n    'null': {reader: market1501}\n    yes: {}\n", []),
 }
@@ -431,3 +443,125 @@ def test_rap_gets_masks_backgrounds_and_both_experiments():
             "dataset": "mine", "builds": {"backgrounds": "mine"}, "swap_probability": 0.3,
         },
     }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- seen from above
+
+
+MODELS = {"rgb-d": {"model": "rgb_d_cnn"}, "mat": {"model": "mat"}}
+
+
+@pytest.mark.parametrize("reader", ["dpit", "opr"])
+def test_whole_frames_from_above_get_depth_as_colours_and_both_networks(reader):
+    read = {"dataset": "mine", "rows": "1-shards/mine"}
+    assert {str(e): e.values for e in wanted("mine", reader, "mmpose", "")} == {
+        "ingest.on.mine": {"reader": reader},
+        "jet.on.mine": read,
+        "multimodal_attention.scale.mine": {},
+        **{
+            f"multimodal_attention.on.mine-{name}": {**read, "builds": {"jet": "mine"}, **model}
+            for name, model in MODELS.items()
+        },
+    }
+
+
+def test_tvpr_gets_crops_and_a_network_of_whole_frames_too():
+    frames = {"dataset": "mine", "rows": "1-shards/mine"}
+    crops = {"dataset": "crops/mine", "rows": "2-derived/crops/mine"}
+    assert {str(e): e.values for e in wanted("mine", "tvpr", "mmpose", "")} == {
+        "ingest.on.mine": {"reader": "tvpr"},
+        "crops.on.mine": {"dataset": "mine"},
+        "jet.on.mine": frames,
+        "jet.on.mine-crops": crops,
+        "multimodal_attention.scale.mine": {"pool": "max"},
+        "multimodal_attention.scale.crops/mine": {"pool": "max", "builds": {"jet": "mine-crops"}},
+        "multimodal_attention.on.mine-rgb-d-full-frames": {
+            **frames, "builds": {"jet": "mine"}, "model": "rgb_d_cnn",
+        },
+        **{
+            f"multimodal_attention.on.mine-{name}": {
+                **crops, "builds": {"jet": "mine-crops"}, **model,
+            }
+            for name, model in MODELS.items()
+        },
+    }  # fmt: skip
+
+
+def raw(reader: str, root: Path) -> Path:
+    """Four persons who pass twice, in the reader's layout."""
+
+    def samples():
+        for camera, role in ((1, "train"), (2, "query")):
+            for person in range(1, 5):
+                for step in range(3):
+                    image, depth_mm = frame_of([(2 + 9 * step, 8 + 5 * person)], step)
+                    # frames are counted per recording, which in DPI-T is one person's video
+                    number = 1000 * camera + 100 * person + step if reader == "tvpr" else step
+                    yield Sample(image, person, camera, role, frame=number,
+                                 tracklet=person if reader == "dpit" else 1,
+                                 depth_mm=depth_mm)  # fmt: skip
+
+    list(datasets.reader(reader).write(root, samples()))
+    return root
+
+
+READERS = ("tvpr", "dpit", "opr")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_added_is_at_the_papers_size_and_fits_the_flow(root, tmp_path, reader):
+    """Each experiment can be loaded, and DVC finds its rows and its depth as colours."""
+    add(root, "mine", reader, raw(reader, tmp_path / "raw"))
+    written, loaded = (root / "params.yaml").read_text(), load(root)
+    assert "&" not in written, "an anchor, for two parts that are equal"
+    assert "# the end" in written
+    project, on = Project(root), loaded["multimodal_attention"]["on"]
+    assert len(on) == (3 if reader == "tvpr" else 2)
+    for name, entry in on.items():
+        experiment = experiments.load(project, name)
+        params, (jet,) = experiment.params, [entry["builds"]["jet"]]
+        assert project.shards(params.dataset) == project.root / "data" / entry["rows"]
+        assert loaded["jet"]["on"][jet] == {k: entry[k] for k in ("dataset", "rows")}
+        assert (params.side, params.width_scale, params.encoder_epochs) == (227, 1.0, 100)
+        assert params.pool == ("max" if reader == "tvpr" else "mean")
+        row = experiments.variant(project, experiment.paper, params.dataset, {"model": "mat"})
+        assert row.params.builds.get("jet", params.dataset) == jet, "rows of tables find it"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_added_can_be_built_and_opened(root, tmp_path, monkeypatch, reader):
+    add(root, "mine", reader, raw(reader, tmp_path / "raw"))
+    text, crops = (root / "params.yaml").read_text(), "crops:\n  on:\n    mine:\n"
+    (root / "params.yaml").write_text(text.replace(crops, f"{crops}      backend: depth\n"))
+    monkeypatch.chdir(root)
+    project, loaded = Project(root), load(root)
+    for stage in ("ingest", "crops", "jet"):
+        for name in loaded.get(stage, {}).get("on", {}):
+            if name.startswith("mine"):
+                engine.run(make_plan(stage, name, project, "cpu"), project, executor="local")
+    for name in loaded["multimodal_attention"]["on"]:
+        data = experiments.load(project, name).open(project)
+        assert len(data) == 24
+        first = data[0]
+        assert first["jet"].shape == first["image"].shape
+        assert (first["jet"].shape == (48, 64, 3)) == ("crops" not in data.base.folder.parts)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_the_weights_to_begin_from_are_asked_for(root, tmp_path, reader):
+    source = raw(reader, tmp_path / "raw")
+    line = add(root, "mine", reader, source)[-1]
+    assert line.startswith("params.yaml: the paper begins from CaffeNet's published weights: give")
+    assert "multimodal_attention.scale.mine" in line
+    assert ("multimodal_attention.scale.crops/mine" in line) == (reader == "tvpr")
+    assert add(root, "mine", reader, source)[-1].endswith("nothing to add")
+
+
+def test_weights_that_hold_for_all_are_not_asked_for(root, tmp_path):
+    given = PARAMS + "multimodal_attention: {with: {weights: caffenet.safetensors}}\n"
+    (root / "params.yaml").write_text(given)
+    assert "params.yaml: added" in add(root, "mine", "opr", raw("opr", tmp_path / "raw"))[-1]
+
+
+def test_other_data_sets_need_no_such_weights(root, source):
+    assert "CaffeNet" not in "".join(add(root, "market", "market1501", source))

@@ -1,0 +1,162 @@
+"""Flow by any network of ptlflow that takes pairs of frames.
+
+`model` is the library's name, such as liteflownet or raft; `weights` the library's name of a
+checkpoint of it (things, sintel, kitti), a file, or random. Sizes that a network cannot take are
+scaled or padded by the library. Frames of one size go in `batch` pairs at a time.
+Differs  the flow of a batch is that of its pairs alone: see `liteflownet_warp`. Another model that
+         mixes the pairs of a batch is refused, with `batch: 1` as the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.backends import settings
+from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends.sizes import Size, by_size
+from pipeline.core.errors import ReidError
+from pipeline.core.flow import Flow, resize_flow
+from pipeline.core.images import resize
+
+DEFAULT_MODEL = "liteflownet"
+INSTALL = "`pip install ptlflow==0.4.2`"
+TRIED = 3, 128  # pairs of a trial batch (three are what LiteFlowNet mixes), and their side
+
+
+class Settings(settings.Network, Protocol):
+    """What this backend takes from the stage's parameters."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def scale(self) -> int: ...
+
+
+def build(
+    settings: Settings, device: str
+) -> Callable[[Sequence[tuple[np.ndarray, np.ndarray]]], list[Flow]]:
+    """Load the network; see `pipeline.backends` for what is returned."""
+    network = Network(settings.model or DEFAULT_MODEL, device, load(settings))
+    if settings.batch > 1:
+        network.check_batches()
+
+    def run(pairs: list[np.ndarray], size: Size) -> list[Flow]:
+        height, width = (settings.scale * n for n in size)
+        found: list[Flow] = []
+        for first in range(0, len(pairs), settings.batch):
+            part = [
+                resize_pair(pair, height, width) for pair in pairs[first : first + settings.batch]
+            ]
+            found += [whole(resize_flow(flow, *size)) for flow in network(np.stack(part))]
+        return found
+
+    return lambda pairs: by_size([np.stack(pair, 2) for pair in pairs], lambda size: size, run)
+
+
+class Network:
+    """A network of ptlflow over pairs of one size."""
+
+    def __init__(self, name: str, device: str, model: Any):
+        self.name, self.device, self.model = name, device, model.to(device).eval()
+
+    def __call__(self, pairs: np.ndarray) -> np.ndarray:
+        """(B, H, W, 2, 3) uint8 RGB to (B, H, W, 2) float32 pixels."""
+        flow = self._run(pairs).movedim(1, -1).float().cpu().numpy()
+        if not np.isfinite(flow).all():
+            raise self._error(pairs, "no numbers come out")
+        return flow
+
+    def check_batches(self) -> None:
+        """Refuse a network whose flow of a pair depends on the pairs beside it."""
+        count, side = TRIED
+        pairs = np.random.default_rng(0).integers(0, 256, (count + 1, side, side, 2, 3), np.uint8)
+        first, other = (self._run(pairs[[0, *rest]])[0] for rest in ((1, 2), (3, 1)))
+        if not first.equal(other):
+            raise ReidError(
+                f"flow: ptlflow's {self.name} mixes the pairs of a batch; set `batch: 1`"
+            )
+
+    def _run(self, pairs: np.ndarray) -> Any:
+        """(B, 2, H, W) flow."""
+        import torch
+
+        bgr = torch.from_numpy(pairs[..., ::-1].copy()).to(self.device)
+        images = bgr.permute(0, 3, 4, 1, 2).contiguous().float() / 255  # (B, 2, 3, H, W)
+        try:
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's older names
+                return self.model({"images": images})["flows"][:, 0]
+        except (RuntimeError, ValueError, LookupError, AssertionError, TypeError) as error:
+            raise self._error(pairs, " ".join(str(error).split())[:200]) from None
+
+    def _error(self, pairs: np.ndarray, what: str) -> ReidError:
+        count, height, width = pairs.shape[:3]
+        return ReidError(
+            f"flow: ptlflow's {self.name} cannot take {count} pairs of {width} x {height} pixels "
+            f"({what}); small frames may need `scale: 2`, or another model"
+        )
+
+
+def resize_pair(pair: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 2, 3) to (height, width, 2, 3)."""
+    return np.stack([resize(pair[:, :, i], height, width) for i in (0, 1)], 2)
+
+
+def whole(flow_px: np.ndarray) -> Flow:
+    """Flow that is known everywhere."""
+    return Flow(flow_px, np.ones(flow_px.shape[:2], bool))
+
+
+def import_ptlflow() -> Any:
+    """The library, which says much while it is imported."""
+    loguru = library("loguru", INSTALL)
+    loguru.logger.disable("ptlflow")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            return library("ptlflow", INSTALL)
+    finally:
+        logging.disable(disabled)
+
+
+def load(settings: Settings) -> Any:
+    """The network with its weights."""
+    from pipeline.backends.liteflownet_warp import mend
+
+    ptlflow, name = import_ptlflow(), settings.model or DEFAULT_MODEL
+    model = untrained(ptlflow, name)
+    known = getattr(type(model), "pretrained_checkpoints", {})
+    if settings.weights in known:
+        ptlflow.restore_model(model, str(download(known[settings.weights])))
+    elif settings.weights != "random":
+        path = Path(settings.weights)
+        if not path.is_file():
+            names = ", ".join(sorted(known)) or "none"
+            raise ReidError(f"{path}: no such file, nor ptlflow's weights of {name} ({names})")
+        fill_model(model, load_state(path, trusted=settings.trusted), path)
+    mend(model)
+    return model
+
+
+def untrained(ptlflow: Any, name: str) -> Any:
+    import torch
+
+    if name not in ptlflow.get_model_names():
+        near = difflib.get_close_matches(name, ptlflow.get_model_names(), 3)
+        such = ", ".join(near or (DEFAULT_MODEL, "raft", "pwcnet"))
+        raise ReidError(f"flow.model: ptlflow has no model `{name}` (such as {such})")
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        return ptlflow.get_model(name)
