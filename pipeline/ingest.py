@@ -111,7 +111,7 @@ def _sizes(root: Path, paths: list[str | None]) -> list[tuple[int, int]]:
     sizes = []
     for place in places:
         try:
-            found = (root / place).stat() if place else None
+            found = os.stat(f"{root}/{place}") if place else None  # noqa: PTH116  (half of Path's)
         except OSError:  # gone since it was listed
             found = None
         sizes.append((found.st_size // shared[place], found.st_mtime_ns) if found else (0, 0))

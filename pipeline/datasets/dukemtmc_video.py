@@ -31,7 +31,8 @@ from pipeline.core.errors import ReidError
 from pipeline.core.images import encode_jpeg
 from pipeline.datasets import names
 from pipeline.datasets.base import LISTED, Info, Listing, Reject, Sample
-from pipeline.datasets.mars_tracklets import (
+from pipeline.datasets.rgbd import check_labels
+from pipeline.datasets.tracklets import (
     ROLES,
     Tracklet,
     count_tracklets,
@@ -39,7 +40,6 @@ from pipeline.datasets.mars_tracklets import (
     queries_without_match,
     tracklet_protocol,
 )
-from pipeline.datasets.rgbd import check_labels
 
 INNER = "DukeMTMC-VideoReID"  # the folder that the download unpacks to
 PERSON = re.compile(r"0{0,3}[1-9][0-9]{0,3}"), "a person's folder such as 0001"

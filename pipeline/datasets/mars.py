@@ -30,13 +30,13 @@ import pyarrow as pa
 from pipeline.datasets import mars_info, names
 from pipeline.datasets.base import Info, Listing
 from pipeline.datasets.mars_rows import DISTRACTOR, FOLDERS, JUNK, Rows, match
-from pipeline.datasets.mars_tracklets import (
+from pipeline.datasets.mars_writing import write
+from pipeline.datasets.tracklets import (
     Tracklet,
     count_tracklets,
     queries_without_match,
     tracklet_protocol,
 )
-from pipeline.datasets.mars_writing import write
 
 __all__ = ["INFO", "locate", "read", "write"]
 

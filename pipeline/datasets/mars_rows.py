@@ -20,7 +20,7 @@ from pipeline.core.errors import ReidError
 from pipeline.datasets import names
 from pipeline.datasets.base import Reject
 from pipeline.datasets.mars_info import Part, list_of, table_of
-from pipeline.datasets.mars_tracklets import ROLES, Tracklet, folders_in
+from pipeline.datasets.tracklets import ROLES, Tracklet, folders_in
 
 FOLDERS = {"train": "bbox_train", "test": "bbox_test"}  # by part
 START = re.compile(r"(?:00-1|[0-9]{4})C[1-6]T[0-9]{4}")  # of a name: 11 characters

@@ -24,7 +24,7 @@ from pipeline.core.project import Project
 from pipeline.core.verify import verify
 from pipeline.datasets import mars, mars_info
 from pipeline.datasets.base import LISTED, Sample
-from pipeline.datasets.mars_tracklets import Tracklet, queries_without_match
+from pipeline.datasets.tracklets import Tracklet, queries_without_match
 from reid import metrics
 from reid.data import Data, with_roles
 from reid.data import open as open_data
