@@ -31,7 +31,7 @@ METRICS = {
 }  # fmt: skip
 SHOWN = ("r1", "r5", "r10", "mAP")  # of every result; others where the paper prints them
 NOT_PRINTED = "not printed"
-SPLIT = re.compile(r"(split|classic)-\d+")  # the name of one random split of several
+SPLIT = re.compile(r"(split|random|classic)-\d+")  # the name of one random split of several
 
 
 def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
