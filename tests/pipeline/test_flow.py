@@ -356,6 +356,30 @@ def test_frames_of_other_sizes_are_resized_to_the_first_of_a_pair(
     assert motions(project) == [(2, 10), (2, 12), (2, 14), (4, 7)], "repeated: twice as wide"
 
 
+def test_frames_are_enlarged_and_flow_is_in_pixels_of_the_frames(tmp_path, monkeypatch):
+    shapes = []
+
+    def estimate(pairs):
+        """Flow as long as the frames are wide and high; unknown in the right half."""
+        shapes.extend(image.shape for pair in pairs for image in pair)
+        height, width = pairs[0][0].shape[:2]
+        valid = np.ones((height, width), bool)
+        valid[:, width // 2 :] = False
+        return [Flow(np.full((height, width, 2), (width, height), np.float32), valid)] * len(pairs)
+
+    monkeypatch.setattr(flow_dis, "build", lambda params, device: estimate)
+    project = write_video(tmp_path, [{(1, 1, 1): [plain(1), plain(2), plain(3, 20, 40)]}])
+    run_flow(project, scale=3)
+    assert shapes == [(96, 48, 3)] * 4
+    for row, (height, width) in zip(
+        rows_of(project).values(), [(32, 16), (32, 16), (20, 40)], strict=True
+    ):
+        flow_px, valid = decode_known_flow(row["flow"]["bytes"])
+        left = np.arange(width) < width // 2
+        np.testing.assert_array_equal(valid, np.broadcast_to(left, (height, width)))
+        assert (flow_px[valid] == (width, height)).all()
+
+
 def test_still_images_are_one_clear_error(tmp_path, differences):
     project = write_video(tmp_path, [{None: [plain(1), plain(2)]}])
     with pytest.raises(ReidError, match=r"0001C1T0000F000 has no tracklet; .* still images"):

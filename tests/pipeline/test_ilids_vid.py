@@ -325,7 +325,7 @@ def test_clutter_is_passed_over(root):
     ("harm", "expected"),
     [
         pytest.param(lambda r: (r / SEQUENCES / "cam2").rename(r / "x"),
-                     "no folder sequences/cam2; this is not a iLIDS-VID", id="one camera"),
+                     "no folder sequences/cam2; this is not an iLIDS-VID", id="one camera"),
         pytest.param(lambda r: (r / SEQUENCES).rename(r / "x"), "no folder sequences/cam1",
                      id="no sequences"),
         pytest.param(

@@ -1,4 +1,4 @@
-"""Attention maps: masks against a pass layer by layer, overlays, the report's section."""
+"""Attention maps: weights against a pass layer by layer, overlays, the report's section."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from pipeline.core import images
+from pipeline.core import draw, images
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from reid import attention_maps, experiments, pictures
@@ -21,9 +22,10 @@ from reid.attention_maps import BLOCKS, EVEN, Maps
 from reid.cli import app
 from reid.evaluate import trained_network
 from reid.layers.attention import Decomposition
-from reid.papers import attention_driven
+from reid.papers import attention_driven, multimodal_attention
 from reid.papers.attention_driven import Params
 from reid.sections import attention, sources
+from tests.reid.overhead import make_trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -48,7 +50,7 @@ def through(branch: nn.Module, x: Tensor) -> list[np.ndarray]:
 def by_hand(
     network: attention_driven.PartNetwork, batch: dict[str, Tensor]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """As `attention_maps.masks`, without hooks: each part alone through its own branch."""
+    """As `attention_maps.intra_masks`, without hooks: each part alone through its own branch."""
     with torch.inference_mode():
         whole = through(network.whole, network.norm_whole(network.conv1(batch["whole"])).relu())
         each = [
@@ -56,6 +58,17 @@ def by_hand(
             for i, branch in enumerate(network.parts)
         ]
     return whole, [np.stack([part[block] for part in each], 1) for block in range(3)]
+
+
+def masks(
+    network: attention_driven.PartNetwork, batch: dict[str, Tensor]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """`attention_maps.intra_masks` of the whole body and of the parts, by block."""
+    found = attention_maps.intra_masks(network, batch)
+    assert [*found] == ["whole", "parts"]
+    assert [*found["whole"]] == [*found["parts"]] == ["block 2", "block 3", "block 4"]
+    whole, parts = ([mask.numpy() for mask in of.values()] for of in found.values())
+    return whole, parts
 
 
 def random_batch(count: int, seed: int = 0) -> dict[str, Tensor]:
@@ -82,7 +95,7 @@ def network() -> attention_driven.PartNetwork:
 
 def test_masks_are_those_of_a_pass_by_hand(network: attention_driven.PartNetwork):
     batch = random_batch(3)
-    whole, parts = attention_maps.masks(network, batch)
+    whole, parts = masks(network, batch)
     expected_whole, expected_parts = by_hand(network, batch)
     assert [mask.shape for mask in whole] == [(3, 8, 4), (3, 4, 2), (3, 4, 2)]
     assert [mask.shape for mask in parts] == [(3, 4, 8, 4), (3, 4, 4, 2), (3, 4, 4, 2)]
@@ -94,9 +107,9 @@ def test_masks_are_those_of_a_pass_by_hand(network: attention_driven.PartNetwork
 
 def test_a_changed_part_changes_its_own_masks_alone(network: attention_driven.PartNetwork):
     batch = random_batch(1)
-    whole, parts = attention_maps.masks(network, batch)
+    whole, parts = masks(network, batch)
     batch["parts"][:, 2] *= -1
-    new_whole, new_parts = attention_maps.masks(network, batch)
+    new_whole, new_parts = masks(network, batch)
     for block in range(3):
         np.testing.assert_allclose(new_whole[block], whole[block], atol=1e-6)
         changed = np.abs(new_parts[block] - parts[block]).max((0, 2, 3)) > 1e-4
@@ -107,13 +120,17 @@ def test_the_network_is_left_as_it_was(network: attention_driven.PartNetwork):
     batch = random_batch(2)
     with torch.inference_mode():
         before = network(batch)["local"]
-    attention_maps.masks(network, batch)
+    masks(network, batch)
     with pytest.raises(KeyError, match="whole"):
-        attention_maps.masks(network, {"parts": batch["parts"]})
+        attention_maps.intra_masks(network, {"parts": batch["parts"]})
     assert not any(module._forward_hooks for module in network.modules())
     assert not network.training
     with torch.inference_mode():
         torch.testing.assert_close(network(batch)["local"], before, rtol=0, atol=0)
+
+
+def test_a_network_without_such_layers_is_not_even_run():
+    assert attention_maps.intra_masks(nn.Linear(2, 2), {}) == {}
 
 
 # -- maps of a data set's images -------------------------------------------------------------
@@ -140,20 +157,23 @@ def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project)
     assert [each.image_id for each in found] == [row["image_id"] for row in chosen]
     for row, each in zip(chosen, found, strict=True):
         view = attention_driven.view(experiment.params, row["image"], row)
-        np.testing.assert_array_equal(each.whole, view["whole"])
-        np.testing.assert_array_equal(each.parts, view["parts"])
+        assert each.layers == ["block 2", "block 3", "block 4"]
+        np.testing.assert_array_equal(each.views["whole"], view["whole"])
+        np.testing.assert_array_equal(each.views["parts"], view["parts"])
         batch = {n: torch.from_numpy(v)[None] for n, v in view.items()}
         whole, parts = by_hand(network, attention_driven.normalize(experiment.params, batch, mean))
-        for mine, expected in zip(each.whole_masks, whole, strict=True):
+        for mine, expected in zip(each.weights["whole"].values(), whole, strict=True):
             np.testing.assert_allclose(mine, expected[0], atol=1e-5)
-        for mine, expected in zip(each.part_masks, parts, strict=True):
+        for mine, expected in zip(each.weights["parts"].values(), parts, strict=True):
             np.testing.assert_allclose(mine, expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("name", "image_ids", "said"),
     [
-        pytest.param("toy-baseline", None, "toy-baseline: its network has no intra", id="no masks"),
+        pytest.param(
+            "toy-baseline", None, "toy-baseline: its network has no attention", id="no masks"
+        ),
         pytest.param("toy-intra", ["nobody"], "nobody: no image_id among the", id="unknown id"),
     ],
 )
@@ -167,6 +187,64 @@ def test_an_untrained_network_has_no_maps(trained: Project, tmp_path: Path):
     shutil.rmtree(tmp_path / "project/data/3-runs/toy-intra")
     with pytest.raises(ReidError, match="run `reid train toy-intra`"):
         maps(Project(tmp_path / "project"))
+
+
+# -- a paper with maps of its own ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def above(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_trained(tmp_path_factory.mktemp("above") / "project")
+
+
+def test_maps_of_colour_and_depth(above: Project):
+    """By eqs. 2 to 4 from the layers' own weights, over the middle of the prepared images."""
+    experiment = experiments.load(above, "top-mat")
+    data, params = experiment.open(above), experiment.params
+    row = data[3]
+    (found,) = maps(above, [row["image_id"]], "top-mat")
+    network: Any = trained_network(experiment, above, CPU)[0]
+    view = multimodal_attention.view(params, row["image"], row)
+    batch = {n: torch.from_numpy(v[None, 4:79, 4:79]) for n, v in view.items()}  # 75 of 84
+    ready = multimodal_attention.normalize(params, batch, torch.zeros(3))
+    with torch.inference_mode():
+        rgb, depth = (network.encoders[m].features(ready[m]).fc6[0] for m in ("rgb", "depth"))
+    assert [*found.weights] == ["rgb", "depth"]
+    for name, layers in found.weights.items():
+        np.testing.assert_array_equal(found.views[name], view[name][4:79, 4:79])
+        assert [*layers] == ["conv4", "conv5"]
+        for layer, weights in layers.items():
+            score = network.attention[name].score[layer]
+            rows = zip(score.weight.detach(), score.bias.detach(), strict=True)
+            e = [sum(map(float, w * rgb * depth)) + float(b) for w, b in rows]
+            expected = np.exp(e - np.max(e)) / np.exp(e - np.max(e)).sum()
+            np.testing.assert_allclose(weights.ravel(), expected, rtol=1e-3)
+            assert weights.shape == (4, 4)
+
+
+def test_a_row_for_each_modality(above: Project):
+    (found,) = maps(
+        above, [experiments.load(above, "top-mat").open(above)[0]["image_id"]], "top-mat"
+    )
+    first, second = attention_maps.rows(found)
+    for line, view in ((first, "rgb"), (second, "depth")):
+        np.testing.assert_array_equal(line[0], found.views[view])
+        for shown, weights in zip(line[1:], found.weights[view].values(), strict=True):
+            np.testing.assert_array_equal(shown, attention_maps.overlay(line[0], weights))
+
+
+def test_a_rival_without_attention(above: Project):
+    with pytest.raises(ReidError, match="top-rgb-d: its network has no attention to show"):
+        maps(above, None, "top-rgb-d")
+
+
+def test_the_command_shows_it_too(above: Project, tmp_path: Path):
+    with contextlib.chdir(above.root):
+        arguments = ["attention", "top-mat", "--out", str(tmp_path / "maps.png")]
+        done = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    expected = attention_maps.picture(maps(above, None, "top-mat"))
+    np.testing.assert_array_equal(images.decode((tmp_path / "maps.png").read_bytes()), expected)
 
 
 # -- pictures --------------------------------------------------------------------------------
@@ -194,14 +272,28 @@ def test_an_overlay_is_brightest_where_the_weight_is_greatest():
     np.testing.assert_array_equal(image, 128)
 
 
-def test_an_even_mask_has_no_colours():
+@pytest.mark.parametrize("weight", [0.5, 1 / 169])
+def test_even_weights_have_no_colours(weight: float):
     image = np.arange(40 * 20 * 3, dtype=np.uint16).reshape(40, 20, 3).astype(np.uint8)
-    mask = np.full((4, 2), 0.5, np.float32)
+    mask = np.full((4, 2), weight, np.float32)
     np.testing.assert_array_equal(attention_maps.overlay(image, mask), image)
-    mask[0, 0] += EVEN / 2
+    mask[0, 0] += EVEN / 2 * weight
     np.testing.assert_array_equal(attention_maps.overlay(image, mask), image)
-    mask[0, 0] += EVEN
+    mask[0, 0] += EVEN * weight
     assert (attention_maps.overlay(image, mask) != image).any()
+
+
+def test_an_overlay_has_no_colours_of_its_image():
+    """Depth as colours has all of them: only gray levels of it are below the weights."""
+    mask = np.array([[0.2, 0.8]], np.float32)
+    red, green, gray = (np.full((8, 8, 3), c, np.uint8) for c in ((200, 0, 0), (0, 102, 0), 60))
+    expected = attention_maps.overlay(gray, mask)
+    np.testing.assert_array_equal(attention_maps.overlay(red, mask), expected)
+    np.testing.assert_array_equal(attention_maps.overlay(green, mask), expected)
+
+
+def of_layers(*weights: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(BLOCKS.values(), weights, strict=True))
 
 
 def made() -> Maps:
@@ -212,7 +304,8 @@ def made() -> Maps:
     mask[3, 1] = 0.5
     part_mask = np.full((4, 4, 2), 0.2, np.float32)
     part_mask[1, 0, 0] = 0.9
-    return Maps("query/0002_c1", whole, parts, [mask] * 3, [part_mask] * 3)
+    weights = {"whole": of_layers(*[mask] * 3), "parts": of_layers(*[part_mask] * 3)}
+    return Maps("query/0002_c1", {"whole": whole, "parts": parts}, weights)
 
 
 def test_the_whole_body_stands_above_its_parts():
@@ -237,6 +330,41 @@ def test_the_whole_body_stands_above_its_parts():
 
 def test_spread_is_the_least_and_the_greatest_weight_of_each_block():
     assert attention_maps.spread(made()) == [["0.30-0.50"] * 3, ["0.20-0.90"] * 3]
+
+
+def test_small_weights_have_more_digits():
+    assert attention_maps.span(np.array([[0.0012, 0.01234]])) == "0.0012-0.0123"
+    assert attention_maps.span(np.array([[0.0012, 0.1]])) == "0.00-0.10"
+
+
+@pytest.mark.parametrize(
+    ("image_id", "shown"),
+    [
+        ("004/img/668", "004/img/668"),
+        ("DPI-T_test_rgb/00/012/00_012_0004", "00/012/00_012_0004"),
+        ("query/0001_c1s1_001051_00_of_a_long_name", "0001_c1s1_001051_00_of_a_long_name"),
+    ],
+)
+def test_as_much_of_a_name_as_fits(image_id: str, shown: str):
+    assert attention_maps._short(image_id) == shown
+
+
+def test_square_pictures_stand_close():
+    weights = {"even": np.full((4, 4), 1 / 16, np.float32)}
+    square = {"rgb": np.zeros((75, 75, 3), np.uint8), "depth": np.zeros((75, 75, 3), np.uint8)}
+    one = Maps("a", square, {"rgb": weights, "depth": weights})
+    height, width, _ = attention_maps.picture([one, one]).shape
+    assert height == 2 * pictures.LINE_PX + 2 * (136 + draw.LABEL_PX + 6) + 6
+    assert width >= 2 * (2 * (136 + 6) + 6)
+
+
+def test_a_layer_of_one_view_alone_leaves_a_place_empty():
+    weight = np.array([[0.25, 0.75]], np.float32)
+    views = {"rgb": np.zeros((8, 8, 3), np.uint8), "depth": np.zeros((8, 8, 3), np.uint8)}
+    weights = {"rgb": {"conv4": weight, "conv5": weight}, "depth": {"conv4": weight}}
+    found = Maps("a", views, weights)
+    assert found.layers == ["conv4", "conv5"]
+    assert attention_maps.picture([found]).shape[1] >= 3 * (136 + 6)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +430,7 @@ def test_the_report_shows_networks_with_intra_attention(trained: Project):
     assert [len(row.shots) for row in sheet.rows] == [4] * 8
     first = ", ".join(
         f"{block} {mask.min():.2f}-{mask.max():.2f}"
-        for block, mask in zip(BLOCKS.values(), shown[0].whole_masks, strict=True)
+        for block, mask in shown[0].weights["whole"].items()
     )
     assert sheet.rows[0].note == first
 
