@@ -35,6 +35,9 @@ tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table implicit_attention 1 --dataset mall --seeds 3 --row 'Luo, triplet' --row 'Full body, triplet'
 	reid table multimodal_attention figure-3 --dataset crops/topview --seeds 3
 	reid table multimodal_attention 2 --dataset crops/topview --seeds 3
+	reid table mutual_attention models --dataset hall --splits 10 --row 'one stream, pooling' \
+		--row 'two streams, no attention, pooling' --row 'MA, weighted addition, 4 frames'
+	reid table attentive_convlstm 2 --dataset hall --splits 10
 
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
 	python -m pytest -m 'not gpu'
