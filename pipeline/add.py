@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,6 @@ STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "fo
 STAGES = {  # by reader: derived stages that its papers use
     **dict.fromkeys(STILL, ("joints", "parts")),
     "rap": ("masks", "backgrounds"),
-    "tvpr": ("crops",),
 }
 PART_NETWORK = {  # what follows the data set's name, and the parameters
     "baseline": {"model": "baseline"},
@@ -47,6 +47,15 @@ EXPERIMENTS = {  # by reader and paper
 }
 
 READ_BUILDS = {"implicit_attention": ("backgrounds",)}  # stages that may be built several times
+
+RGB_D = "multimodal_attention"
+RGB_D_CNN, MAT = {"model": "rgb_d_cnn"}, {"model": "mat"}
+OVERHEAD = {  # by reader: networks of colour and depth over its frames, and over crops of them
+    "tvpr": ({"rgb-d-full-frames": RGB_D_CNN}, {"rgb-d": RGB_D_CNN, "mat": MAT}),
+    "dpit": ({"rgb-d": RGB_D_CNN, "mat": MAT}, {}),
+    "opr": ({"rgb-d": RGB_D_CNN, "mat": MAT}, {}),
+}
+POOLED = {"tvpr": {"pool": "max"}}  # of a passage's images, where it is not the paper's mean
 
 
 class Entry(NamedTuple):
@@ -98,7 +107,7 @@ def add(
         return [*lines, f"{params.PARAMS_FILE}: has {name} already; nothing to add"]
     write_atomically(root / params.PARAMS_FILE, text.encode())
     lines.append(f"{params.PARAMS_FILE}: added {', '.join(map(str, new))}")
-    return [*lines, *_scaled(loaded, new)]
+    return [*lines, *_scaled(loaded, new), *_weights(loaded, new)]
 
 
 def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> list[Entry]:
@@ -120,6 +129,30 @@ def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> lis
             if paper in READ_BUILDS:  # which DVC reads from here
                 own["builds"] = dict.fromkeys(READ_BUILDS[paper], name)
             entries.append(Entry(paper, f"{name}-{suffix}", {**own, **values}))
+    return entries + _overhead(name, reader)
+
+
+def _overhead(name: str, reader: str) -> list[Entry]:
+    """Depth as colours, and networks that take it, of a data set seen from above."""
+    entries: list[Entry] = []
+    on_frames, on_crops = OVERHEAD.get(reader, ({}, {}))
+    if on_crops:
+        entries.append(Entry("crops", name, {"dataset": name}))
+    sources = (  # the data set, the folder of its rows, the build of `jet`
+        (name, f"1-shards/{name}", name, on_frames),
+        (f"crops/{name}", f"2-derived/crops/{name}", f"{name}-crops", on_crops),
+    )
+    for dataset, rows, build, models in sources:
+        if models:
+            read, builds = {"dataset": dataset, "rows": rows}, {"builds": {"jet": build}}
+            shared = POOLED.get(reader, {})
+            own_build = {} if build == dataset else builds  # rows of tables find it here
+            entries.append(Entry("jet", build, read))
+            entries.append(Entry(RGB_D, dataset, {**shared, **own_build}, "scale"))
+            entries += [
+                Entry(RGB_D, f"{name}-{suffix}", {**read, **builds, **values})
+                for suffix, values in models.items()
+            ]
     return entries
 
 
@@ -182,14 +215,24 @@ def _described(source: Path, listing: Listing, published: dict[str, int]) -> Ite
 
 def _scaled(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
     """A line for each paper whose own `with` keeps a full-size experiment from the paper's size."""
-    papers = {paper for models in EXPERIMENTS.values() for paper in models}
+    papers = {RGB_D, *(paper for models in EXPERIMENTS.values() for paper in models)}
     for section in sorted({e.section for e in new} & papers):
-        scaled = sorted({*params.section(loaded, section, "with")} - {"dataset", "seed"})
+        scaled = sorted({*params.section(loaded, section, "with")} - {"dataset", "seed", "weights"})
         if scaled:
             yield (
                 f"{params.PARAMS_FILE}: {section}.with sets {', '.join(scaled)} for these too; for "
                 f"the paper's own size give these keys in the new entries"
             )
+
+
+def _weights(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
+    """A line where networks begin from weights that do not come with the project."""
+    scales = [e for e in new if (e.section, e.group) == (RGB_D, "scale")]
+    if scales and not params.section(loaded, RGB_D, "with").get("weights"):
+        yield (
+            f"{params.PARAMS_FILE}: the paper begins from CaffeNet's published weights: give "
+            f"`weights: PATH` (.caffemodel or .safetensors) in {' and '.join(map(str, scales))}"
+        )
 
 
 def edited(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
@@ -203,12 +246,23 @@ def edited(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
     for section, key, values, group in entries:
         _insert(_mapping(_mapping(document, section), group), key, values)
     yaml.dump(document, stream)
+    out = _comments_of_anchors(text, stream.getvalue())
     expected = copy.deepcopy(loaded)
     for section, key, values, group in entries:
         _mapping(_mapping(expected, section), group)[key] = values
-    if YAML(typ="safe", pure=True).load(stream.getvalue()) != expected:  # an odd layout
+    if YAML(typ="safe", pure=True).load(out) != expected:  # an odd layout
         raise ReidError(f"{path}: cannot be edited; write {', '.join(map(str, entries))} by hand")
-    return stream.getvalue()
+    return out
+
+
+def _comments_of_anchors(before: str, after: str) -> str:
+    """Comments beside anchors and aliases are on their line again; ruamel writes them below it."""
+    for line, comment in re.findall(r"^(.*: [&*]\S+)( +#.*)$", before, re.MULTILINE):
+        bare = re.compile(rf"^{re.escape(line)}$", re.MULTILINE)
+        below = re.compile(rf"\n +{re.escape(comment.strip())}$", re.MULTILINE)
+        if len(bare.findall(after)) == len(below.findall(after)) == 1:
+            after = bare.sub(lambda _, whole=line + comment: whole, below.sub("", after))
+    return after
 
 
 def _mapping(parent: dict[str, Any], key: str) -> Any:
@@ -221,7 +275,7 @@ def _mapping(parent: dict[str, Any], key: str) -> Any:
 def _insert(parent: CommentedMap, key: str, values: dict[str, Any]) -> None:
     """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
     tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
-    parent[key] = CommentedMap(values)
+    parent[key] = CommentedMap(copy.deepcopy(values))  # a part that is there twice gets no anchor
     if tail:
         owner, last = _last(parent)
         owner.ca.items[last] = [None, None, CommentToken(f"\n{tail}", CommentMark(0), None), None]

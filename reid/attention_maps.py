@@ -1,17 +1,25 @@
-"""Shows what intra-attention weighs up: each block's mask as a heat map over the image.
+"""Shows what an attention network weighs up: each layer's weights as a heat map over the image.
 
 Reads   3-runs/<experiment>/train, and rows of the experiment's data set
-Source   Yang et al., Pattern Recognition 2019 (arXiv:1810.05866), figure 7: the whole body above
-         the four parts' maps put together, one column for each of the blocks 2 to 4
-Differs  A map is the mask's mean over channels. The paper does not say how its maps are scaled:
-         here each runs from its own least to its own greatest weight, because weights differ by
-         little from place to place; so does each part's, whose branch has a mask of its own. A map
-         whose weights hardly differ is left without colours.
+Source  Yang et al., Pattern Recognition 2019 (arXiv:1810.05866), figure 7: the whole body above
+        the four parts' maps put together, one column for each of the blocks 2 to 4.
+        Lejbolle et al., CVPR Workshops 2018, figure 4: colour above depth, conv4 beside conv5
+Differs The papers do not say how their maps are scaled: here each runs from its own least to its
+        own greatest weight, because weights may differ by little from place to place; so does each
+        part's, whose branch has a mask of its own. A map whose weights hardly differ is left
+        without colours. Intra-attention's maps are the masks' means over channels.
+
+A paper shows its maps by an optional function
+
+    attention_maps(network, batch) -> {view: {layer: (B, h, w), or (B, P, h, w) of P pictures}}
+
+which gives the weights of the places of the views of a normalised batch; {} where nothing attends.
+`network` is in eval mode. Of other papers the masks of `IntraAttention` layers are shown. Where
+samples are clips of tracklets the pictures are `FRAMES` frames from the chosen one on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,30 +32,39 @@ from pipeline.core import draw
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from reid import pictures
+from reid.clips import Tracklets, clips_of
 from reid.data import Data
 from reid.evaluate import place_of, trained_network
 from reid.experiments import Experiment
 from reid.layers.attention import IntraAttention
 
-BLOCKS = {"conv3": "block 2", "conv4": "block 3", "conv5": "block 4"}
+BLOCKS = {"conv3": "block 2", "conv4": "block 3", "conv5": "block 4"}  # of intra-attention
 HEADINGS = ("image", *BLOCKS.values())
 IMAGES = 4  # shown where none are named
-EVEN = 0.001  # weights that differ by less have no colours
+FRAMES = 4  # of a clip; after a tracklet's last frame comes its first
+EVEN = 0.005  # weights that differ by less, as a share of the greatest, have no colours
 HEAT = 0.55  # share of the heat map in a picture; the rest is the image
 ABREAST = 2  # images side by side in a picture
-SHOWN_PX = (272, 136)  # height and width of a map in a picture
+SHOWN_PX = (272, 136)  # greatest height, and width, of a map in a picture
+NAME = 22  # letters of an image's name that fit below it
 SCALE_PX = (12, 120)  # of the colours in its legend
+
+Weights = dict[str, dict[str, Tensor]]  # by view and layer
 
 
 @dataclass(frozen=True)
 class Maps:
-    """One image's masks, mean over channels, by block in the order of `BLOCKS`."""
+    """One image's views as the network sees them, and what their places are weighed by."""
 
     image_id: str
-    whole: np.ndarray  # (H, W, 3) uint8, what the network sees of the whole body
-    parts: np.ndarray  # (4, h, w, 3) uint8
-    whole_masks: list[np.ndarray]  # three (height, width) float32 in (0, 1)
-    part_masks: list[np.ndarray]  # three (4, height, width)
+    views: dict[str, np.ndarray]  # (H, W, 3) uint8, or (P, H, W, 3) where a view is P pictures
+    weights: dict[str, dict[str, np.ndarray]]  # by view and layer, (h, w) float32 or (P, h, w)
+    clip: bool = False  # whether the pictures are frames, whose weights have one scale
+
+    @property
+    def layers(self) -> list[str]:
+        """All layers' names in their order."""
+        return list(dict.fromkeys(layer for each in self.weights.values() for layer in each))
 
 
 def attends(experiment: Experiment) -> bool:
@@ -59,24 +76,29 @@ def maps(
     experiment: Experiment, project: Project, image_ids: list[str] | None = None,
     device: str = "auto",
 ) -> list[Maps]:  # fmt: skip
-    """The masks of images of the experiment's data set; by default four queries of its test."""
-    if not attends(experiment):
-        raise ReidError(f"{experiment.name}: its network has no intra-attention to show")
+    """The maps of images of the experiment's data set; by default four queries of its test."""
     place = place_of(device)
     network, mean, _ = trained_network(experiment, project, place)
     paper, params = experiment.code, experiment.params
-    data = experiment.open(project)
-    rows = data.__getitems__(_positions(data, image_ids, params.dataset))
-    views = [paper.view(params, row["image"], row) for row in rows]
+    data, clip = experiment.open(project), clips_of(paper, params) is not None
+    chosen = _positions(data, image_ids, params.dataset)
+    views = [_view(experiment, data, _clip(data, row) if clip else row) for row in chosen]
     batch = {n: torch.from_numpy(np.stack([v[n] for v in views])).to(place) for n in views[0]}
-    whole, parts = masks(network, paper.normalize(params, batch, mean))
+    ready = paper.normalize(params, batch, mean)
+    with torch.inference_mode():
+        found: Weights = getattr(paper, "attention_maps", intra_masks)(network, ready)
+    if not found:
+        raise ReidError(f"{experiment.name}: its network has no attention to show")
+    arrays = {v: {la: w.float().cpu().numpy() for la, w in of.items()} for v, of in found.items()}
     return [
         Maps(
-            row["image_id"], view["whole"], view["parts"],
-            [mask[i] for mask in whole], [mask[i] for mask in parts],
+            data.rows["image_id"][row].as_py(),
+            {name: _seen(view[name], ready[name]) for name in arrays},
+            {name: {la: w[i] for la, w in layers.items()} for name, layers in arrays.items()},
+            clip,
         )
-        for i, (row, view) in enumerate(zip(rows, views, strict=True))
-    ]  # fmt: skip
+        for i, (row, view) in enumerate(zip(chosen, views, strict=True))
+    ]
 
 
 def _positions(data: Data, image_ids: list[str] | None, dataset: str) -> list[int]:
@@ -95,19 +117,44 @@ def _positions(data: Data, image_ids: list[str] | None, dataset: str) -> list[in
     return [int(rows[int((i + 0.5) * len(rows) / count)]) for i in range(count)]
 
 
-def masks(
-    network: nn.Module, batch: dict[str, Tensor]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _clip(data: Data, row: int) -> np.ndarray:
+    """The rows of `FRAMES` frames of a row's tracklet, from the row on."""
+    tracklets = Tracklets.of(data)
+    place = int(np.flatnonzero(tracklets.rows == row)[0])
+    number = int(np.searchsorted(tracklets.first, place, side="right")) - 1
+    first, count = tracklets.first[number], tracklets.count[number]
+    return tracklets.rows[first + (place - first + np.arange(FRAMES)) % count]
+
+
+def _view(experiment: Experiment, data: Data, rows: int | np.ndarray) -> dict[str, np.ndarray]:
+    """The prepared views of a row, (H, W, C) each, or of the rows of a clip, (T, H, W, C)."""
+    found = [
+        experiment.code.view(experiment.params, row["image"], row)
+        for row in data.__getitems__(np.atleast_1d(rows))
+    ]
+    return {n: np.stack([view[n] for view in found]) for n in found[0]} if np.ndim(rows) else (
+        found[0]
+    )  # fmt: skip
+
+
+def _seen(view: np.ndarray, ready: Tensor) -> np.ndarray:
+    """The middle of a view (..., H, W, 3), of the size (..., 3, h, w) that the network takes."""
+    (height, width), (h, w) = view.shape[-3:-1], ready.shape[-2:]
+    top, left = (height - h) // 2, (width - w) // 2
+    return view[..., top : top + h, left : left + w, :]
+
+
+def intra_masks(network: nn.Module, batch: dict[str, Tensor]) -> Weights:
     """Sigmoid masks of a normalised batch, mean over channels, for each of `BLOCKS`.
 
-    First those of the whole body, (B, h, w) each, then those of the parts, (B, 4, h, w) each.
-    `network` is in eval mode and is left as it was.
+    Those of the whole body are (B, h, w), those of the parts (B, 4, h, w). {} where the network
+    has no intra-attention. `network` is in eval mode and is left as it was.
     """
-    seen: dict[str, np.ndarray] = {}
+    seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, mask: Tensor) -> None:
-            seen[name] = mask.mean(1).float().cpu().numpy()  # (B, C, h, w) to (B, h, w)
+            seen[name] = mask.mean(1)  # (B, C, h, w) to (B, h, w)
 
         return hook
 
@@ -116,51 +163,73 @@ def masks(
         for name, module in network.named_modules()
         if isinstance(module, IntraAttention)
     ]
+    if not hooks:
+        return {}
     try:
         with torch.inference_mode():
             network(batch)
     finally:
         for hook in hooks:
             hook.remove()
-    whole = [seen[f"whole.{block}.attention"] for block in BLOCKS]
-    count = batch["parts"].shape[1]
-    parts = [
-        np.stack([seen[f"parts.{i}.{block}.attention"] for i in range(count)], 1)
-        for block in BLOCKS
-    ]
-    return whole, parts
+    parts = range(batch["parts"].shape[1])
+    return {
+        "whole": {shown: seen[f"whole.{block}.attention"] for block, shown in BLOCKS.items()},
+        "parts": {
+            shown: torch.stack([seen[f"parts.{i}.{block}.attention"] for i in parts], 1)
+            for block, shown in BLOCKS.items()
+        },
+    }
 
 
 # -- pictures --------------------------------------------------------------------------------
 
 
 def rows(found: Maps) -> list[list[np.ndarray]]:
-    """Two rows of four pictures: the whole body and the parts put together, bare and by block."""
-    first, second = [found.whole], [_stacked(found.parts)]
-    for whole, parts in zip(found.whole_masks, found.part_masks, strict=True):
-        first.append(overlay(found.whole, whole))
-        pairs = zip(found.parts, parts, strict=True)
-        second.append(_stacked([overlay(image, mask) for image, mask in pairs]))
-    return [first, second]
+    """A row of pictures for each view: bare, and with the weights of each layer over it.
 
-
-def _stacked(parts: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Four (h, w, 3) one below the other, (4 * h, w, 3)."""
-    return np.concatenate([*parts])
-
-
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A mask (h, w) as colours over an image, violet where it is least, yellow where greatest.
-
-    The image as it is where the weights differ by less than `EVEN`.
+    The pictures of a view that has several stand one below the other, frames side by side.
     """
-    low, high = float(mask.min()), float(mask.max())
-    if high - low < EVEN:
+    weighed = _weighed_frames if found.clip else _weighed
+    return [
+        [_joined(found.views[view], found.clip),
+         *(weighed(found.views[view], weights) for weights in layers.values())]
+        for view, layers in found.weights.items()
+    ]  # fmt: skip
+
+
+def _weighed(view: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    if view.ndim == 3:
+        return overlay(view, weights)
+    pairs = zip(view, weights, strict=True)
+    return _joined(np.stack([overlay(image, each) for image, each in pairs]))
+
+
+def _weighed_frames(view: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Frames side by side with one scale of colours for all."""
+    height, width = view.shape[1:3]
+    fitted = [cv2.resize(w, (width, height), interpolation=cv2.INTER_LINEAR) for w in weights]
+    return overlay(_joined(view, across=True), np.concatenate(fitted, 1))
+
+
+def _joined(view: np.ndarray, across: bool = False) -> np.ndarray:
+    """(P, H, W, 3) as (P * H, W, 3), or across as (H, P * W, 3); one picture as it is."""
+    return view if view.ndim == 3 else np.concatenate([*view], 1 if across else 0)
+
+
+def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weights (h, w) as colours over an image in gray, violet where least, yellow where greatest.
+
+    Without its own colours, which depth as colours has all of. The image as it is where the weights
+    differ by less than `EVEN` of the greatest.
+    """
+    low, high = float(weights.min()), float(weights.max())
+    if high - low < EVEN * high:
         return image.copy()
     height, width = image.shape[:2]
-    share = ((mask - low) / (high - low)).astype(np.float32)
+    share = ((weights - low) / (high - low)).astype(np.float32)
     share = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.rint(HEAT * _colours(share) + (1 - HEAT) * image).astype(np.uint8)
+    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
+    return np.rint(HEAT * _colours(share) + (1 - HEAT) * gray).astype(np.uint8)
 
 
 def _colours(share: np.ndarray) -> np.ndarray:
@@ -170,14 +239,18 @@ def _colours(share: np.ndarray) -> np.ndarray:
 
 
 def spread(found: Maps) -> list[list[str]]:
-    """For each of the two rows the least and the greatest weight of each block, such as 0.31-0.52.
+    """For each view the least and the greatest weight of each layer, such as 0.31-0.52.
 
-    Those of the parts are over all four.
+    Those of a view of several pictures are over all of them.
     """
-    return [
-        [f"{mask.min():.2f}-{mask.max():.2f}" for mask in each]
-        for each in (found.whole_masks, found.part_masks)
-    ]
+    return [[span(weights) for weights in each.values()] for each in found.weights.values()]
+
+
+def span(weights: np.ndarray) -> str:
+    """The least and the greatest weight; with more digits where all are small."""
+    low, high = float(weights.min()), float(weights.max())
+    digits = 2 if high >= 0.1 else 4
+    return f"{low:.{digits}f}-{high:.{digits}f}"
 
 
 def picture(found: list[Maps]) -> np.ndarray:
@@ -187,9 +260,10 @@ def picture(found: list[Maps]) -> np.ndarray:
         panels.append(np.full_like(panels[0], 255))
     lines = [panels[i : i + ABREAST] for i in range(0, len(panels), ABREAST)]
     edge, (height, width) = pictures.EDGE_PX, SCALE_PX
+    views, layers = " above ".join(found[0].weights), ", ".join(found[0].layers)
     out = pictures.titled(
         np.concatenate([np.concatenate(line, 1) for line in lines]),
-        {edge: "Intra-attention: the whole body, below it a map for each of the four parts"},
+        {edge: f"Attention: {views}; maps of {layers}"},
         {2 * edge + width: "least to greatest weight of a map; no colours: all alike"},
     )
     top = pictures.LINE_PX + (pictures.LINE_PX - height) // 2
@@ -199,11 +273,23 @@ def picture(found: list[Maps]) -> np.ndarray:
 
 
 def _panel(found: Maps) -> np.ndarray:
-    """One image's two rows, each map with its block and the spread of its weights."""
-    cells = [cell for row in rows(found) for cell in row]
-    names, labels = (found.image_id.rpartition("/")[2], "parts"), []
-    for name, weights in zip(names, spread(found), strict=True):
-        pairs = zip(BLOCKS.values(), weights, strict=True)
-        labels += [name, *(f"{block}: {weight}" for block, weight in pairs)]
-    height, width = SHOWN_PX
-    return draw.grid(cells, labels, columns=len(HEADINGS), height=height, width=width)
+    """One image's rows, each map with its layer and the spread of its weights."""
+    columns, cells, labels = 1 + len(found.layers), [], []
+    for view, line, weights in zip(found.weights, rows(found), spread(found), strict=True):
+        name = view if labels else _short(found.image_id)
+        told = zip(found.weights[view], weights, strict=True)
+        cells += [*line, *[None] * (columns - len(line))]
+        labels += [name, *(f"{layer}: {each}" for layer, each in told)]
+        labels += [""] * (columns - len(line))
+    highest, width = SHOWN_PX[0], SHOWN_PX[1] * (2 if found.clip else 1)
+    steepest = max(cell.shape[0] / cell.shape[1] for cell in cells if cell is not None)
+    height = min(highest, round(width * steepest))
+    return draw.grid(cells, labels, columns=columns, height=height, width=width)
+
+
+def _short(image_id: str) -> str:
+    """As many of the last parts of a name as fit below a picture, one at least."""
+    parts = image_id.split("/")
+    while len(parts) > 1 and len("/".join(parts)) > NAME:
+        parts.pop(0)
+    return "/".join(parts)

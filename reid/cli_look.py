@@ -90,7 +90,7 @@ def attention(
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Attention maps of blocks 2 to 4: the whole body above its parts."""
+    """Attention maps of some images, or frames of clips, over what the network sees."""
     from reid import attention_maps, experiments
     from reid.pictures import save
 

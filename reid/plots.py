@@ -188,7 +188,7 @@ def _line(index: int, points: int) -> dict[str, Any]:
     """The look of the line with this number: a colour, and dashes for where two lines meet."""
     return {
         "color": LINES[index % len(LINES)],
-        "linestyle": DASHES[index % len(DASHES)],
+        "linestyle": DASHES[(index + index // len(LINES)) % len(DASHES)],
         "linewidth": 1.6,
         "marker": "o" if points == 1 else None,
         "markersize": 4,

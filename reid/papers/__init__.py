@@ -16,6 +16,10 @@ One whose samples are clips of tracklets (`reid.clips`) has
 clips(params)                   which frames: batches are then (B, T, ...), numbers of tracklets
 feature_parts(params)           optional: a feature is so many equal parts; their distances add up
 
+One that can show what it weighs up has
+
+attention_maps(network, batch)  weights by view and layer, (B, h, w) or (B, P, h, w); {} without
+
 and one that does not read all of its COLUMNS at all parameters
 
 columns(params), stages(params)   what it reads, and the stages that these columns come from

@@ -247,6 +247,47 @@ def test_the_command_shows_it_too(above: Project, tmp_path: Path):
     np.testing.assert_array_equal(images.decode((tmp_path / "maps.png").read_bytes()), expected)
 
 
+# -- clips of tracklets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "steps"),
+    [
+        pytest.param(0, [0, 1, 2, 3], id="from the first on"),
+        pytest.param(3, [3, 4, 0, 1], id="the first comes after the last"),
+    ],
+)
+def test_frames_from_the_chosen_one_on(above: Project, start: int, steps: list[int]):
+    data = sources.BuiltData("top", above).open(["image"])
+    frames = data.labels("frame").tolist()
+    rows = attention_maps._clip(data, frames.index(2200 + start))
+    assert [frames[row] for row in rows] == [2200 + step for step in steps]
+
+
+def test_a_tracklet_that_is_shorter_is_repeated(above: Project):
+    data = sources.BuiltData("top", above).open(["image"])
+    data = data.choose(data.labels("frame") % 100 < 2)  # two frames of each
+    frames = data.labels("frame").tolist()
+    rows = attention_maps._clip(data, frames.index(1101))
+    assert [frames[row] for row in rows] == [1101, 1100, 1101, 1100]
+
+
+def test_frames_stand_side_by_side_with_one_scale():
+    view = np.stack([np.full((8, 4, 3), level, np.uint8) for level in (0, 80, 160)])
+    weights = np.zeros((3, 2, 1), np.float32)
+    weights[1], weights[2, 1] = 0.5, 1.0
+    found = Maps("a", {"image": view}, {"image": {"layer": weights}}, clip=True)
+    (bare, shown), = attention_maps.rows(found)  # fmt: skip
+    assert bare.shape == shown.shape == (8, 12, 3)
+    assert [bare[0, x, 0] for x in (0, 4, 8)] == [0, 80, 160]
+    colours = shown - (1 - attention_maps.HEAT) * bare.astype(float)
+    least, half, most = colours[0, 0], colours[0, 5], colours[-1, -1]
+    assert np.abs(colours[:, :4] - least).max() <= 1
+    assert np.abs(colours[:, 4:8] - half).max() <= 1, "even, but of the middle of the scale"
+    assert most[0] > half[0] > least[0] - 20
+    assert most[1] > half[1] > least[1]
+
+
 # -- pictures --------------------------------------------------------------------------------
 
 
