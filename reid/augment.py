@@ -92,7 +92,7 @@ def pad_and_crop(images: Mapping[str, Tensor], generator: torch.Generator, pad: 
     top = torch.randint(2 * pad + 1, (count,), generator=generator)
     left = torch.randint(2 * pad + 1, (count,), generator=generator)
     return {
-        name: _crop(functional.pad(image, (pad,) * 4), top, left, _size(image))
+        name: crop_at(functional.pad(image, (pad,) * 4), top, left, _size(image))
         for name, image in images.items()
     }
 
@@ -118,7 +118,7 @@ def resize_crop(
         top = (place[0] * (larger[0] - height + 1)).long()
         left = (place[1] * (larger[1] - width + 1)).long()
         cropped[name] = torch.where(
-            _to(chosen, image), _crop(enlarged, top, left, (height, width)), image
+            _to(chosen, image), crop_at(enlarged, top, left, (height, width)), image
         )
     return cropped
 
@@ -167,7 +167,7 @@ def _within(place: Tensor, share: Tensor, size: int) -> Tensor:
     return (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
 
 
-def _crop(image: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
+def crop_at(image: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, ..., C, *size): each sample from its own corner."""
     rows = top[:, None] + torch.arange(size[0])  # (B, H)
     columns = left[:, None] + torch.arange(size[1])  # (B, W)

@@ -170,7 +170,7 @@ class Data:
         return self if whole.all() else self.choose(whole)
 
     def value(self, column: str, position: int) -> Any:
-        """One cell: RGB images, depth in millimetres, bool masks, flow in pixels, lists as arrays."""
+        """One cell: RGB images, depth in millimetres, bool masks, flow in pixels; else as it is."""
         return self.values(column, [position])[0]
 
     def values(self, column: str, positions: Sequence[int] | np.ndarray) -> list[Any]:

@@ -208,6 +208,7 @@ def evaluate(
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    _check_persons(experiment, project, data)
     tested, feature = features(experiment, project, tested, place)
     pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
     if pooling != "none":
@@ -242,6 +243,24 @@ def evaluate(
     _write_ranked(staged, ids, person, query, gallery, first, result)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return found
+
+
+def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:
+    """`ReidError` where a rule tests on persons of its own whom the network was trained on.
+
+    A rule that has the same persons in training and test, as in passages, asks for it.
+    """
+    query = {*data.role("query").labels("person").tolist()}
+    unseen = query - {*data.role("train").labels("person").tolist()}
+    path = project.run(experiment.name) / "train" / "experiment.json"
+    if not path.is_file() or data.rule == experiment.params.protocol:
+        return
+    trained = {*json.loads(path.read_text("utf-8"))["people"]}
+    if seen := unseen & trained:
+        raise ReidError(
+            f"{experiment.name} was trained on {len(seen)} of the {len(query)} persons that "
+            f"{data.rule} tests; train an experiment with `protocol: {data.rule}`"
+        )
 
 
 def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:

@@ -18,7 +18,7 @@ from pydantic import Field, create_model
 from pipeline.core import params as parameters
 from pipeline.core.errors import ReidError
 from pipeline.core.params import Strict
-from pipeline.core.project import Project, builder_of, key_of, manifest_of
+from pipeline.core.project import Project, builder_of, key_of, manifest_of, sha256_of
 from reid.data import Data
 from reid.data import open as open_data
 from reid.papers import PAPERS
@@ -113,7 +113,9 @@ class Experiment:
 
     def key(self, project: Project) -> str:
         """A name for this training on the data as it is built now."""
-        return key_of([self.paper, self.code.VERSION, self.trained(), self._inputs(project)])
+        parts = [self.paper, self.code.VERSION, self.trained(), self._inputs(project)]
+        weights = project.root / getattr(self.params, "weights", "")
+        return key_of([*parts, sha256_of(weights)] if weights.is_file() else parts)
 
     def _inputs(self, project: Project) -> list[Any]:
         """The content hashes of every shard that the paper's columns come from."""

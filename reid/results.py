@@ -48,7 +48,7 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
             if result is None:
                 continue
             title = f"{paper} on {_described(project, experiment.params.dataset)}"
-            found.setdefault(title, []).append(_line(experiment, result))
+            found.setdefault(title, []).append(_line(project, experiment, result))
     return found
 
 
@@ -74,24 +74,39 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
     return found if same and found.get("training") == experiment.key(project) else None
 
 
-def _line(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
+def _line(project: Project, experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {"experiment": experiment.name}
     line |= {short: percent(measured(result, short)) for short in SHOWN}
     line["chance r1"] = percent(result.get("chance_rank1"))
-    row = _printed_row(experiment)
+    row = _printed_row(experiment, made_from(project, experiment.params.dataset))
     for dataset, numbers in (row.printed if row else {}).items():
         for metric, value in numbers.items():
             line[f"paper, {dataset} {metric}"] = value
     return line
 
 
-def _printed_row(experiment: Experiment) -> Row | None:
-    """The row of the paper's headline table whose parameters are this experiment's."""
-    table = experiment.code.TABLES.get(experiment.code.HEADLINE)
-    if table is None:
-        return None
-    varied = {stage for row in table.rows for stage in row.stages}  # of which rows say the build
-    for row in table.rows:
+def made_from(project: Project, dataset: str) -> bool:
+    """Whether a stage made a data set of this one, such as crops of its frames."""
+    for path in sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json")):
+        told = json.loads(path.read_text("utf-8"))
+        if told.get("new_rows") and told["dataset"] == dataset:
+            return True
+    return False
+
+
+def _printed_row(experiment: Experiment, source: bool = False) -> Row | None:
+    """The printed row whose parameters are this experiment's.
+
+    It is of the paper's headline table; of all tables where the data set is the `source` of
+    another one and a row is of such.
+    """
+    tables, headline = experiment.code.TABLES, experiment.code.HEADLINE
+    of_source = [row for table in tables.values() for row in table.rows if row.of_source]
+    rows = (
+        of_source if source and of_source else tables[headline].rows if headline in tables else ()
+    )
+    varied = {stage for row in rows for stage in row.stages}  # of which rows say the build
+    for row in rows:
         built_so = set(row.stages) == varied & set(experiment.other_builds)
         wanted = row.overrides
         if (

@@ -50,6 +50,20 @@ class Shuffle:
         ]
 
 
+class TwoPhases:
+    """Batches of the first sampler for so many epochs, then those of the second."""
+
+    def __init__(self, first: Sampler, epochs: int, second: Sampler):
+        self.first, self.epochs, self.second = first, epochs, second
+
+    def __len__(self) -> int:
+        return max(len(self.first), len(self.second))
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's batches of row numbers."""
+        return (self.first if epoch < self.epochs else self.second).batches(epoch)
+
+
 class IdentityBatches:
     """P identities with K images each: batches of P x K row numbers, an identity's side by side.
 

@@ -7,6 +7,8 @@ Differs where the paper is silent or unclear:
   - CaffeNet pools before it normalises, as published; the paper's sentence has it the other way.
   - the scores of places have 4096 x 169 weights and 169 biases for each modality and layer, four
     times (the paper's N for the number of places is N^2); the maps are those after ReLU.
+  - g is a product of two outputs of ReLU, so large that softmax soon leaves one place of a map;
+    `joint_normalized` is ours, for maps that weigh several.
   - attention looks at fc6 before dropout; X8 sees fc7 after dropout, as CaffeNet's classifier does.
   - X9 has 4096 values (`fused_width`); X8 and X9 have ReLU and dropout 0.5.
   - RGB_att and D_att are X8 of one modality, read out of MAT (`test_feature`), or a network of its
@@ -38,10 +40,11 @@ from pipeline.core.errors import ReidError
 from pipeline.core.images import resize
 from pipeline.core.params import Strict
 from reid import caffe_weights, schedules
-from reid.augment import change_light, horizontal_flip, vertical_flip
+from reid.augment import change_light, crop_at, horizontal_flip, vertical_flip
 from reid.layers.caffenet import MEAN_BGR, CaffeNet, even, initialize, map_sizes, near_zero
+from reid.layers.place_attention import PlaceAttention, joint_of
 from reid.papers.printed.multimodal_attention import TABLES as TABLES
-from reid.samplers import Sampler, Shuffle
+from reid.samplers import Sampler, Shuffle, TwoPhases
 
 VERSION = 1  # raised when the same parameters train another network
 COLUMNS = ["image", "jet"]
@@ -59,6 +62,7 @@ class Params(Strict):
 
     model: Literal["mat", "rgb_d_cnn", "rgb_att", "d_att", "rgb_cnn", "d_cnn"] = "mat"
     attention_layers: tuple[Layer, ...] = Field(default=("conv4", "conv5"), min_length=1)
+    joint_normalized: bool = False  # g with a mean square of one, before places are scored
     resized: int = Field(default=256, ge=67)  # height and width of the images that are cropped
     side: int = Field(default=227, ge=67)  # of the crop
     fused_width: int = Field(default=4096, ge=1)  # values of X9
@@ -157,8 +161,8 @@ def augment(
     count = len(next(iter(batch.values())))
     offsets = params.resized - params.side + 1
     top, left = torch.randint(offsets, (2, count), generator=generator)
-    cropped = {name: crop(image, top, left, params.side) for name, image in batch.items()}
-    turned = {name: image.movedim(-1, -3) for name, image in cropped.items()}
+    size = params.side, params.side
+    turned = {n: crop_at(image.movedim(-1, -3), top, left, size) for n, image in batch.items()}
     turned = horizontal_flip(turned, generator, params.flip)
     if params.vertical_flip:
         turned = vertical_flip(turned, generator, params.vertical_flip)
@@ -166,15 +170,6 @@ def augment(
         colour = {"rgb": turned["rgb"]}
         turned |= change_light(colour, generator, params.brightness, params.tint)
     return {name: image.movedim(-3, -1) for name, image in turned.items()}
-
-
-def crop(image: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """(B, H, W, 3) to (B, side, side, 3): each sample from its own corner, (B,) each."""
-    place = image.device
-    sample = torch.arange(len(image), device=place)[:, None, None]
-    rows = (top[:, None] + torch.arange(side)).to(place)[:, :, None]
-    columns = (left[:, None] + torch.arange(side)).to(place)[:, None, :]
-    return image[sample, rows, columns]
 
 
 def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[str, Tensor]:
@@ -197,32 +192,6 @@ def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[st
 # -- network ---------------------------------------------------------------------------------
 
 
-class Attention(nn.Module):
-    """A weight for each place of one modality's maps, from what both encoders see.
-
-    g = X6_rgb * X6_depth;  e^l = W^l g + b^l;  alpha^l = softmax(e^l);
-    X_A^l = sum over places i of alpha^l_i X^l_i                               (equations 2 to 5)
-    """
-
-    def __init__(self, width: int, places: Mapping[str, int]) -> None:
-        super().__init__()
-        self.score: Any = nn.ModuleDict({la: nn.Linear(width, n) for la, n in places.items()})
-        for layer in self.score.values():
-            near_zero(layer)
-
-    def weights(self, joint: Tensor) -> dict[str, Tensor]:
-        """g (B, 4096) to alpha of each layer, (B, 169), whose sum is one."""
-        return {layer: score(joint).softmax(1) for layer, score in self.score.items()}
-
-    def forward(self, joint: Tensor, maps: Mapping[str, Tensor]) -> Tensor:
-        """g and maps (B, C, 13, 13) to the layers' X_A side by side, (B, 384 + 256)."""
-        seen = [
-            torch.einsum("bp,bcp->bc", weight, maps[layer].flatten(2))
-            for layer, weight in self.weights(joint).items()
-        ]
-        return torch.cat(seen, 1)
-
-
 class MultimodalNetwork(nn.Module):
     """An encoder for each modality with a classifier of its own, attention, fusion, classifier.
 
@@ -232,6 +201,7 @@ class MultimodalNetwork(nn.Module):
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
         self.phase: Phase = "whole" if params.two_phases else "encoders"
+        self.joint_normalized = params.joint_normalized
         make = {"side": params.side, "width_scale": params.width_scale, "dropout": params.dropout}
         self.encoders: Any = nn.ModuleDict(
             {m: CaffeNet(classes, **make) for m in params.modalities}
@@ -243,7 +213,7 @@ class MultimodalNetwork(nn.Module):
         places = {layer: sizes[layer] ** 2 for layer in params.attention_layers}
         for m in params.attending:
             maps = [self.encoders[m].get_submodule(layer) for layer in places]
-            self.attention[m] = Attention(width, places)
+            self.attention[m] = PlaceAttention(width, places)
             self.attended[m] = nn.Linear(width + sum(c.out_channels for c in maps), width)  # X8
         joined = even(params.fused_width, params.width_scale)
         two = len(params.features) == 2
@@ -269,7 +239,7 @@ class MultimodalNetwork(nn.Module):
             logits = [self.encoders[m].classify(fc7) for m, fc7 in features.items()]
             return {"logits": logits, "features": {"fused": _joined(features), **features}}
         if self.attention:
-            joint = seen["rgb"].fc6 * seen["depth"].fc6  # g (B, 4096)
+            joint = self.joint(seen)
             features = {
                 m: self._attended(m, seen[m].fc7, attention(joint, seen[m].maps))
                 for m, attention in self.attention.items()
@@ -279,6 +249,10 @@ class MultimodalNetwork(nn.Module):
             fused = self.fusion(self.dropout(fused)).relu()  # X9 (B, 4096)
         logits = [self.classifier(self.dropout(fused))]
         return {"logits": logits, "features": {"fused": fused, **features}}
+
+    def joint(self, seen: Mapping[str, Any]) -> Tensor:
+        """g (B, 4096), what both encoders see."""
+        return joint_of(seen["rgb"].fc6, seen["depth"].fc6, normalized=self.joint_normalized)
 
     def _attended(self, modality: str, fc7: Tensor, places: Tensor) -> Tensor:
         """X8 (B, 4096) of fc7 and of what attention sees in the maps, (B, 640)."""
@@ -299,7 +273,7 @@ def attention_maps(
     if not network.attention:
         return {}
     seen = {m: encoder.features(batch[m]) for m, encoder in network.encoders.items()}
-    joint = seen["rgb"].fc6 * seen["depth"].fc6
+    joint = network.joint(seen)
     found: dict[str, dict[str, Tensor]] = {}
     for m, attention in network.attention.items():
         weights = attention.weights(joint)
@@ -317,20 +291,6 @@ def build(params: Params, classes: int) -> MultimodalNetwork:
 
 
 # -- recipe ----------------------------------------------------------------------------------
-
-
-class TwoPhases:
-    """Batches of the first sampler for so many epochs, then those of the second."""
-
-    def __init__(self, first: Sampler, epochs: int, second: Sampler):
-        self.first, self.epochs, self.second = first, epochs, second
-
-    def __len__(self) -> int:
-        return max(len(self.first), len(self.second))
-
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        """The epoch's batches of row numbers."""
-        return (self.first if epoch < self.epochs else self.second).batches(epoch)
 
 
 def sampler(params: Params, targets: np.ndarray, seed: int) -> Sampler:

@@ -6,9 +6,8 @@ Source  Kiran et al., A flow-guided mutual attention network for video-based per
         system is Gao and Nevatia's, arXiv:1805.02104, and its code (size, losses, recipe)
 Differs where the paper is silent, unclear or contradicts itself:
   - layers count the stem as 1: layer 4 is torchvision's layer3, 14x7 places at 224x112.
-  - the two convolutions of eq. 3 begin as the mean over channels: from random weights half of them
-    begin below zero everywhere, where ReLU lets nothing be learnt. M is in [0.5, 1), as a product
-    of ReLUs goes into its sigmoid, and multiplies both maps as it is.
+  - the convolutions that make M begin as the mean over channels: with random weights many begin
+    below zero everywhere, where ReLU lets nothing be learnt.
   - how flow becomes an image is not said: a colour wheel, white where nothing moves, one maximum
     for all frames (`flow_maximum_px`), then as images are. `uv_magnitude` and `uv` are ours.
   - the reference of weighted addition is both "the maximum in the temporal domain" and "a frame by
@@ -18,12 +17,11 @@ Differs where the paper is silent, unclear or contradicts itself:
     the layer that "is removed" for the test is the classifier. One stream has no such layer.
   - `gated`: a shallow flow network of AlexNet's five convolutions, with its first two poolings,
     from random weights; its mean over channels, resized, goes through a sigmoid.
-  - temporal attention and the LSTM (512 values, mean over time) are the base system's; no pixel is
-    erased. Test clips follow one another, and a tracklet's feature is their mean.
+  - temporal attention and the LSTM (512 values, mean over time) are the base system's.
   - one draw of crop and flip for a clip, where the base system's code has one a frame: flow has
     to follow. Enlarged flow is multiplied by as much, and mirrored flow has -u.
-  - frames of a clip: settings say 4, which is the default; the best numbers are at 16.
-  - `backbone`, `channels` and `one_cycle` are for small trainings from scratch.
+  - a clip has 4 frames, as the settings say; the best numbers are at 16. `backbone`, `channels`
+    and `one_cycle` are for small trainings from scratch.
 """
 
 from __future__ import annotations
@@ -144,8 +142,8 @@ class Params(Strict):
 
 
 def columns(params: Params) -> list[str]:
-    """What is read at these parameters: one stream needs no flow."""
-    return [name for name in COLUMNS if name in params.views]
+    """What is read: one stream needs no flow."""
+    return [*params.views]
 
 
 def stages(params: Params) -> list[str]:
@@ -250,10 +248,7 @@ class VideoNetwork(nn.Module):
         self.classifier = nn.Linear(image.width if self.join else width, classes)
 
     def maps(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
-        """The last maps (B, T, C, h, w) of each stream, and what weighed those of the layer.
-
-        That is (B, T, 1, h, w), or None without attention.
-        """
+        """The last maps (B, T, C, h, w) of each stream; attention (B, T, 1, h, w), or None."""
         frames = {name: view.flatten(0, 1) for name, view in batch.items()}  # (B*T, c, H, W)
         middle = {name: s.before(frames[name]) for name, s in self.streams.items()}
         weight = None
@@ -283,10 +278,9 @@ def build(params: Params, classes: int) -> VideoNetwork:
 
 @torch.no_grad()
 def attention_maps(network: VideoNetwork, batch: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """M, or what the gate opens, of each frame of a normalised batch, (B, T, h, w).
+    """M, or what the gate opens, of each frame of a normalised batch, (B, T, h, w); {} without.
 
-    By view, which is the image (M is the flow's, too), and layer. {} without attention. `network`
-    is in eval mode here and below.
+    The flow's maps have the image's M. `network` is in eval mode, here and below.
     """
     weights = network.maps(batch)[1]
     if weights is None:
@@ -297,7 +291,7 @@ def attention_maps(network: VideoNetwork, batch: dict[str, Tensor]) -> dict[str,
 
 @torch.no_grad()
 def activations(network: VideoNetwork, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The last maps of each stream, mean over channels, (B, T, h, w): figure 5."""
+    """Each stream's last maps, mean over channels, (B, T, h, w): figure 5."""
     return {name: last.mean(2) for name, last in network.maps(batch)[0].items()}
 
 

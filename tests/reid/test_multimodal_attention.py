@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from pipeline.core.errors import ReidError
 from pipeline.core.params import check
 from reid.layers.caffenet import MEAN_BGR, CaffeNet
+from reid.layers.place_attention import PlaceAttention, joint_of
 from reid.papers import multimodal_attention as paper
 from reid.papers.multimodal_attention import Params
 
@@ -201,8 +202,28 @@ def test_equations_by_loops(modality):
     torch.testing.assert_close(found["fused"], fused)
 
 
+def test_the_joint_feature_and_its_mean_square():
+    rgb, depth = torch.rand(3, 8) * 20, torch.rand(3, 8) * 20
+    torch.testing.assert_close(joint_of(rgb, depth), rgb * depth)
+    found = joint_of(rgb, depth, normalized=True)
+    torch.testing.assert_close(found.square().mean(1), torch.ones(3))
+    torch.testing.assert_close(found / found[:, :1], rgb * depth / (rgb * depth)[:, :1])
+    assert joint_of(0 * rgb, depth, normalized=True).abs().max() == 0
+
+
+def test_a_normalized_joint_feature_leaves_attention_spread():
+    greatest = {}
+    for normalized in (False, True):
+        network, batch, _ = run(small(joint_normalized=normalized))
+        batch = {name: 20 * image for name, image in batch.items()}
+        with torch.no_grad():
+            maps = paper.attention_maps(network, batch)["rgb"]["conv4"]
+        greatest[normalized] = maps.flatten(1).amax(1).mean()
+    assert greatest[True] < greatest[False]
+
+
 def test_even_scores_give_the_mean_of_a_map():
-    attention = paper.Attention(6, {"conv4": 9})
+    attention = PlaceAttention(6, {"conv4": 9})
     for parameter in attention.parameters():
         torch.nn.init.zeros_(parameter)
     maps = torch.randn(2, 5, 3, 3)

@@ -377,7 +377,7 @@ def test_clips_of_the_paper():
 
 
 def test_an_epoch_is_one_pass_over_the_identities():
-    targets = np.repeat(np.arange(625), 3)  # as many persons as MARS has
+    targets = np.repeat(np.arange(625), 13)  # as many persons as MARS has, and about the tracklets
     batches = paper.sampler(Params(), targets, 0).batches(0)
     assert len(batches) == 78
     for tracklets in batches:

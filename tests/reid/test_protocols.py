@@ -106,8 +106,18 @@ def expected_rank1(feature: np.ndarray, person: np.ndarray, view: np.ndarray) ->
     return float(np.mean(shares))
 
 
-def test_another_rule_of_the_same_training_has_a_folder_of_its_own(project: Project):
+def test_a_rule_that_tests_on_training_persons_is_refused(project: Project):
     experiment = experiments.load(project, "new")
+    data = reid.open(project.root / "data", "toy")
+    trained = {*data.role("train").labels("person").tolist()}
+    tested = {*data.under("classic-03").role("query").labels("person").tolist()}
+    with pytest.raises(ReidError, match=f"new was trained on {len(trained & tested)} of the 8"):
+        evaluate(experiment, project, device="cpu", protocol="classic-03")
+
+
+def test_another_rule_of_the_same_training_has_a_folder_of_its_own(project: Project, monkeypatch):
+    experiment = experiments.load(project, "new")
+    monkeypatch.setattr("reid.evaluate._check_persons", lambda *_: None)  # they are few: all mixed
     own = evaluate(experiment, project, device="cpu")
     other = evaluate(experiment, project, device="cpu", protocol="classic-03")
     assert own["protocol"] == "new"
