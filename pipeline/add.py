@@ -28,8 +28,11 @@ from pipeline.datasets.base import Listing, counts_table
 from pipeline.scan import check_name, scan
 
 STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "folder")
+VIDEO = ("mars", "dukemtmc_video", "ilids_vid", "prid2011")
+TWO_CAMERAS = ("ilids_vid", "prid2011")  # of them: pairs of tracklets, for the siamese network
 STAGES = {  # by reader: derived stages that its papers use
     **dict.fromkeys(STILL, ("joints", "parts")),
+    **dict.fromkeys(VIDEO, ("flow",)),
     "rap": ("masks", "backgrounds"),
 }
 PART_NETWORK = {  # what follows the data set's name, and the parameters
@@ -41,12 +44,18 @@ SWAPS = {
     "baseline": {"swap_probability": 0},
     "full-body": {"swap_probability": 0.3},
 }
+MUTUAL = {
+    "one-stream": {"model": "one_stream", "aggregation": "average"},
+    "mutual": {"sequence_length": 16},  # of the paper's best numbers
+}
 EXPERIMENTS = {  # by reader and paper
+    **{reader: {"mutual_attention": MUTUAL} for reader in VIDEO},
     **{reader: {"attention_driven": PART_NETWORK, "strong_baseline": STRONG} for reader in STILL},
     "rap": {"implicit_attention": SWAPS},
 }
 
-READ_BUILDS = {"implicit_attention": ("backgrounds",)}  # stages that may be built several times
+# Stages that may be built several times
+READ_BUILDS = {"implicit_attention": ("backgrounds",), "mutual_attention": ("flow",)}
 
 RGB_D = "multimodal_attention"
 RGB_D_CNN, MAT = {"model": "rgb_d_cnn"}, {"model": "mat"}
@@ -129,7 +138,19 @@ def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> lis
             if paper in READ_BUILDS:  # which DVC reads from here
                 own["builds"] = dict.fromkeys(READ_BUILDS[paper], name)
             entries.append(Entry(paper, f"{name}-{suffix}", {**own, **values}))
-    return entries + _overhead(name, reader)
+    return entries + _overhead(name, reader) + _siamese(name, reader)
+
+
+def _siamese(name: str, reader: str) -> list[Entry]:
+    """The siamese video network, whose input has the flow of Lucas and Kanade."""
+    if reader not in TWO_CAMERAS:
+        return []
+    paper, build = "attentive_convlstm", f"{name}-lucas-kanade"
+    return [
+        Entry("flow", build, {"dataset": name, "backend": "lucas_kanade"}),
+        Entry(paper, name, {"builds": {"flow": build}}, "scale"),
+        Entry(paper, f"{name}-convlstm", {"dataset": name, "builds": {"flow": build}}),
+    ]
 
 
 def _overhead(name: str, reader: str) -> list[Entry]:

@@ -429,6 +429,21 @@ def test_a_bad_parameters_file_is_one_line(root, source, text, message):
     assert not (root / "data").exists()
 
 
+def test_video_gets_flow_and_mutual_attention_and_two_cameras_the_siamese_network():
+    entries = {str(entry): entry.values for entry in wanted("mine", "ilids_vid", "mmpose", "")}
+    lucas_kanade = {"dataset": "mine", "backend": "lucas_kanade"}
+    flow, siamese = {"flow": "mine"}, {"flow": "mine-lucas-kanade"}
+    assert entries["flow.on.mine"] == {"dataset": "mine"}
+    assert entries["flow.on.mine-lucas-kanade"] == lucas_kanade
+    assert entries["mutual_attention.on.mine-mutual"] == {
+        "dataset": "mine", "builds": flow, "sequence_length": 16
+    }  # fmt: skip
+    assert entries["attentive_convlstm.on.mine-convlstm"] == {"dataset": "mine", "builds": siamese}
+    of_six = {str(entry) for entry in wanted("mine", "mars", "mmpose", "")}
+    assert "mutual_attention.on.mine-one-stream" in of_six
+    assert not any("convlstm" in entry or "lucas" in entry for entry in of_six)
+
+
 def test_rap_gets_masks_backgrounds_and_both_experiments():
     entries = {str(entry): entry.values for entry in wanted("mine", "rap", "mmpose", "")}
     assert entries == {
