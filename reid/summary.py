@@ -87,9 +87,9 @@ def paper_summary(paper: str) -> dict[str, list[dict[str, Any]]]:
         "implicit_attention": implicit_attention,
         "strong_baseline": implicit_attention,
         "multimodal_attention": multimodal_attention,
+        "mutual_attention": mutual_attention,
+        "attentive_convlstm": attentive_convlstm,
     }
-    if paper not in written:
-        raise ReidError(f"{paper}: no summary is written for it")
     return written[paper]()
 
 
@@ -226,3 +226,69 @@ def multimodal_attention_lines(params: Any, depth: int = 2) -> list[Line]:
         network.classifier = nn.Identity()
         pair = {m: torch.zeros(1, 3, params.side, params.side) for m in params.modalities}
         return [line for line in summarize(network, pair, depth) if line.parameters]
+
+
+def mutual_attention() -> dict[str, list[dict[str, Any]]]:
+    """What a second stream and attention cost; the paper prints nothing of it."""
+    from reid.papers.mutual_attention import Params
+
+    compared = []
+    for name, values in (
+        ("one stream, pooling", {"model": "one_stream", "aggregation": "average"}),
+        ("two streams, no attention, pooling", {"model": "two_stream", "aggregation": "average"}),
+        ("gated one stream, pooling", {"model": "gated", "aggregation": "average"}),
+        ("MA, pooling", {"aggregation": "average"}),
+        ("MA, weighted addition", {}),
+        ("MA, weighted addition, SE-ResNet-50", {"squeeze_excitation": True}),
+    ):
+        total = mutual_attention_lines(Params.model_validate(values))[-1]
+        compared.append(
+            {
+                "network": name,
+                "parameters (M)": f"{total.parameters / 1e6:.2f}",
+                "multiply-adds (G)": f"{total.multiply_adds / 1e9:.2f}",
+            }
+        )
+    params = Params()
+    return {
+        f"A clip of {params.sequence_length} frames at {params.height}x{params.width}, without "
+        "classifier": compared,
+        "MA, weighted addition": _parts(mutual_attention_lines(params, 2)),
+    }
+
+
+def mutual_attention_lines(params: Any, depth: int = 1) -> list[Line]:
+    """`summarize` of a clip's network without its classifier; on the meta device: no values."""
+    from reid.papers.mutual_attention import build
+
+    with torch.device("meta"):
+        network = build(params.model_copy(update={"weights": ""}), classes=1)
+        network.classifier = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+        size = params.sequence_length, params.height, params.width
+        channels = {"image": 3, "flow": params.flow_channels}
+        clip = {n: torch.zeros(1, size[0], channels[n], *size[1:]) for n in params.views}
+        return [line for line in summarize(network, clip, depth) if line.parameters]
+
+
+def attentive_convlstm() -> dict[str, list[dict[str, Any]]]:
+    """The siamese network's parts for one clip, and what attention adds."""
+    from reid.papers.attentive_convlstm import Params, build
+
+    def lines(params: Any, depth: int) -> list[Line]:
+        network = build(params, classes=150)
+        clip = {"image": torch.zeros(1, params.length, 5, *params.size)}
+        return [line for line in summarize(network, clip, depth) if line.parameters]
+
+    params = Params()
+    compared = []
+    for filters in range(5):
+        total = lines(Params(attention_filters=filters), 1)[-1]
+        compared.append(
+            {
+                "filters": filters,
+                "parameters (M)": f"{total.parameters / 1e6:.3f}",
+                "multiply-adds (G)": f"{total.multiply_adds / 1e9:.3f}",
+            }
+        )
+    title = f"A clip of {params.length} frames, 150 persons"
+    return {title: compared, f"{params.attention_filters} filters": _parts(lines(params, 2))}

@@ -30,7 +30,7 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
     experiment = load(runs.built.project, run.name)
     held = run.trained["params"]
     same = all(held.get(name) == value for name, value in experiment.trained().items())
-    there = all(runs.built.has(column) for column in experiment.code.COLUMNS)
+    there = all(runs.built.has(column) for column in experiment.columns)
     if not (same and there and attention_maps.attends(experiment)):
         return None
     rows = []

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ReidError
+from reid.papers import PAPERS
 from reid.papers.attention_driven import Params
 from reid.summary import attention_driven_lines, paper_summary, summarize
 
@@ -110,3 +111,16 @@ def test_paper_summary_stands_beside_table_12():
     assert {tuple(row) for row in parts} == {tuple(parts[0])}
     with pytest.raises(ReidError, match="no paper `x`"):
         paper_summary("x")
+
+
+def test_every_paper_has_a_summary():
+    for paper in PAPERS:
+        assert all(tables for tables in paper_summary(paper).values())
+
+
+def test_a_clip_of_mutual_attention_at_full_size():
+    (compared, parts) = paper_summary("mutual_attention").values()
+    cost = {row["network"]: row["parameters (M)"] for row in compared}
+    assert cost["one stream, pooling"] == "23.51"  # ResNet-50 without its classifier
+    assert cost["MA, weighted addition"] == "72.19"
+    assert parts[-1]["part"] == "total"
