@@ -214,15 +214,16 @@ for _name, _summary in STAGES.items():
 
 @app.command(rich_help_panel=LOOK)
 def accuracy(
-    stage: Annotated[str, typer.Argument(help="crops")],
+    stage: Annotated[str, typer.Argument(help="crops or flow")],
     build: Annotated[str, typer.Argument(help="A build of it over a rendered world.")],
     as_json: Json = False,
 ) -> None:
     """How near a stage's output comes to the truth of the rendered world that it is of."""
-    from pipeline import accuracy as measured
+    from pipeline.accuracy import crops
+    from pipeline.accuracy_flow import flow
     from pipeline.core.project import manifest_of
 
-    known = {"crops": measured.crops}
+    known = {"crops": crops, "flow": flow}
     if stage not in known:
         raise ReidError(f"no accuracy of `{stage}` (there is one of {', '.join(known)})")
     home = project()

@@ -22,6 +22,7 @@ from pipeline.core import params
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project, as_json, builder_of, manifest_of, write_atomically
 from reid import experiments
+from reid.data import ROLES
 from reid.experiments import Experiment
 from reid.papers import PAPERS
 from reid.tables import Row, Table
@@ -55,7 +56,13 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
 def _described(project: Project, dataset: str) -> str:
     """A data set's name with its size, as a result on a rendered world must say it."""
     protocol = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
-    built = protocol["built"]
+    built, found = protocol["built"], protocol.get("found", {})
+    if all(f"{role}_tracklets" in found for role in ROLES):
+        return (
+            f"{dataset} ({found['train_tracklets']:,} training tracklets of "
+            f"{built['train']['identities']} persons; {found['query_tracklets']:,} queries, "
+            f"{found['gallery_tracklets']:,} gallery tracklets)"
+        )
     return (
         f"{dataset} ({built['train']['images']:,} training images of "
         f"{built['train']['identities']} persons; {built['query']['images']:,} queries, "

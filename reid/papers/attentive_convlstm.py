@@ -19,8 +19,7 @@ Differs where the paper is silent or unclear:
   - the published code turns a picture's flow left to right without changing its sign, and rounds
     flow to whole pixels: here u changes its sign and fractions are kept. Both leave flow in pixels
     of the original frame, cut off at -127 and 128, and resize it with the frame.
-  - a channel without contrast, such as the flow of a standing picture, is zero; the published code
-    divides by zero.
+  - a channel without contrast, as a standing picture's flow, is 0; the published code divides by 0.
   - pairs whose tracklets are too short are never drawn; the published code skips such a step. Of
     persons with more than two tracklets, two are drawn.
   - several `pairs` in a batch and `one_cycle` are for short trainings on a CPU.
@@ -28,7 +27,7 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -53,6 +52,7 @@ STAGES = ["flow"]
 HEADLINE = 2  # the table that experiments are shown beside
 TEST_ONLY = ("test_length", "test_crops", "test_flips", "distance")  # change no training
 
+Count = Annotated[int, Field(ge=1)]
 FLOW_STEPS = 64  # of a pixel, in which views hold flow
 FLOW_PX = (-127.0, 128.0)  # what a byte of McLaughlin et al.'s files can hold
 
@@ -64,11 +64,11 @@ class Params(Strict):
     filters_are: FiltersAre = "channels"
     attention_over: Over = "clip"  # which places compete
     attention_total: Total = "places"  # what the weights' sum is where they weigh maps
-    steps: int = Field(default=4, ge=1)  # of refinement
-    filters: int = Field(default=32, ge=1)  # of the ConvLSTM's state
+    steps: Count = 4  # of refinement
+    filters: Count = 32  # of the ConvLSTM's state
     recurrent: bool = False
-    channels: tuple[int, int, int] = (16, 32, 32)  # of the three convolutions
-    feature: int = Field(default=128, ge=1)
+    channels: tuple[Count, Count, Count] = (16, 32, 32)  # of the three convolutions
+    feature: Count = 128
     dropout: float = Field(default=0.6, ge=0, lt=1)
 
     height: int = Field(default=64, ge=8)  # pixels of a frame
@@ -76,19 +76,19 @@ class Params(Strict):
     crop: int = Field(default=8, ge=0)  # rows and columns that a crop leaves out: 56 x 40 are seen
     std_root: Root = "sqrt"  # channels are divided by the root of their std
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip of a clip
-    length: int = Field(default=16, ge=1)  # frames of a training clip
+    length: Count = 16  # frames of a training clip
     short: Literal["skip", "repeat"] = "skip"  # shorter tracklets
 
     margin: float = Field(default=2.0, gt=0)  # Euclidean distance of different persons
-    pairs: int = Field(default=1, ge=1)  # of clips in a batch
-    epochs: int = Field(default=500, ge=1)
+    pairs: Count = 1  # of clips in a batch
+    epochs: Count = 500
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "one_cycle"] = "constant"  # one_cycle: up for 0.3 of it, to zero
     momentum: float = 0.9
     gradient_limit: float = Field(default=5.0, gt=0)  # of each value of a gradient
 
-    test_length: int = Field(default=128, ge=1)  # first frames of a query, last ones of a gallery
-    test_crops: int = Field(default=8, ge=1)  # along the diagonal
+    test_length: Count = 128  # first frames of a query, last ones of a gallery
+    test_crops: Count = 8  # along the diagonal
     test_flips: bool = True  # each crop also flipped
     distance: Literal["euclidean", "cosine"] = "euclidean"  # summed over crops and flips
 
@@ -98,8 +98,6 @@ class Params(Strict):
             raise ValueError(f"crop {self.crop} leaves less than 8 pixels a side")
         if self.test_crops > max(self.crop, 1):
             raise ValueError(f"test_crops {self.test_crops}: a crop has {max(self.crop, 1)} places")
-        if min(self.channels) < 1:
-            raise ValueError(f"channels {self.channels} must be at least 1 each")
         return self
 
     @property

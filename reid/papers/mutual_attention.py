@@ -20,8 +20,8 @@ Differs where the paper is silent, unclear or contradicts itself:
   - temporal attention and the LSTM (512 values, mean over time) are the base system's.
   - one draw of crop and flip for a clip, where the base system's code has one a frame: flow has
     to follow. Enlarged flow is multiplied by as much, and mirrored flow has -u.
-  - a clip has 4 frames, as the settings say; the best numbers are at 16. `backbone`, `channels`
-    and `one_cycle` are for small trainings from scratch.
+  - a clip has 4 frames, as the settings say; the best numbers are at 16. `backbone`, `channels`,
+    `one_cycle`, `brightness` and `tint` are for small trainings from scratch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pipeline.core.flow import resize_flow
 from pipeline.core.images import resize
 from pipeline.core.params import Strict
 from reid import flow_views, losses, schedules
-from reid.augment import IMAGENET_MEAN, IMAGENET_STD, resize_crop
+from reid.augment import IMAGENET_MEAN, IMAGENET_STD, change_light, resize_crop
 from reid.clips import Clips
 from reid.layers.aggregation import Kind, Reference, TemporalAttention, WeightedAddition, make
 from reid.layers.two_stream import LAYERS, Gate, MutualAttention, Stream
@@ -82,6 +82,8 @@ class Params(Strict):
     crop: float = Field(default=0.5, ge=0, le=1)  # chance that a clip is enlarged and cropped
     enlarge: float = Field(default=1.125, ge=1)
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
+    brightness: float = Field(default=0, ge=0)  # log standard deviation of a clip's light
+    tint: float = Field(default=0, ge=0)  # and of each of its channels'
     mean: Colour = IMAGENET_MEAN  # RGB, of values 0 to 1
     std: tuple[Spread, Spread, Spread] = IMAGENET_STD
 
@@ -183,7 +185,11 @@ def augment(
 
     All frames of a clip, and its flow, have one draw. Vectors grow and turn with their frames.
     """
-    views = {name: view.movedim(-1, -3).float() for name, view in batch.items()}
+    views = {name: view.movedim(-1, -3) for name, view in batch.items()}
+    if params.brightness or params.tint:
+        image = {"image": views["image"]}
+        views |= change_light(image, generator, params.brightness, params.tint)
+    views = {name: view.float() for name, view in views.items()}
     drawn = torch.rand(2, len(views["image"]), generator=generator)
     place = views["image"].device
     cropped, mirrored = (drawn < torch.tensor([[params.crop], [params.flip]])).to(place)

@@ -20,6 +20,10 @@ from reid.sections import (
     scores,
     swap_scores,
     swaps,
+    video,
+    video_attention,
+    video_lengths,
+    video_places,
     viewpoints,
 )
 from reid.sections.blocks import Section
@@ -33,6 +37,7 @@ DATA_SET: tuple[Callable[[BuiltData], Section | None], ...] = (
     pictures.identities,
     pictures.bodies,
     overhead.frames,
+    video.tracklets,
     masks.over_images,
     viewpoints.clusters,
     swaps.partners,
@@ -44,10 +49,13 @@ EXPERIMENTS: tuple[Callable[[Runs], Section | None], ...] = (
     scores.metrics,
     scores.cmc,
     overhead_curves.curves,
+    video_lengths.by_length,
     swap_scores.by_probability,
     scores.training,
     ranked.lists,
     attention.maps,
     overhead_attention.maps,
+    video_attention.activations,
+    video_places.places,
     scores.settings,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -49,28 +50,50 @@ def _counts(person: np.ndarray, camera: np.ndarray) -> dict[str, int]:
 
 
 def _published(built: BuiltData) -> list[Table]:
-    """For each protocol what is published and what was found here."""
-    out = []
+    """For each protocol what is published and what was found; splits of one kind told together."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
     for protocol in built.data.protocol.get("protocols", []):
-        published, found = protocol.get("published", {}), protocol.get("found", {})
-        lines = [
-            {
-                "count": name.replace("_", " "),
-                "published": published.get(name),
-                "found here": found.get(name),
-                "difference": _difference(published.get(name), found.get(name)),
-            }
-            for name in dict.fromkeys([*published, *found])
-        ]
-        rule = "; ".join(f"{k}: {_words(v)}" for k, v in sorted(protocol.get("rule", {}).items()))
-        caption = (
-            f"Protocol {protocol.get('name', '')} ({protocol.get('title', '')}). Rule: {rule}. "
-            "Published counts are those of the original data set: a world rendered in its layout, "
-            "or a part of it, has others."
-        )
-        if lines:
-            out.append(table(lines, caption))
-    return out
+        kind = json.dumps([protocol.get("rule"), protocol.get("published")], sort_keys=True)
+        kinds.setdefault(kind, []).append(protocol)
+    return [
+        table_
+        for alike in kinds.values()
+        for table_ in (_beside_published(alike[0]), _further(alike))
+        if table_ is not None
+    ]
+
+
+def _beside_published(protocol: dict[str, Any]) -> Table | None:
+    published, found = protocol.get("published", {}), protocol.get("found", {})
+    lines = [
+        {
+            "count": name.replace("_", " "),
+            "published": published.get(name),
+            "found here": found.get(name),
+            "difference": _difference(published.get(name), found.get(name)),
+        }
+        for name in dict.fromkeys([*published, *found])
+    ]
+    rule = "; ".join(f"{k}: {_words(v)}" for k, v in sorted(protocol.get("rule", {}).items()))
+    caption = (
+        f"Protocol {protocol.get('name', '')} ({protocol.get('title', '')}). Rule: {rule}. "
+        "Published counts are those of the original data set: a world rendered in its layout, "
+        "or a part of it, has others."
+    )
+    return table(lines, caption) if lines else None
+
+
+def _further(alike: list[dict[str, Any]]) -> Table | None:
+    """Protocols of one rule and the same published counts: those counts in which they differ."""
+    found = [protocol.get("found", {}) for protocol in alike]
+    names = [n for n in dict.fromkeys(n for each in found for n in each)
+             if len({each.get(n) for each in found}) > 1]  # fmt: skip
+    lines = [
+        {"protocol": protocol.get("name"), **{n.replace("_", " "): each.get(n) for n in names}}
+        for protocol, each in zip(alike, found, strict=True)
+    ]
+    caption = f"{len(alike)} protocols of this rule; the counts in which they differ."
+    return table(lines, caption, folded=True) if len(alike) > 1 else None
 
 
 def _words(value: Any) -> str:

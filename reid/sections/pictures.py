@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core import draw, images
+from reid.clips import Tracklets
 from reid.sections.blocks import Row, Section, Sheet, Shot, colour, jpeg, small
 from reid.sections.sources import BuiltData
 
@@ -22,7 +23,7 @@ def identities(built: BuiltData) -> Section | None:
 
 
 def _across(built: BuiltData, part: str) -> Sheet | None:
-    mask, camera = built.parts[part], built.data.labels("camera")
+    mask, camera = built.parts[part] & _for_all(built), built.data.labels("camera")
     people = _seen_most(built.persons[mask], camera[mask])
     if not len(people):
         return None
@@ -36,6 +37,18 @@ def _across(built: BuiltData, part: str) -> Sheet | None:
         "camera that has no image of them."
     )
     return Sheet(rows, caption, [f"camera {c}" for c in cameras])
+
+
+def _for_all(built: BuiltData) -> np.ndarray:
+    """(N,) the rows that may stand for a person: of a video tracklet the first, as in its lists.
+
+    In its middle others may pass before him; from above, where there is depth, the middle is best.
+    """
+    seen_from_above = (built.data.labels("depth_size") > 0).any()
+    if built.rule.get("gallery") != "tracklet" or seen_from_above:
+        return np.ones(len(built.data), bool)
+    found = Tracklets.of(built.data)
+    return np.isin(np.arange(len(built.data)), found.rows[found.first])
 
 
 def _seen_most(person: np.ndarray, camera: np.ndarray) -> np.ndarray:

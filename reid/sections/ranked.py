@@ -28,7 +28,8 @@ def lists(runs: Runs) -> Section | None:
     text = (
         f"The first {SHOWN} gallery images that each experiment finds for the same queries, chosen "
         "by their average precision (AP), mean over the experiments. Right images, of the same "
-        "person, have a green frame and a tick; wrong ones a red double frame and a cross."
+        "person, have a green frame and a tick; wrong ones a red double frame and a cross. Where "
+        "samples are clips, the lists are of tracklets, each shown by its first frame."
     )
     return Section("Ranked lists", [Text(text), *sheets]) if sheets else None
 

@@ -30,7 +30,8 @@ def metrics(runs: Runs) -> Section | None:
     )
     rule = (
         "How it was counted: queries with at least one match count, those without are left out. A "
-        "query does not see the gallery images that are named under excluded."
+        "query does not see the gallery images that are named under excluded. Where samples are "
+        "clips, queries and gallery are tracklets."
     )
     return Section("Metrics", [table(scores, caption), table(counted, rule)])
 

@@ -112,12 +112,12 @@ def test_map_sizes_of_other_frames(size):
 
 def test_a_layer_pads_convolves_squashes_and_pools():
     torch.manual_seed(0)
-    network = FrameCNN((2, 1, 1))
+    layers = [*FrameCNN((2, 1, 1))][:3]
     x = torch.randn(1, 5, 6, 4)
     with torch.no_grad():
-        found = network[2](network[1](network[0](x)))[0].numpy()
-    convolution, padded = network[0], np.pad(x[0].numpy(), ((0, 0), (4, 4), (4, 4)))
-    weight, bias = convolution.weight.detach().numpy(), convolution.bias.detach().numpy()
+        found = torch.nn.Sequential(*layers)(x)[0].numpy()
+    padded = np.pad(x[0].numpy(), ((0, 0), (4, 4), (4, 4)))
+    weight, bias = (parameter.detach().numpy() for parameter in layers[0].parameters())
     for o, row, column in np.ndindex(2, 5, 4):
         values = []
         for y, z in ((2 * row + dy, 2 * column + dx) for dy in (0, 1) for dx in (0, 1)):

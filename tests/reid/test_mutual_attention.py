@@ -554,3 +554,16 @@ def test_only_the_papers_own_rows_can_be_run():
         for number in (4, 5)
     }
     assert runnable == {n: ["MA ResNet-50", "MA SE-ResNet-50"] for n in (4, 5)}
+
+
+def test_light_changes_a_clip_s_images_alone():
+    params = Params(brightness=0.4, tint=0.1, flip=0, crop=0)
+    clip = {
+        "image": torch.full((16, 3, 8, 8, 3), 90, dtype=torch.uint8),
+        "flow": torch.ones(16, 3, 8, 8, 2, dtype=torch.int16),
+    }
+    found = paper.augment(params, clip, torch.Generator().manual_seed(0))
+    assert torch.equal(found["flow"], clip["flow"].float())
+    first = found["image"][:, :1, :1, :1]
+    assert torch.equal(found["image"], first.expand_as(found["image"]))  # one draw for a clip
+    assert len(first.unique()) > 20
