@@ -35,16 +35,16 @@ def locate(root: Path, inner: str, folders: Collection[str], title: str) -> Path
     Raises `ReidError` where one of the folders is missing, and where two of them are one folder.
     """
     expected = f"expected {', '.join(f'{name}/' for name in folders)}"
-    article = "an" if title[0] in "aeiAEI" else "a"
+    what = f"{'an' if title[0] in 'aeiAEI' else 'a'} {title} download ({expected})"
     if not _is_folder(root):
-        raise ReidError(f"{root}: no such folder; this is not {article} {title} download ({expected})")
+        raise ReidError(f"{root}: no such folder; this is not {what}")
     home = root
     if not any(_is_folder(root / name) for name in folders) and _is_folder(root / inner):
         home = root / inner
     missing = [name for name in folders if not _is_folder(home / name)]
     if missing:
         names = ", ".join(missing)
-        raise ReidError(f"{home}: no folder {names}; this is not {article} {title} download ({expected})")
+        raise ReidError(f"{home}: no folder {names}; this is not {what}")
     real = {name: os.path.realpath(home / name) for name in folders}
     for name, target in real.items():  # a link from test to train would go unseen, and leak
         twins = [other for other in real if other > name and real[other] == target]
