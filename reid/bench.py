@@ -39,6 +39,7 @@ class Scene:
 def run(project: Project, images: int) -> list[dict[str, Any]]:
     """Every row, also written to 4-reports/bench.json; some minutes on two cores."""
     from pipeline.bench import rows_io
+    from pipeline.bench_flow import rows_flow
     from pipeline.bench_stages import rows_stages
     from pipeline.bench_swaps import rows_swaps
 
@@ -48,6 +49,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
         rows += rows_io(Path(folder) / "io", images)
         rows += rows_stages(Path(folder) / "stages")
         rows += rows_swaps(Path(folder) / "swaps")
+        rows += rows_flow(Path(folder) / "flow")
         rows += rows_training(Path(folder) / "io" / "data")
     rows += rows_evaluation()
     write_atomically(project.reports / "bench.json", as_json(rows))

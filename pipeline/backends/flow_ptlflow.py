@@ -24,8 +24,7 @@ from pipeline.backends import settings
 from pipeline.backends.checkpoints import download, fill_model, library, load_state
 from pipeline.backends.sizes import Size, by_size
 from pipeline.core.errors import ReidError
-from pipeline.core.flow import Flow, resize_flow
-from pipeline.core.images import resize
+from pipeline.core.flow import Flow
 
 DEFAULT_MODEL = "liteflownet"
 INSTALL = "`pip install ptlflow==0.4.2`"
@@ -37,8 +36,6 @@ class Settings(settings.Network, Protocol):
 
     @property
     def batch(self) -> int: ...
-    @property
-    def scale(self) -> int: ...
 
 
 def build(
@@ -50,13 +47,10 @@ def build(
         network.check_batches()
 
     def run(pairs: list[np.ndarray], size: Size) -> list[Flow]:
-        height, width = (settings.scale * n for n in size)
         found: list[Flow] = []
         for first in range(0, len(pairs), settings.batch):
-            part = [
-                resize_pair(pair, height, width) for pair in pairs[first : first + settings.batch]
-            ]
-            found += [whole(resize_flow(flow, *size)) for flow in network(np.stack(part))]
+            flows = network(np.stack(pairs[first : first + settings.batch]))
+            found += [Flow(flow_px, np.ones(size, bool)) for flow_px in flows]
         return found
 
     return lambda pairs: by_size([np.stack(pair, 2) for pair in pairs], lambda size: size, run)
@@ -104,16 +98,6 @@ class Network:
             f"flow: ptlflow's {self.name} cannot take {count} pairs of {width} x {height} pixels "
             f"({what}); small frames may need `scale: 2`, or another model"
         )
-
-
-def resize_pair(pair: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 2, 3) to (height, width, 2, 3)."""
-    return np.stack([resize(pair[:, :, i], height, width) for i in (0, 1)], 2)
-
-
-def whole(flow_px: np.ndarray) -> Flow:
-    """Flow that is known everywhere."""
-    return Flow(flow_px, np.ones(flow_px.shape[:2], bool))
 
 
 def import_ptlflow() -> Any:

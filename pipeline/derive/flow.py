@@ -52,12 +52,11 @@ class Params(DerivedParams):
     backend: Literal["ptlflow", "dis", "lucas_kanade", "given"] = "ptlflow"
     # ptlflow: its name of a model, '' = liteflownet; dis: ultrafast, fast or medium, '' = medium
     model: str = ""
-    weights: str = (
-        "things"  # ptlflow's name (things, sintel, kitti); or a path; or random, for tests
-    )
+    # ptlflow: its name of weights (things, sintel, kitti), or a path; or random, for tests
+    weights: str = "things"
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     batch: Annotated[int, Field(ge=1)] = 8  # pairs of frames a network call
-    # ptlflow: frames are enlarged so many times for the network; some need more than 64 pixels
+    # Frames are enlarged so many times, and their flow shrunk; some networks need 64 pixels or more
     scale: Annotated[int, Field(ge=1)] = 1
     window: Annotated[int, Field(ge=3)] = 15  # lucas_kanade: side of a pixel's window, pixels
     levels: Annotated[int, Field(ge=0)] = 3  # lucas_kanade: times that frames are halved
@@ -96,7 +95,7 @@ def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa
     if params.backend == "given":
         return Given(flow_given.load(Path(params.path)))
     backend = importlib.import_module(f"pipeline.backends.flow_{params.backend}")
-    return Estimate(backend.build(params, device))
+    return Estimate(backend.build(params, device), params.scale)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -150,8 +149,8 @@ class Ready(NamedTuple):
 class Estimate:
     """Computes the flow of pairs of frames; those of a call go in together."""
 
-    def __init__(self, estimator: Callable[[list[Pair]], list[Flow]]):
-        self.estimator = estimator
+    def __init__(self, estimator: Callable[[list[Pair]], list[Flow]], scale: int):
+        self.estimator, self.scale = estimator, scale
 
     def prepare(self, table: pa.Table) -> Ready:
         joined = follows(table)
@@ -164,21 +163,30 @@ class Estimate:
         joined[:-1] &= there[:-1] & there[1:]
         rows, own = shown(joined), own_rows(table)
         first = sorted({int(rows[number]) for number in own} - {NOWHERE})
-        pairs = [_pair(images[number], images[number + 1]) for number in first]
+        pairs = [self._pair(images[number], images[number + 1]) for number in first]
         sizes = [None if image is None else (image.shape[0], image.shape[1]) for image in images]
         return Ready(sizes, reasons, rows, own, first, pairs)
+
+    def _pair(self, frame: Any, following: Any) -> Pair:
+        height, width = (self.scale * n for n in frame.shape[:2])
+        enlarged = (resize(image, height, width) for image in (frame, following))
+        first, second = (np.ascontiguousarray(image) for image in enlarged)
+        return first, second
 
     def __call__(self, ready: Ready) -> pa.Table:
         found = self.estimator(ready.pairs) if ready.pairs else []
         by_row = dict(zip(ready.first, found, strict=True))
-
-        def row(number: int) -> dict[str, Any]:
-            size = ready.sizes[number]
-            if size is None:
-                return {"reject": ready.reasons[number]}
-            return _cells(by_row.get(int(ready.shown[number])), *size)
-
-        return to_table(in_threads(row, ready.own))
+        sizes = ready.sizes
+        shows = {row: (int(ready.shown[row]), size) for row in ready.own if (size := sizes[row])}
+        different = sorted(set(shows.values()))  # what is repeated is encoded once
+        made = in_threads(lambda one: _cells(by_row.get(one[0]), *one[1]), different)
+        cells = dict(zip(different, made, strict=True))
+        return to_table(
+            [
+                cells[shows[row]] if row in shows else {"reject": ready.reasons[row]}
+                for row in ready.own
+            ]
+        )
 
 
 class Given:
@@ -218,15 +226,11 @@ class Given:
         return flow
 
 
-def _pair(first: Any, following: Any) -> Pair:
-    return first, np.ascontiguousarray(resize(following, *first.shape[:2]))
-
-
 def _cells(flow: Flow | None, height: int, width: int) -> dict[str, Any]:
     """The columns of a row of (height, width); None is no motion."""
     if flow is None:
         flow = Flow(np.zeros((height, width, 2), np.float32), np.ones((height, width), bool))
-    if flow.valid.shape != (height, width):  # repeated, and its tracklet's frames differ in size
+    if flow.valid.shape != (height, width):  # of enlarged frames, or repeated in another size
         flow = resize_known_flow(flow, height, width)
     data = encode_flow(*flow)
     return {"flow": {"bytes": data, "path": None}, "flow_size": len(data)}

@@ -1,0 +1,100 @@
+"""How close the stage `flow` comes to what computes it: a network, and OpenCV's dense search.
+
+The stage runs over a shard of tracklets as the engine runs it, in one worker: reading, decoding
+ahead, pairing, computing, writing with fsync. Frames are made: textures that move.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import statistics
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from pipeline.bench import row, share, take_turns
+from pipeline.core import engine, images, stage
+from pipeline.core.flow import encode_flow
+from pipeline.core.journal import Journal
+from pipeline.core.schema import ROW
+from pipeline.core.shards import with_sizes, write_shard
+from pipeline.derive.flow import Pair, Params, batch_rows, in_threads
+
+HEIGHT, WIDTH = 256, 128  # as MARS has it
+LENGTH = 16  # frames of a tracklet
+TRACKLETS, ROUNDS = 16, 5
+NETWORK_TRACKLETS, NETWORK_ROUNDS = 1, 3
+
+
+def rows_flow(folder: Path) -> list[dict[str, Any]]:
+    """The two rows, in an empty `folder`; a minute on two cores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network, search = Params(weights="random"), Params(backend="dis")
+    return [_by_network(folder, network), _by_search(folder, search)]
+
+
+def _by_network(folder: Path, params: Params) -> dict[str, Any]:
+    seconds = _timed(folder, params, NETWORK_TRACKLETS, NETWORK_ROUNDS, encoded=False)
+    return _row(
+        "flow by LiteFlowNet, pairs/s (the network on resident pairs)", NETWORK_TRACKLETS, seconds
+    )
+
+
+def _by_search(folder: Path, params: Params) -> dict[str, Any]:
+    seconds = _timed(folder, params, TRACKLETS, ROUNDS, encoded=True)
+    return _row("flow by DIS, pairs/s (DIS and its PNG on resident pairs)", TRACKLETS, seconds)
+
+
+def _row(name: str, tracklets: int, seconds: list[list[float]]) -> dict[str, Any]:
+    alone, ours = seconds
+    rate = tracklets * (LENGTH - 1) / statistics.median(ours)
+    return row(name, rate, rate / share(alone, ours), 0.9)
+
+
+def _timed(
+    folder: Path, params: Params, tracklets: int, rounds: int, *, encoded: bool
+) -> list[list[float]]:
+    """Seconds of the estimator alone, on pairs of whole calls, and of the stage, over rounds."""
+    clips = [_frames(seed) for seed in range(tracklets)]
+    part = folder / f"{params.backend}.parquet"
+    write_shard(part, with_sizes(_table(clips)), {})
+    backend = importlib.import_module(f"pipeline.backends.flow_{params.backend}")
+    estimator = backend.build(params, "cpu")
+    pairs: list[Pair] = [pair for clip in clips for pair in itertools.pairwise(clip)]
+    kept = Journal(folder / "kept").folder
+    whole = engine.Keeping(stage.MapWork("flow", params, "cpu", None, {}), kept).start()
+    call = batch_rows(params)
+
+    def alone() -> None:
+        for first in range(0, len(pairs), call):
+            found = estimator(pairs[first : first + call])
+            if encoded:
+                in_threads(lambda flow: encode_flow(*flow), found)
+
+    return take_turns([alone, lambda: whole((params.backend, {"rows": part}))], rounds)
+
+
+def _frames(seed: int) -> list[np.ndarray]:
+    """A tracklet's frames: a window that moves over a texture."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (HEIGHT // 8 + 8, WIDTH // 8 + 8, 3), dtype=np.uint8)
+    field = cv2.resize(coarse, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    return [field[n : n + HEIGHT, 2 * n : 2 * n + WIDTH].copy() for n in range(LENGTH)]
+
+
+def _table(clips: list[list[np.ndarray]]) -> pa.Table:
+    """Rows of tracklets in the base schema."""
+    rows = [
+        {
+            "image_id": f"{person:04d}F{frame:03d}", "person": person, "camera": 1, "tracklet": 1,
+            "image": {"bytes": images.encode_jpeg(image), "path": None}, "frame": frame,
+            "train": True, "query": False, "gallery": False, "height": HEIGHT, "width": WIDTH,
+        }
+        for person, clip in enumerate(clips)
+        for frame, image in enumerate(clip)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, ROW)
