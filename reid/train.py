@@ -10,12 +10,9 @@ Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.js
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import logging
 import math
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -27,27 +24,19 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.core.errors import ReidError
 from pipeline.core.journal import lock
 from pipeline.core.progress import log_file
-from pipeline.core.project import Project, as_json, link, replace_folder, write_atomically
+from pipeline.core.project import Project, write_atomically
 from reid.clips import Tracklets, clips_of
 from reid.data import Data
 from reid.evaluate import embed_data, feature_parts, mean_metrics
 from reid.experiments import Experiment
+from reid.published import is_published, publish, save_weights
 from reid.views import Batch, Draw, Views
 
-HISTORY: tuple[str, ...] = (
-    "epoch",
-    "steps",
-    "learning_rate",
-    "loss",
-    "accuracy",
-    "val_rank1",
-    "val_map",
-)
 CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the device
 
 
@@ -69,7 +58,7 @@ def train(
     """Train, or go on training, and publish. Returns the published folder."""
     key = experiment.key(project)
     target = project.run(experiment.name) / "train"
-    if _is_published(target, key):
+    if is_published(target, key):
         return target
     work = project.work / "train" / key
     with (
@@ -79,7 +68,7 @@ def train(
         trainer = Trainer(experiment, project, work, log, device, devices)
         trainer.run()
         if trainer.fabric.is_global_zero:
-            _publish(trainer, target, key, project)
+            publish(trainer, target, key, project)
     return target
 
 
@@ -176,8 +165,10 @@ class Trainer:
         """This device's samples of a batch, their rows, and whom they are combined with."""
         seed, mine = step_seed(self.params.seed, step), slice(self.rank, None, self.ranks)
         if self.tracklets is not None and self.clips is not None:
-            rows = self.tracklets.draw(samples, self.clips, seed)[mine]
-            return Draw(samples[mine], rows, np.full(len(rows), -1))
+            together = getattr(self.paper, "TOGETHER", 1)  # samples side by side that stay so
+            order = np.arange(len(samples)).reshape(-1, together)[mine].ravel()
+            rows = self.tracklets.draw(samples, self.clips, seed)[order]
+            return Draw(samples[order], rows, np.full(len(rows), -1))
         donors = self.donors.draw(samples, seed) if self.donors else np.full(len(samples), -1)
         return Draw(samples[mine], samples[mine], donors[mine])
 
@@ -343,45 +334,6 @@ def stoppable() -> Iterator[list[bool]]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def save_weights(path: Path, network: nn.Module) -> None:
-    """A network's weights as safetensors, written atomically."""
-    from safetensors.torch import save
-
-    tensors = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
-    write_atomically(path, save(tensors))
-
-
-def _is_published(target: Path, key: str) -> bool:
-    try:
-        return json.loads((target / "experiment.json").read_text("utf-8"))["key"] == key
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
-    """Put the finished training in place, all at once."""
-    experiment, state = trainer.experiment, trainer.state
-    save_weights(trainer.work / "model.safetensors", trainer.network.module)
-    described = {
-        "key": key, "experiment": experiment.name, "paper": experiment.paper,
-        "params": experiment.described(), "people": trainer.people.tolist(),
-        "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
-        "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],
-    }  # fmt: skip
-    staged = project.work / "publish" / f"train@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    for name in ("model.safetensors", "best.safetensors"):
-        if (trainer.work / name).is_file():
-            link(trainer.work / name, staged / name)
-    (staged / "experiment.json").write_bytes(as_json(described))
-    with (staged / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(HISTORY), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(state.history)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
 
 
 def _short(value: Any) -> str:

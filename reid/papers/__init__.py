@@ -14,6 +14,7 @@ begin_epoch(params, network, optimizer, epoch, batches_done)    which parameters
 One whose samples are clips of tracklets (`reid.clips`) has
 
 clips(params)                   which frames: batches are then (B, T, ...), numbers of tracklets
+TOGETHER                        optional: so many samples side by side go to one device
 feature_parts(params)           optional: a feature is so many equal parts; their distances add up
 
 One that can show what it weighs up has

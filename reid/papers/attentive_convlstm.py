@@ -50,6 +50,7 @@ VERSION = 1  # raised when the same parameters train another network
 COLUMNS = ["image", "flow"]
 STAGES = ["flow"]
 HEADLINE = 2  # the table that experiments are shown beside
+TOGETHER = 2  # clips of a pair
 TEST_ONLY = ("test_length", "test_crops", "test_flips", "distance")  # change no training
 
 Count = Annotated[int, Field(ge=1)]
