@@ -31,6 +31,13 @@ BACKENDS = {  # what each stage's backends need
     "masks: detectron2": "detectron2",
     "masks: ultralytics": "ultralytics",
     "masks: given": "pyarrow",
+    "crops: ultralytics": "ultralytics",
+    "crops: depth": "cv2",
+    "crops: given": "pyarrow",
+    "flow: ptlflow": "ptlflow",
+    "flow: dis": "cv2",
+    "flow: lucas_kanade": "cv2",
+    "flow: given": "pyarrow",
 }
 SECONDS = 1.0  # of each of the two benchmarks
 

@@ -6,6 +6,8 @@ model found nobody. Libraries are imported in `build`. A result is
 
     joints    (18, 3) float32 joints in pixels of the image
     masks     a `person_mask.PersonMask`: (H, W) bool and a score
+    crops     the persons' boxes and scores, see `person_box`
+    flow      a `core.flow.Flow` for each pair of frames of one size; its function takes pairs
 
 `<stage>_given.py` has `load(path)` instead, labels that the user has already; see `given`.
 """

@@ -65,7 +65,7 @@ def decode_flow(data: bytes) -> np.ndarray:
 def decode_known_flow(data: bytes) -> Flow:
     """A flow PNG to pixels and where they are known. Raises `BadImage` with the reason."""
     images.size_of(data)
-    stored = images._decode_png(data, cv2.IMREAD_UNCHANGED)
+    stored = images.decode_png(data, cv2.IMREAD_UNCHANGED)
     if stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] != 3:
         raise BadImage("a flow PNG must have three 16-bit channels")
     valid = stored[..., 0] > 0  # OpenCV gives the channels in reverse

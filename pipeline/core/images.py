@@ -54,13 +54,13 @@ def decode(data: bytes) -> np.ndarray:
             return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
         except ValueError as error:
             raise BadImage(f"broken JPEG: {error}") from None
-    return cv2.cvtColor(_decode_png(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(decode_png(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def decode_depth(data: bytes) -> np.ndarray:
     """16-bit PNG bytes to (H, W) uint16 millimetres, 0 = no reading."""
     size_of(data)
-    depth = _decode_png(data, cv2.IMREAD_UNCHANGED)
+    depth = decode_png(data, cv2.IMREAD_UNCHANGED)
     if depth.dtype != np.uint16 or depth.ndim != 2:
         raise BadImage(f"depth must be one 16-bit channel, not {depth.dtype} {depth.shape}")
     return depth
@@ -69,7 +69,7 @@ def decode_depth(data: bytes) -> np.ndarray:
 def decode_gray(data: bytes) -> np.ndarray:
     """PNG bytes to (H, W) uint8 gray levels."""
     size_of(data)
-    return _decode_png(data, cv2.IMREAD_GRAYSCALE)
+    return decode_png(data, cv2.IMREAD_GRAYSCALE)
 
 
 def decode_mask(data: bytes) -> np.ndarray:
@@ -98,7 +98,7 @@ def decode_all(encoded: Iterable[Mapping[str, Any] | None]) -> Decoded:
     return Decoded(images, reasons)
 
 
-def _decode_png(data: bytes, flags: int) -> np.ndarray:
+def decode_png(data: bytes, flags: int) -> np.ndarray:
     if not data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
         raise BadImage("truncated PNG")  # OpenCV would fill the missing rows with black
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

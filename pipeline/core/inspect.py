@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.core import draw, images, schema
 from pipeline.core.errors import ReidError
+from pipeline.core.flow import colour_wheel, decode_flow
 from pipeline.core.shards import Shard, Shards
 
 CAPTION_HEIGHT = 12  # pixels under each picture
@@ -107,6 +108,8 @@ def _look(shard: Shard, row: int, column: str | None) -> np.ndarray | None:
     try:
         if data is None:
             return None
+        if name == "flow":
+            return _motion(data)
         base = _base_image(shard, row) if name == "mask" and column is None else None
         mask = None if base is None else images.decode_mask(data)
         if base is None or mask is None or mask.shape != base.shape[:2]:
@@ -114,6 +117,12 @@ def _look(shard: Shard, row: int, column: str | None) -> np.ndarray | None:
         return draw.mask_over(base, mask)
     except images.BadImage:
         return None
+
+
+def _motion(data: bytes) -> np.ndarray:
+    """Flow by the colour wheel, up to its own largest motion."""
+    flow_px = decode_flow(data)
+    return colour_wheel(flow_px, max(1.0, float(np.linalg.norm(flow_px, axis=-1).max())))
 
 
 def _base_image(shard: Shard, row: int) -> np.ndarray | None:

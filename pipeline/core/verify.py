@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 from pipeline.core import images, schema
 from pipeline.core.errors import ReidError
+from pipeline.core.flow import decode_flow
 from pipeline.core.project import manifest_of, sha256_of
 from pipeline.core.shards import Shard, compare_rows
 
 THREADS = min(8, os.cpu_count() or 1)  # decoders release the interpreter lock
 BATCH_ROWS = 256
+DECODERS = {"depth": images.decode_depth, "flow": decode_flow}  # of other columns than pictures
 
 
 class Problem(NamedTuple):
@@ -127,7 +129,7 @@ def _fault(column: str, data: bytes | None) -> tuple[str | None, tuple[int, ...]
     if data is None:
         return None, None
     try:
-        decode = images.decode_depth if column == "depth" else images.decode
+        decode = DECODERS.get(column, images.decode)
         return None, decode(data).shape[:2]
     except images.BadImage as error:
         return str(error), None

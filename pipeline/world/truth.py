@@ -11,16 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core import schema
-from pipeline.core.images import BadImage, encode_png
+from pipeline.core.images import encode_png
 
 ROWS_PER_FILE = 2048
-FLOW_SCALE, FLOW_ZERO = 64.0, 32768.0  # stored = 64 * pixels + 32768, as in KITTI
 FRONT, BACK, LEFT, RIGHT = 1, 2, 3, 4  # viewpoint: the side of the person that the camera sees
 
 PERSON = pa.struct(
@@ -67,27 +65,6 @@ class Truth:
     flow: bytes | None = None  # to the next sample of the same pass, which follows this one
     people: list[dict[str, Any]] | None = None
     instances: bytes | None = None
-
-
-def encode_flow(flow_px: np.ndarray, valid: np.ndarray) -> bytes:
-    """(H, W, 2) pixels right and down, valid (H, W) bool, to a 16-bit PNG; error below 1/128 px.
-
-    Flow of 511 pixels or more does not fit and becomes invalid.
-    """
-    stored = np.rint(flow_px.astype(np.float64) * FLOW_SCALE + FLOW_ZERO)
-    valid = valid & (np.abs(flow_px) < 511).all(-1)
-    stored = np.where(valid[..., None], stored, 0)
-    return encode_png(np.dstack([stored, valid]).astype(np.uint16))
-
-
-def decode_flow(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """A flow PNG to (H, W, 2) float32 pixels, 0 where unknown, and (H, W) bool valid."""
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None or stored.dtype != np.uint16 or stored.ndim != 3:
-        raise BadImage("a flow PNG must have three 16-bit channels")
-    valid = stored[..., 0] > 0  # OpenCV gives the channels in reverse
-    flow = (stored[..., :0:-1].astype(np.float32) - FLOW_ZERO) / FLOW_SCALE
-    return np.where(valid[..., None], flow, 0).astype(np.float32), valid
 
 
 def people_of(

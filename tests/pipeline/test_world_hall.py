@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.core.flow import decode_known_flow
 from pipeline.core.images import decode, decode_depth, decode_mask
 from pipeline.datasets import ilids_vid
 from pipeline.world import hall, scenes
@@ -21,7 +22,6 @@ from pipeline.world.build import build_world
 from pipeline.world.crowd import person_of, walker_of
 from pipeline.world.hall import Params
 from pipeline.world.hall_things import hall_thing
-from pipeline.world.truth import decode_flow
 
 TINY = Params(
     seed=5, train_identities=3, images_min=6, images_max=9, height=64, width=32,
@@ -256,7 +256,7 @@ def test_only_the_last_frame_of_a_tracklet_has_no_flow(shots):
 def test_flow_of_what_stands_is_the_move_of_the_window_and_no_more(clear):
     """Linear in the column alone, and in the row alone, within the step of its storage."""
     for (_, now), _ in steps(clear):
-        flow, valid = decode_flow(now.flow)
+        flow, valid = decode_known_flow(now.flow)
         rows, columns = np.nonzero(valid & ~decode_mask(now.mask))
         assert len(rows) > 2000
         for axis, places in ((0, columns), (1, rows)):
@@ -276,7 +276,7 @@ def test_the_next_frame_warped_back_is_this_frame(clear):
     errors: dict[str, list[float]] = {"flow": [], "still": [], "turned": [], "swapped": []}
     kept = []
     for (one, now), (two, then) in steps(clear):
-        flow, valid = decode_flow(now.flow)
+        flow, valid = decode_known_flow(now.flow)
         depth, later = (decode_depth(truth.depth).astype(float) for truth in (now, then))
         found = warped(later, flow, cv2.INTER_NEAREST)
         same = valid & (np.abs(found - depth) < 120) & (found > 0)  # in both, hidden in neither
@@ -296,7 +296,7 @@ def test_the_next_frame_warped_back_is_this_frame(clear):
 def test_flow_carries_the_persons_joints(clear):
     errors = []
     for (_, now), (_, then) in steps(clear):
-        flow, _ = decode_flow(now.flow)
+        flow, _ = decode_known_flow(now.flow)
         for before, after in zip(now.joints, then.joints, strict=True):
             if before[2] == 1 and after[2] == 1:
                 errors.append(flow[int(before[1]), int(before[0])] - (after - before)[:2])

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ReidError
+from pipeline.core.flow import decode_known_flow, encode_flow
 from pipeline.core.images import decode_depth, decode_mask
 from pipeline.core.params import check
 from pipeline.core.schema import JOINT_NAMES
 from pipeline.world.bodies import PART
 from pipeline.world.shots import viewpoint
 from pipeline.world.street import Params, person_of, plan, render_street
-from pipeline.world.truth import decode_flow, encode_flow
 
 TINY = Params(
     seed=7, train_identities=3, test_identities=2, cameras=3, images_min=2, images_max=3,
@@ -158,7 +158,7 @@ def test_boxes_hold_the_mask(shots):
 def test_flow_carries_the_parts_of_the_person_into_the_next_image(shots):
     kept = landed = 0
     for now, then in passes_of(shots):
-        flow, valid = decode_flow(now.flow)
+        flow, valid = decode_known_flow(now.flow)
         rows, columns = np.nonzero(decode_mask(now.mask) & valid)
         to_x = np.floor(columns + 0.5 + flow[rows, columns, 0]).astype(int)
         to_y = np.floor(rows + 0.5 + flow[rows, columns, 1]).astype(int)
@@ -173,7 +173,7 @@ def test_flow_carries_the_parts_of_the_person_into_the_next_image(shots):
 def test_flow_at_a_seen_joint_is_about_the_way_of_the_joint(shots):
     errors = []
     for now, then in passes_of(shots):
-        flow, _ = decode_flow(now.flow)
+        flow, _ = decode_known_flow(now.flow)
         for before, after in zip(now.joints, then.joints, strict=True):
             if before[2] == 1:
                 errors.append(flow[int(before[1]), int(before[0])] - (after - before)[:2])
@@ -184,7 +184,7 @@ def test_flow_at_a_seen_joint_is_about_the_way_of_the_joint(shots):
 def test_background_flow_is_the_move_of_the_window(shots):
     """What stands still moves by a map that is linear in x, the same for all rows."""
     for now, _ in passes_of(shots)[:5]:
-        flow, valid = decode_flow(now.flow)
+        flow, valid = decode_known_flow(now.flow)
         still = valid & (decode_mask(now.mask) == 0)
         rows, columns = np.nonzero(still)
         u = flow[rows, columns, 0]
@@ -217,14 +217,14 @@ def test_flow_png_keeps_a_64th_of_a_pixel_and_its_sign():
     flow[..., 0], flow[..., 1] = np.linspace(-300, 300, 20).reshape(4, 5), 7.25
     valid = np.ones((4, 5), bool)
     valid[0, 0] = False
-    back, known = decode_flow(encode_flow(flow, valid))
+    back, known = decode_known_flow(encode_flow(flow, valid))
     np.testing.assert_array_equal(known, valid)
     np.testing.assert_allclose(back[known], flow[known], atol=1 / 128 + 1e-4)
     assert (back[0, 0] == 0).all()
 
 
 def test_flow_beyond_the_range_is_invalid():
-    _, known = decode_flow(encode_flow(np.full((1, 1, 2), 600.0), np.ones((1, 1), bool)))
+    _, known = decode_known_flow(encode_flow(np.full((1, 1, 2), 600.0), np.ones((1, 1), bool)))
     assert not known.any()
 
 
