@@ -530,5 +530,5 @@ def test_the_command_finds_the_world_s_truth(top: Project):
     done = CliRunner().invoke(app, ["accuracy", "crops", "top", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["iou"] == 1
-    with pytest.raises(ReidError, match=r"no accuracy of `jet` \(there is one of crops\)"):
+    with pytest.raises(ReidError, match=r"no accuracy of `jet` \(there is one of crops, flow\)"):
         CliRunner().invoke(app, ["accuracy", "jet", "top"], catch_exceptions=False)
