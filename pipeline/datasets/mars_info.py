@@ -11,7 +11,6 @@ and test_name.txt and tracks_test_info.mat (track_test_info) alike. The .mat are
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from pipeline.datasets import names
+from pipeline.datasets import matlab, names
 from pipeline.datasets.base import Reject
-from pipeline.datasets.rap_annotation import HDF5, HEADER
+from pipeline.datasets.matlab import HEADER
 
 FOLDER = "info"
 QUERIES, QUERIES_VARIABLE = f"{FOLDER}/query_IDX.mat", "query_IDX"
@@ -112,7 +111,7 @@ def _bytes(path: Path) -> bytes:
 
 def _whole_numbers(path: Path, name: str, expected: str) -> np.ndarray:
     """An array variable as int64 of any shape. Raises `ReidError` where it is something else."""
-    found = _variable(path, name)
+    found = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
         raise ReidError(f"{path}: `{name}` is {_form(found)}; expected {expected}")
     values = found.astype(np.float64)
@@ -120,29 +119,6 @@ def _whole_numbers(path: Path, name: str, expected: str) -> np.ndarray:
         raise ReidError(f"{path}: `{name}` has numbers that are not whole, or beyond 32 bits; "
                         f"expected {expected}")  # fmt: skip
     return found.astype(np.int64)
-
-
-def _variable(path: Path, name: str) -> Any:
-    """A variable of a MATLAB 5 file; nothing in it is run."""
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
-    data = _bytes(path)
-    if HDF5 in data[:1024]:
-        raise ReidError(f"{path}: is HDF5 (MATLAB 7.3), MARS's is MATLAB 5; save it with `-v7`")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = loadmat(io.BytesIO(data), variable_names=[name])
-    except Exception as error:  # a damaged file raises whatever the parser trips over
-        reason = names.printable(str(error).strip("'\""))[:120] or type(error).__name__
-        raise ReidError(
-            f"{path}: cannot be read as MATLAB 5 ({reason}); copy or download it anew"
-        ) from None
-    if name not in found:
-        raise ReidError(f"{path}: no variable `{name}`; this is not MARS's file of this name")
-    return found[name]
 
 
 def _form(found: Any) -> str:

@@ -11,7 +11,6 @@ Fields are found by their names. Those for recognising attributes are left alone
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from pipeline.datasets import names
+from pipeline.datasets import matlab, names
+from pipeline.datasets.matlab import HEADER
 
 FOLDERS = ("RAP_annotation", "RAP_dataset")
 MAT = "RAP_annotation/RAP_annotation.mat"
@@ -29,8 +29,6 @@ LISTS = {"train": "train_index", "query": "query_index", "gallery": "gallery_ind
 COLUMNS = 152  # of `data`
 CAMERAS = 31  # numbers go up to this; 23 are used
 NOBODY = -1  # the person of a distractor
-HDF5 = b"\x89HDF\r\n\x1a\n"
-HEADER = b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + b"\x00\x01IM"  # as the format asks for
 
 
 @dataclass(frozen=True)
@@ -71,27 +69,10 @@ def load(path: Path) -> Annotation:
 
 def _variable(path: Path) -> np.void:
     try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
-    try:
         data = path.read_bytes()
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
-    if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it
-        raise ReidError(f"{path}: is HDF5 (MATLAB 7.3), RAP's is MATLAB 5; save it with `-v7`")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = loadmat(io.BytesIO(data), variable_names=[VARIABLE])
-    except Exception as error:  # a damaged file raises whatever the parser trips over
-        reason = names.printable(str(error).strip("'\""))[:120] or type(error).__name__
-        raise ReidError(
-            f"{path}: cannot be read as MATLAB 5 ({reason}); copy or download it anew"
-        ) from None
-    if VARIABLE not in found:
-        raise ReidError(f"{path}: no variable `{VARIABLE}`; this is not RAP's annotation")
-    return _record(path, VARIABLE, found[VARIABLE])
+    return _record(path, VARIABLE, matlab.variable(path, data, VARIABLE, "RAP", "annotation"))
 
 
 def _record(path: Path, name: str, found: Any) -> np.void:

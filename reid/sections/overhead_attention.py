@@ -11,10 +11,11 @@ from reid import attention_maps
 from reid.data import Data
 from reid.experiments import Experiment
 from reid.sections.blocks import Row, Section, Sheet, Shot, Text, jpeg, small
-from reid.sections.overhead_curves import current
+from reid.sections.of_now import experiment_of_now
 from reid.sections.sources import Run, Runs
 
 SHOWN_PX = 104  # height of a map
+PAPER = "multimodal_attention"
 RUNS = 1  # networks that are shown
 TITLES = {"rgb": "colour"}
 BEYOND = 10  # a miss: the true match comes after so many
@@ -36,7 +37,8 @@ def maps(runs: Runs) -> Section | None:
         for run in runs.shown
         if run.metrics and all(run.params.get(k) == v for k, v in wanted.items())
     ]
-    of_now = [(run, found) for run in tried if (found := current(runs, run)) is not None]
+    each = [(run, experiment_of_now(runs, run, PAPER)) for run in tried]
+    of_now = [(run, found) for run, found in each if found is not None]
     sheets = [sheet for run, found in of_now[:RUNS] for sheet in _sheets(runs, run, found)]
     text = (
         "What the network weighs up: over colour and depth the weights of the places of conv4 and "

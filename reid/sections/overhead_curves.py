@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ReidError
-from pipeline.core.params import check
-from reid import experiments, plots, results
+from reid import plots, results
 from reid.papers.printed.multimodal_attention import FIGURE_3, FULL_FRAMES, TABLE_2
 from reid.sections.blocks import Figure, Section, Table, svg, table
+from reid.sections.of_now import experiment_of_now
 from reid.sections.sources import Run, Runs
 from reid.tables import Row
 
@@ -35,7 +34,7 @@ def by_model(runs: Runs) -> Groups:
     """The runs of the data as built now in the order of the figure; a training counts once."""
     alike: dict[str, dict[str, Run]] = {}
     for run in runs.evaluated:
-        if (experiment := current(runs, run)) is not None:
+        if (experiment := experiment_of_now(runs, run, PAPER)) is not None:
             params = experiment.described()
             shared = {name: value for name, value in params.items() if name not in APART}
             trainings = alike.setdefault(json.dumps(shared, sort_keys=True), {})
@@ -44,19 +43,6 @@ def by_model(runs: Runs) -> Groups:
     order = [row.name for row in FIGURE_3.rows]
     groups.sort(key=lambda group: order.index(_row(group[0]).name))
     return dict(zip(_names(groups), groups, strict=True))
-
-
-def current(runs: Runs, run: Run) -> experiments.Experiment | None:
-    """The run as an experiment; None where it is not of this paper, or of the data as built now."""
-    if run.paper != PAPER:
-        return None
-    try:
-        params = check(experiments.params_model(PAPER), run.params, run.name)
-        experiment = experiments.Experiment(run.name, PAPER, params)
-        there = results.metrics_of(runs.built.project, experiment) is not None
-        return experiment if there else None
-    except ReidError:  # a parameter or a build that is there no more
-        return None
 
 
 def _row(run: Run) -> Row:

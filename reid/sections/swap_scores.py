@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ReidError
-from pipeline.core.params import check
-from reid import experiments, plots, results
+from reid import plots, results
 from reid.papers.printed.implicit_attention import TABLE_1
 from reid.sections import swaps
 from reid.sections.blocks import Figure, Section, Table, svg, table
+from reid.sections.of_now import experiment_of_now
 from reid.sections.sources import Run, Runs
 
 PAPER = "implicit_attention"
@@ -44,19 +43,10 @@ def alike(runs: Runs) -> list[list[Run]]:
     """The evaluated runs of the paper that are of the data as built now, equal ones together."""
     groups: dict[str, list[Run]] = {}
     for run in runs.evaluated:
-        if run.paper == PAPER and _current(runs, run):
+        if experiment_of_now(runs, run, PAPER) is not None:
             shared = {name: value for name, value in run.params.items() if name not in APART}
             groups.setdefault(json.dumps(shared, sort_keys=True), []).append(run)
     return list(groups.values())
-
-
-def _current(runs: Runs, run: Run) -> bool:
-    try:
-        params = check(experiments.params_model(PAPER), run.params, run.name)
-        experiment = experiments.Experiment(run.name, PAPER, params)
-        return results.metrics_of(runs.built.project, experiment) is not None
-    except ReidError:  # a parameter or a build that is there no more
-        return False
 
 
 def _apart(params: dict[str, Any], everyone: list[dict[str, Any]]) -> str:

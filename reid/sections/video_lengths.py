@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ReidError
-from pipeline.core.params import check
-from reid import experiments, plots, results
+from reid import plots, results
 from reid.papers.printed.mutual_attention import TABLE_3
 from reid.sections.blocks import Figure, Section, Table, svg, table
+from reid.sections.of_now import experiment_of_now
 from reid.sections.sources import Run, Runs
 
 PAPER = "mutual_attention"
@@ -38,7 +37,8 @@ def lines(runs: Runs) -> Lines:
     alike: dict[str, dict[int, dict[str, Run]]] = {}
     told: dict[str, dict[str, Any]] = {}
     for run in runs.evaluated:
-        if run.paper == PAPER and (params := _current(runs, run)) is not None:
+        if (experiment := experiment_of_now(runs, run, PAPER)) is not None:
+            params = experiment.described()
             shared = {n: v for n, v in params.items() if n not in (LENGTH, *REPEATS)}
             key = json.dumps(shared, sort_keys=True)
             told[key] = shared
@@ -51,17 +51,6 @@ def lines(runs: Runs) -> Lines:
         for points in several.values()
     ]
     return dict(sorted(zip(names, found, strict=True), key=lambda line: _place(line[0])))
-
-
-def _current(runs: Runs, run: Run) -> dict[str, Any] | None:
-    """The run's parameters; None where it is not of the data and code of now."""
-    try:
-        params = check(experiments.params_model(PAPER), run.params, run.name)
-        experiment = experiments.Experiment(run.name, PAPER, params)
-        there = results.metrics_of(runs.built.project, experiment) is not None
-        return experiment.described() if there else None
-    except ReidError:  # a parameter or a build that is there no more
-        return None
 
 
 def _names(models: list[dict[str, Any]]) -> list[str]:
