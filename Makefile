@@ -38,6 +38,7 @@ tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table mutual_attention models --dataset hall --splits 10 --row 'one stream, pooling' \
 		--row 'two streams, no attention, pooling' --row 'MA, weighted addition, 4 frames'
 	reid table attentive_convlstm 2 --dataset hall --splits 10
+	reid sources --seeds 3
 
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
 	python -m pytest -m 'not gpu'

@@ -231,6 +231,36 @@ def paper_table(
 
 
 @app.command(rich_help_panel=USE)
+def sources(
+    experiment: Annotated[
+        str | None, typer.Argument(help="By default each paper's last one on a rendered world.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings with each source.")] = 1,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="truth, networks or weight-free; may be given again. Default: all."),
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """An experiment with derived data from the truth, from networks, and from no network."""
+    from pipeline.chains import from_sources
+    from reid.sources_compared import Comparison, compare, of_worlds
+
+    how = Comparison(project(), device, from_sources, console().print)
+    names = [experiment] if experiment else of_worlds(how.project)
+    found = [compare(how, name, seeds, source or ()) for name in names]
+
+    def lines() -> None:
+        for one in found:
+            columns = list(one["rows"][0])
+            table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
+        console().print(found[0]["note"], markup=False)
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
 def report() -> None:
     """One self-contained HTML page with pictures, curves, ranked lists and tables of it all."""
     from reid.report import write

@@ -207,7 +207,11 @@ def built_data(project: Project) -> list[BuiltData]:
     """Every data set: those ingested by name, then those that stages made of them."""
     found = sorted(project.shards("x").parent.glob("*/manifest.json"))
     made = sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json"))
-    new = [build for path in made if (build := _derived(path.parent)).new_rows]
+    new = [
+        build
+        for path in made
+        if (build := _derived(path.parent)).new_rows and "~" not in build.name  # no variants
+    ]
     names = [path.parent.name for path in found] + [f"{b.stage}/{b.name}" for b in new]
     return [BuiltData(name, project) for name in names]
 

@@ -84,3 +84,37 @@ def test_a_build_of_params_yaml_with_these_parameters_is_taken(built: Project):
     assert variants.build(built, "parts", "toy", {"beta": 3 / 48}) == "narrow"
     assert variants.build(built, "parts", "toy", {"beta": 2 / 48}) == "toy~beta-0.0416667"
     assert (built.derived("parts", "narrow") / "manifest.json").is_file()
+
+
+def test_another_build_of_params_yaml_may_be_what_it_differs_from(built: Project):
+    text = Path("params.yaml").read_text()
+    more = "on: {toy: {}, narrow: {dataset: toy, beta: 0.0625, rows: 1-shards/toy}}"
+    Path("params.yaml").write_text(text.replace("on: {toy: {}}", more))
+    name = variants.build(built, "parts", "toy", {"seed": 3}, like="narrow", label="third")
+    assert name == "narrow~third"
+    told = (built.derived("parts", name) / "manifest.json").read_text()
+    assert '"beta": 0.0625' in told
+    assert '"seed": 3' in told
+    same = variants.build(built, "parts", "toy", {"builds": {"joints": "toy"}}, like="narrow")
+    assert same == "narrow", "its own joints, said in another way"
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        pytest.param({"beta": 0.0625, "seed": 3}, "toy~beta-0.0625~seed-3", id="values"),
+        pytest.param({"path": "data/a b.truth"}, "toy~path-data-a-b.truth", id="a path"),
+        pytest.param({"path": ""}, "toy~path", id="nothing"),
+        pytest.param({"builds": {"joints": "x", "masks": "y"}}, "toy~builds-joints-x+masks-y",
+                     id="builds"),
+        pytest.param("truth", "toy~truth", id="a label"),
+    ],
+)  # fmt: skip
+def test_names_of_builds_may_be_those_of_files(label, name: str):
+    assert variants.name_of("toy", label) == name
+
+
+def test_long_names_are_cut_and_stay_apart():
+    names = {variants.name_of("toy", {"path": "x" * 300 + end}) for end in "ab"}
+    assert len(names) == 2
+    assert max(map(len, names)) < 140
