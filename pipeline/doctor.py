@@ -102,11 +102,12 @@ def _disk(root: Path) -> dict[str, str]:
 
 
 def weights() -> dict[str, str]:
-    """Weight files that the libraries have downloaded already, by folder."""
-    home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
-    found = sorted((home / "hub" / "checkpoints").glob("*.pt*"))
+    """Weight files that the libraries have downloaded already; `reid weights` says more."""
+    from pipeline.backends.checkpoints import downloads_folder
+
+    found = sorted(downloads_folder().glob("*.pt*"))
     return {path.name: f"{path.stat().st_size / 1e6:.0f} MB" for path in found} or {
-        "none": f"pretrained weights would lie in {home / 'hub' / 'checkpoints'}"
+        "none": f"pretrained weights would lie in {downloads_folder()}"
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline import cli_networks as _networks  # noqa: F401  (its commands join the app)
 from pipeline.cli import Device, Json, app, console, project, show, table
 from pipeline.core.errors import ReidError
 from reid.cli_look import Name

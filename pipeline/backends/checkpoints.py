@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import importlib
+import os
 import pickle
 from pathlib import Path
 from types import ModuleType
@@ -24,8 +26,6 @@ def library(name: str, install: str) -> ModuleType:
 
 def file_hash(path: Path) -> str:
     """The SHA-256 of a weights file."""
-    if not path.is_file():
-        raise ReidError(f"{path}: no such weights file (`pretrained`, `random` or a path)")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -37,11 +37,9 @@ def load_state(path: Path, *, trusted: bool) -> dict[str, Any]:
     is refused unless it is `trusted`: unpickling runs code that the file chooses.
     """
     if not path.is_file():
-        raise ReidError(f"{path}: no such weights file (`pretrained`, `random` or a path)")
+        raise ReidError(f"{path}: no such weights file")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
+        return _load_safetensors(path)
     try:
         loaded = _load_pickle(path, trusted=trusted)
     except pickle.UnpicklingError:
@@ -57,6 +55,16 @@ def load_state(path: Path, *, trusted: bool) -> dict[str, Any]:
     if not state:
         raise ReidError(f"{path}: no tensors by name in it")
     return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ReidError(f"{path}: not readable as safetensors ({error})") from None
 
 
 def _load_pickle(path: Path, *, trusted: bool) -> Any:
@@ -87,7 +95,10 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:
-    """Load `state` into a torch model; every tensor of the model must be there."""
+    """Load `state` into a torch model; every tensor of the model must be there.
+
+    The model keeps its own precision: half-precision tensors become float32 in a float32 model.
+    """
     own = model.state_dict()
     missing = sorted(n for n in own if n not in state and not n.endswith("num_batches_tracked"))
     wrong = sorted(n for n in own if n in state and state[n].shape != own[n].shape)
@@ -97,23 +108,36 @@ def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:
     model.load_state_dict({n: state[n] for n in own if n in state}, strict=False)
 
 
+def downloads_folder() -> Path:
+    """Where torch keeps what is downloaded (`torch.hub.get_dir()`), without torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
+    return home.expanduser() / "hub" / "checkpoints"
+
+
+def file_name(url: str) -> str:
+    """What a download is called in `downloads_folder`."""
+    return url.rsplit("/", 1)[-1]
+
+
 def download(url: str) -> Path:
     """A library's own weights by URL, kept in torch's cache; one clear error with no network."""
+    path = downloads_folder() / file_name(url)
+    if path.is_file():
+        return path
     import torch
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), progress=False)
-        except OSError as error:
-            raise no_download(url, path, error) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), progress=False)
+    except (OSError, http.client.HTTPException) as error:
+        raise no_download(url, path, error) from None
     return path
 
 
 def no_download(what: str, path: Path, error: object) -> ReidError:
     """The error of a download that failed: where to put the file, and the other ways."""
     return ReidError(
-        f"cannot download {what} ({' '.join(str(error).split())}); put the file at {path}, or set "
-        "`weights` to a path"
+        f"cannot download {what} ({' '.join(str(error).split())}); put the file in {path.parent} "
+        f"as {path.name}, or set `weights` to a path"
     )

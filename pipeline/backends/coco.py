@@ -44,6 +44,11 @@ def from_coco(joints: np.ndarray) -> np.ndarray:
     return result
 
 
+def to_coco(joints: np.ndarray) -> np.ndarray:
+    """(..., 18, 3) joints in OpenPose's order to COCO's (..., 17, 3): all but the neck."""
+    return joints[..., [JOINT_NAMES.index(name) for name in COCO_NAMES], :]
+
+
 def from_body_25(joints: np.ndarray) -> np.ndarray:
     """(..., 25, 3) joints of OpenPose's BODY_25 model to its (..., 18, 3) COCO order."""
     return joints[..., _FROM_BODY_25, :]

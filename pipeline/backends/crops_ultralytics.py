@@ -17,7 +17,6 @@ from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
 from pipeline.core.errors import ReidError
 
-DEFAULT_MODEL = "yolo11n"
 DETECTIONS = 32  # people kept a frame
 STRIDE = 32  # inputs are multiples of it
 
@@ -33,8 +32,7 @@ class Settings(settings.Detector, Protocol):
 
 def build(settings: Settings, device: str) -> Callable[[list[Frame]], list[Found]]:
     """Load the network; what is returned gives the people of each frame, the surest first."""
-    model = settings.model or DEFAULT_MODEL
-    yolo = load_yolo(model, settings.weights, "detect", trusted=settings.trusted)
+    yolo = load_yolo("crops", settings)
     person = class_of(yolo.names, settings.person_class)
     side = settings.longest_side
 

@@ -1,8 +1,8 @@
 """Flow by any network of ptlflow that takes pairs of frames.
 
-`model` is the library's name, such as liteflownet or raft; `weights` the library's name of a
-checkpoint of it (things, sintel, kitti), a file, or random. Sizes that a network cannot take are
-scaled or padded by the library. Frames of one size go in `batch` pairs at a time.
+`model` is the library's name, such as liteflownet or raft. Of `weights` it has several by name:
+things, which is `pretrained`, and sintel and kitti, fitted to these data sets. Sizes that a network
+cannot take are scaled or padded by the library. Frames of one size go in `batch` pairs at a time.
 Differs  the flow of a batch is that of its pairs alone: see `liteflownet_warp`. Another model that
          mixes the pairs of a batch is refused, with `batch: 1` as the way out.
 """
@@ -15,18 +15,19 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline.backends import settings
-from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends.checkpoints import library
 from pipeline.backends.sizes import Size, by_size
+from pipeline.backends.weights import NETWORKS, Choice, choose, file_of, fill
 from pipeline.core.errors import ReidError
 from pipeline.core.flow import Flow
 
-DEFAULT_MODEL = "liteflownet"
+DEFAULT_MODEL = NETWORKS["flow_ptlflow"].model
+PRETRAINED = "things"  # the library's name of what `pretrained` is, where a model has it
 INSTALL = "`pip install ptlflow==0.4.2`"
 TRIED = 3, 128  # pairs of a trial batch (three are what LiteFlowNet mixes), and their side
 
@@ -118,29 +119,47 @@ def load(settings: Settings) -> Any:
     """The network with its weights."""
     from pipeline.backends.liteflownet_warp import mend
 
-    ptlflow, name = import_ptlflow(), settings.model or DEFAULT_MODEL
-    model = untrained(ptlflow, name)
-    known = getattr(type(model), "pretrained_checkpoints", {})
-    if settings.weights in known:
-        ptlflow.restore_model(model, str(download(known[settings.weights])))
-    elif settings.weights != "random":
-        path = Path(settings.weights)
-        if not path.is_file():
-            names = ", ".join(sorted(known)) or "none"
-            raise ReidError(f"{path}: no such file, nor ptlflow's weights of {name} ({names})")
-        fill_model(model, load_state(path, trusted=settings.trusted), path)
+    choice = choose("flow", "ptlflow", settings)
+    ptlflow = import_ptlflow()
+    model = untrained(ptlflow, choice.model)
+    if choice.kind == "pretrained":
+        ptlflow.restore_model(model, str(file_of(choice)))  # it holds more than tensors
+    else:
+        fill(model, choice, trusted=settings.trusted)
     mend(model)
     return model
 
 
+def address(choice: Choice) -> str:
+    """Where ptlflow has the weights that `choice.weights` names, or those that are `pretrained`."""
+    ptlflow = import_ptlflow()
+    _check_name(ptlflow, choice.model)
+    model = ptlflow.get_model_reference(choice.model)
+    known: dict[str, str] = getattr(model, "pretrained_checkpoints", {})
+    name = choice.weights
+    if name == "pretrained":
+        name = PRETRAINED if PRETRAINED in known else next(iter(known), name)
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ReidError(
+            f"flow.weights: {name}: no such file, nor ptlflow's weights of {choice.model} ({names})"
+        )
+    return known[name]
+
+
 def untrained(ptlflow: Any, name: str) -> Any:
+    """The network of a name with random weights, always the same."""
     import torch
 
-    if name not in ptlflow.get_model_names():
-        near = difflib.get_close_matches(name, ptlflow.get_model_names(), 3)
-        such = ", ".join(near or (DEFAULT_MODEL, "raft", "pwcnet"))
-        raise ReidError(f"flow.model: ptlflow has no model `{name}` (such as {such})")
+    _check_name(ptlflow, name)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         return ptlflow.get_model(name)
+
+
+def _check_name(ptlflow: Any, name: str) -> None:
+    if name not in ptlflow.get_model_names():
+        near = difflib.get_close_matches(name, ptlflow.get_model_names(), 3)
+        such = ", ".join(near or (DEFAULT_MODEL, "raft", "pwcnet"))
+        raise ReidError(f"flow.model: ptlflow has no model `{name}` (such as {such})")

@@ -9,18 +9,18 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from pipeline.backends import settings
-from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends.checkpoints import library
 from pipeline.backends.coco import COCO_NAMES, from_coco
 from pipeline.backends.mmpose_import import INSTALL, import_mmpose
+from pipeline.backends.weights import Choice, choose, fill
 from pipeline.core.errors import ReidError
-
-DEFAULT_MODEL = "rtmpose-m_8xb256-420e_coco-256x192"
 
 
 class Settings(settings.Network, Protocol):
@@ -71,12 +71,16 @@ def _joints(person: Any) -> np.ndarray:
     return from_coco(np.concatenate([xy, score[:, None].clip(0, 1)], 1).astype(np.float32))
 
 
-def _load(settings: Settings, device: str) -> Any:
+def untrained(name: str, device: str, *, flip_test: bool = False) -> Any:
+    """The network of a config with random weights, always the same."""
     import torch
     from mmengine.config import Config
+
+    import_mmpose()
+    from mmengine.model import revert_sync_batchnorm
     from mmpose.apis import init_model
 
-    path = _config(settings.model or DEFAULT_MODEL)
+    path = _config(name)
     config = Config.fromfile(path)
     if config.model.get("type") != "TopdownPoseEstimator":
         raise ReidError(f"joints.model: {path.stem} is not one of mmpose's top-down networks")
@@ -85,19 +89,27 @@ def _load(settings: Settings, device: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model: Any = init_model(
-            config, None, device, cfg_options={"model.test_cfg.flip_test": settings.flip_test}
+            config, None, device, cfg_options={"model.test_cfg.flip_test": flip_test}
         )
     names = [model.dataset_meta["keypoint_id2name"].get(index) for index in range(17)]
     if names != list(COCO_NAMES):
         raise ReidError(f"joints.model: {path.stem} does not give COCO's 17 joints")
-    if settings.weights != "random":
-        file = download(_url(path)) if settings.weights == "pretrained" else Path(settings.weights)
-        fill_model(model, load_state(file, trusted=settings.trusted), file)
+    return revert_sync_batchnorm(model)
+
+
+def _load(settings: Settings, device: str) -> Any:
+    choice = choose("joints", "mmpose", settings)
+    model = untrained(choice.model, device, flip_test=settings.flip_test)
+    fill(model, choice, trusted=settings.trusted)
     return model.eval()
 
 
 def _zoo() -> Path:
-    return Path(str(import_mmpose().__file__)).parent / ".mim" / "configs"
+    """The configs that lie in the library's folder; it is not loaded for that."""
+    found = find_spec("mmpose")
+    if found is None or found.origin is None:
+        raise ReidError(f"mmpose is not usable here (it is not installed); {INSTALL}")
+    return Path(found.origin).parent / ".mim" / "configs"
 
 
 def _config(name: str) -> Path:
@@ -114,8 +126,9 @@ def _config(name: str) -> Path:
     return found[0]
 
 
-def _url(config: Path) -> str:
+def address(choice: Choice) -> str:
     """The model zoo's weights of a config: its metafiles name them beside each other."""
+    config = _config(choice.model)
     for metafile in sorted(config.parent.glob("*.yml")):
         for entry in metafile.read_text(encoding="utf-8").split("- Config:")[1:]:
             weights = re.search(r"^\s*Weights:\s*(\S+)", entry, re.MULTILINE)

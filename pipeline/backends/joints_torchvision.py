@@ -35,9 +35,8 @@ def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[
     """Load the network; see `pipeline.backends` for what is returned."""
     sides = sorted((settings.height, settings.width))  # as the images come: not scaled again
     model = load_rcnn(
-        "joints", "keypointrcnn", settings, box_detections_per_img=PEOPLE,
-        min_size=sides[0], max_size=sides[1],
-    ).to(device)  # fmt: skip
+        "joints", settings, box_detections_per_img=PEOPLE, min_size=sides[0], max_size=sides[1]
+    ).to(device)
 
     def estimate(images: list[np.ndarray]) -> list[np.ndarray | None]:
         import torch

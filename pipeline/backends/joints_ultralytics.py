@@ -15,8 +15,6 @@ from pipeline.backends.coco import central_person, from_coco
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
 from pipeline.core.errors import ReidError
 
-DEFAULT_MODEL = "yolo11n-pose"
-
 
 class Settings(settings.Detector, Protocol):
     """What this backend takes from the stage's parameters."""
@@ -29,11 +27,10 @@ class Settings(settings.Detector, Protocol):
 
 def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[np.ndarray | None]]:
     """Load the network; see `pipeline.backends` for what is returned."""
-    model = settings.model or DEFAULT_MODEL
-    yolo = load_yolo(model, settings.weights, "pose", trusted=settings.trusted)
+    yolo = load_yolo("joints", settings)
     shape = tuple(getattr(yolo.model, "kpt_shape", None) or yolo.model.yaml.get("kpt_shape", ()))
     if shape != (17, 3):
-        raise ReidError(f"joints.model: {model} gives joints of shape {shape}, not COCO's (17, 3)")
+        raise ReidError(f"joints.model: it gives joints of shape {shape}, not COCO's (17, 3)")
 
     def estimate(images: list[np.ndarray]) -> list[np.ndarray | None]:
         bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]

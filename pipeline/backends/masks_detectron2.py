@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends.checkpoints import library
 from pipeline.backends.person_mask import PersonMask, central_mask
 from pipeline.backends.settings import Masks
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
+from pipeline.backends.weights import NETWORKS, Choice, choose, fill
 from pipeline.core.errors import ReidError
 from pipeline.core.images import resize
 
-DEFAULT_MODEL = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
+DEFAULT_MODEL = NETWORKS["masks_detectron2"].model
 DETECTIONS = 8  # kept an image, of all classes
 INSTALL = "`pip install 'git+https://github.com/facebookresearch/detectron2.git'`"
 
@@ -76,7 +76,8 @@ def _load(settings: Masks, device: str) -> tuple[Any, int]:
     """The network, untrained or with the weights asked for, and the index of its class person."""
     import torch
 
-    name = settings.model or DEFAULT_MODEL
+    choice = choose("masks", "detectron2", settings)
+    name = choice.model
     try:
         config = _part("model_zoo").get_config(name)
     except RuntimeError as error:
@@ -93,10 +94,7 @@ def _load(settings: Masks, device: str) -> tuple[Any, int]:
     if not getattr(getattr(model, "roi_heads", None), "mask_on", False):
         raise ReidError(f"masks.model: {name} gives no masks (such as {DEFAULT_MODEL})")
     person = _person(names, name)
-    if settings.weights != "random":
-        pretrained = settings.weights == "pretrained"
-        path = download(_url(name)) if pretrained else Path(settings.weights)
-        fill_model(model, load_state(path, trusted=settings.trusted), path)
+    fill(model, choice, trusted=settings.trusted)
     last = model.roi_heads.box_predictor  # a list in a cascade
     predictors: list[Any] = [*last] if isinstance(last, torch.nn.ModuleList) else [last]
     for predictor in predictors:
@@ -105,9 +103,10 @@ def _load(settings: Masks, device: str) -> tuple[Any, int]:
     return model.eval(), person
 
 
-def _url(name: str) -> str:
+def address(choice: Choice) -> str:
+    """Where detectron2's model zoo has the weights of a config."""
     try:
-        return _part("model_zoo").get_checkpoint_url(name)
+        return _part("model_zoo").get_checkpoint_url(choice.model)
     except RuntimeError as error:
         raise ReidError(f"masks.weights: {error}; set `weights` to a path") from None
 

@@ -1,7 +1,8 @@
 """Masks by any Mask R-CNN of torchvision; of several people the crop's own is taken.
 
-`model` is maskrcnn_resnet50_fpn or maskrcnn_resnet50_fpn_v2. The library scales each image by
-itself, and gives the mask's probabilities in the image's own pixels.
+`model` is maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2, or maskrcnn_small, which is this
+project's own: see `small_rcnn`. The library scales each image by itself, and gives the mask's
+probabilities in the image's own pixels.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[Per
     """Load the network; see `pipeline.backends` for what is returned."""
     sides = settings.shortest_side, settings.longest_side
     model = load_rcnn(
-        "masks", "maskrcnn", settings, box_detections_per_img=DETECTIONS,
-        min_size=sides[0], max_size=sides[1],
-    ).to(device)  # fmt: skip
+        "masks", settings, box_detections_per_img=DETECTIONS, min_size=sides[0], max_size=sides[1]
+    ).to(device)
 
     def run(images: list[np.ndarray], _: Size) -> list[PersonMask | None]:
         import torch

@@ -16,7 +16,6 @@ from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from pipeline.backends.ultralytics_import import load_yolo, own_threads
 from pipeline.core.errors import ReidError
 
-DEFAULT_MODEL = "yolo11n-seg"
 DETECTIONS = 8  # people kept an image
 STRIDE = 32  # inputs are multiples of it
 
@@ -25,8 +24,7 @@ def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[Per
     """Load the network; see `pipeline.backends` for what is returned."""
     if settings.mask_threshold != 0.5:
         raise ReidError("masks.mask_threshold: ultralytics has 0.5 built in; leave it at that")
-    model = settings.model or DEFAULT_MODEL
-    yolo = load_yolo(model, settings.weights, "segment", trusted=settings.trusted)
+    yolo = load_yolo("masks", settings)
     person = _person(yolo.names)
     sides = settings.shortest_side, settings.longest_side
 

@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pipeline.backends.checkpoints import download, fill_model, library, load_state
+from pipeline.backends import small_rcnn
+from pipeline.backends.checkpoints import library
 from pipeline.backends.settings import Detector
+from pipeline.backends.weights import Choice, choose, fill
 from pipeline.core.errors import ReidError
 
 PROPOSALS = 100  # regions looked at: of the library's 1,000 a crop of one person needs few
 STRIDE = 32  # the library pads images to multiples of it
 PERSON = 1  # the label of a person; 0 is the background
+FAMILIES = {"masks": "maskrcnn", "joints": "keypointrcnn"}  # how the names of networks begin
+INSTALL = "`pip install torchvision`"
 
 
-def load_rcnn(stage: str, family: str, settings: Detector, **options: Any) -> Any:
-    """The library's network `settings.model`, the family's first where it is '', in eval mode.
-
-    `family` begins the names that will do; `options` go to the library. Errors begin with `stage`.
-    """
+def load_rcnn(stage: str, settings: Detector, **options: Any) -> Any:
+    """The network of a stage with its weights, in eval mode; `options` go to the library."""
     import torch
 
-    models = library("torchvision.models", "`pip install torchvision`")
-    known = sorted(models.list_models(module=models.detection, include=f"{family}*"))
-    name = settings.model or known[0]
-    if name not in known:
-        raise ReidError(f"{stage}.model: torchvision has no `{name}` (it has {', '.join(known)})")
+    choice = choose(stage, "torchvision", settings)
+    build = _builder(choice)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = models.get_model(
-            name, weights=None, weights_backbone=None, box_score_thresh=settings.person_score,
-            rpn_post_nms_top_n_test=PROPOSALS, **options,
-        )  # fmt: skip
-    if settings.weights == "random":
-        return model.eval()
-    path = Path(settings.weights)
-    if settings.weights == "pretrained":
-        path = download(models.get_model_weights(name).DEFAULT.url)
-    fill_model(model, load_state(path, trusted=settings.trusted), path)
+        model = build(
+            box_score_thresh=settings.person_score, rpn_post_nms_top_n_test=PROPOSALS, **options
+        )
+    fill(model, choice, trusted=settings.trusted)
     return model.eval()
+
+
+def _builder(choice: Choice) -> Callable[..., Any]:
+    """What makes the network untrained: the library, or `small_rcnn`."""
+    models = library("torchvision.models", INSTALL)
+    known = models.list_models(module=models.detection, include=f"{FAMILIES[choice.stage]}*")
+    own = {small_rcnn.NAME: small_rcnn.small_mask_rcnn} if choice.stage == "masks" else {}
+    if choice.model not in (*known, *own):
+        raise ReidError(
+            f"{choice.stage}.model: torchvision has no `{choice.model}` "
+            f"(it has {', '.join(sorted(known))}{''.join(f'; {name} is ours' for name in own)})"
+        )
+    theirs = partial(models.get_model, choice.model, weights=None, weights_backbone=None)
+    return own.get(choice.model, theirs)
+
+
+def address(choice: Choice) -> str:
+    """Where torchvision has the weights of a model."""
+    _builder(choice)  # an error where it has no such model
+    if choice.model == small_rcnn.NAME:
+        raise ReidError(
+            f"{choice.stage}.weights: {choice.model} is this project's own network, which has no "
+            "`pretrained` weights; set `world` or a path"
+        )
+    models = library("torchvision.models", INSTALL)
+    return models.get_model_weights(choice.model).DEFAULT.url
 
 
 def as_tensors(images: Sequence[np.ndarray], device: str) -> list[Any]:

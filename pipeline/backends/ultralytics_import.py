@@ -5,6 +5,7 @@ ultralytics is AGPL-3.0; it is imported only where its backend is chosen.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.backends.checkpoints import fill_model, library, load_state, no_download
+from pipeline.backends.checkpoints import library
+from pipeline.backends.settings import Network
+from pipeline.backends.weights import Choice, choose, file_of, fill
 from pipeline.core.errors import ReidError
 
 ENDINGS = {"pose": "-pose", "segment": "-seg", "detect": ""}  # of model names, by task
+INSTALL = "`pip install ultralytics` (AGPL-3.0)"
+TASKS = {"joints": "pose", "masks": "segment", "crops": "detect"}  # by stage
 SETTINGS = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 
@@ -30,7 +35,7 @@ def import_ultralytics() -> ModuleType:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["YOLO_CONFIG_DIR"] = str(folder)
     with own_threads():
-        return library("ultralytics", "`pip install ultralytics` (AGPL-3.0)")
+        return library("ultralytics", INSTALL)
 
 
 @contextmanager
@@ -47,32 +52,23 @@ def own_threads() -> Iterator[None]:
             os.environ.pop("OMP_NUM_THREADS", None)
 
 
-def load_yolo(model: str, weights: str, task: str, *, trusted: bool) -> Any:
-    """A `YOLO` of `task` (pose, segment, detect).
+def load_yolo(stage: str, settings: Network) -> Any:
+    """The `YOLO` of a stage, with its weights.
 
-    `model` is a name such as yolo11n-pose, or a .yaml file. `weights` is `random`, `pretrained`
-    (the library's release of that name) or a path: .safetensors of the model's tensors, or a
-    checkpoint, read as tensors and ultralytics' own classes alone unless it is `trusted`.
+    `settings.model` is a name such as yolo11n-pose, or a .yaml file. Weights are .safetensors of
+    the model's tensors, or a checkpoint, which holds the model too: it is read as tensors and
+    ultralytics' own classes alone, unless it is `trusted`.
     """
-    import torch
-
-    ultralytics = import_ultralytics()
-    path = Path(weights)
-    if weights == "pretrained":
-        path = Path(torch.hub.get_dir()) / "checkpoints" / f"{model}.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif weights != "random" and not path.is_file():
-        raise ReidError(f"{path}: no such weights file (`pretrained`, `random` or a path)")
-    if weights == "random" or path.suffix == ".safetensors":
-        yolo = _untrained(ultralytics, model, task)
-        if weights != "random":
-            fill_model(yolo.model, load_state(path, trusted=trusted), path)
+    choice, task = choose(stage, "ultralytics", settings), TASKS[stage]
+    path = file_of(choice)
+    if path is None or path.suffix == ".safetensors":
+        yolo = untrained(choice.model, task)
+        fill(yolo.model, choice, trusted=settings.trusted)
         return yolo
-    ultralytics.nn.tasks.SAFE_LOAD = not trusted
+    ultralytics = import_ultralytics()
+    ultralytics.nn.tasks.SAFE_LOAD = not settings.trusted
     try:
         yolo = ultralytics.YOLO(str(path), task=task)
-    except (ConnectionError, FileNotFoundError) as error:
-        raise no_download(f"{model}.pt", path, error) from None
     except (TypeError, ModuleNotFoundError) as error:
         raise ReidError(
             f"{path}: not readable without running code from it; set `trusted: true` if you trust "
@@ -83,8 +79,25 @@ def load_yolo(model: str, weights: str, task: str, *, trusted: bool) -> Any:
     return yolo
 
 
-def _untrained(ultralytics: ModuleType, model: str, task: str) -> Any:
+def address(choice: Choice) -> str:
+    """Where ultralytics has its release of a model."""
+    import_ultralytics()
+    downloads = library("ultralytics.utils.downloads", INSTALL)
+    name = f"{choice.model}.pt"
+    if name not in downloads.GITHUB_ASSETS_NAMES:
+        raise ReidError(
+            f"{choice.stage}.weights: ultralytics has no release of {choice.model}; set `weights` "
+            "to a path"
+        )
+    release = inspect.signature(downloads.attempt_download_asset).parameters["release"].default
+    return f"https://github.com/{downloads.GITHUB_ASSETS_REPO}/releases/download/{release}/{name}"
+
+
+def untrained(model: str, task: str) -> Any:
+    """A `YOLO` with random weights, always the same."""
     import torch
+
+    ultralytics = import_ultralytics()
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

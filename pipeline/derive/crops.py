@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 
 from pipeline.backends import crops_depth, crops_given
 from pipeline.backends.person_box import Found, Frame, PersonBox, Rule, labelled_box
+from pipeline.backends.weights import identity
 from pipeline.core.boxes import crop_box, inside
 from pipeline.core.errors import ReidError
 from pipeline.core.fits import Fit
@@ -78,7 +79,7 @@ class Params(DerivedParams):
     seed: int = 0  # of that draw
     # ultralytics
     model: str = ""  # the library's own name of a model; '' = yolo11n
-    weights: str = "pretrained"  # the library's own download; or a path; or random, for tests
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     person_class: str = ""  # by name; '' = person, or a network's first class
     person_score: Annotated[float, Field(ge=0, le=1)] = 0.25  # weaker detections are nobody
@@ -105,15 +106,7 @@ def needs_device(params: Params) -> bool:
 
 def weights(params: Params, root: Path) -> str:
     """What decides the boxes beside the parameters: a hash of the given ones or of the weights."""
-    if params.backend == "given":
-        return crops_given.load(root / params.path).digest()
-    if params.backend == "depth":
-        return ""
-    if params.weights in ("pretrained", "random"):
-        return params.weights
-    from pipeline.backends.checkpoints import file_hash
-
-    return file_hash(root / params.weights)
+    return identity("crops", params, root)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:

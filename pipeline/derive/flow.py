@@ -30,6 +30,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.backends import flow_given
+from pipeline.backends.weights import identity
 from pipeline.core.errors import ReidError
 from pipeline.core.flow import Flow, encode_flow, resize_known_flow
 from pipeline.core.images import BadImage, decode_all, resize
@@ -52,7 +53,8 @@ class Params(DerivedParams):
     backend: Literal["ptlflow", "dis", "lucas_kanade", "given"] = "ptlflow"
     # ptlflow: its name of a model, '' = liteflownet; dis: ultrafast, fast or medium, '' = medium
     model: str = ""
-    # ptlflow: its name of weights (things, sintel, kitti), or a path; or random, for tests
+    # ptlflow: its name of weights (things, sintel, kitti), pretrained, which is things, or world,
+    # random, a path: see pipeline/backends/weights.py
     weights: str = "things"
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     batch: Annotated[int, Field(ge=1)] = 8  # pairs of frames a network call
@@ -79,15 +81,7 @@ def needs_device(params: Params) -> bool:
 
 def weights(params: Params, root: Path) -> str:
     """What decides the flow beside the parameters: a hash of the given flow or the weights."""
-    if params.backend == "given":
-        return flow_given.load(root / params.path).digest()
-    if params.backend != "ptlflow":
-        return ""
-    if Path(params.weights).name == params.weights and not Path(params.weights).suffix:
-        return params.weights  # a name; a path has a folder or an ending
-    from pipeline.backends.checkpoints import file_hash
-
-    return file_hash(root / params.weights)
+    return identity("flow", params, root)
 
 
 def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.backends import joints_given
+from pipeline.backends.weights import identity
 from pipeline.core.images import Decoded, decode_all
 from pipeline.core.params import DerivedParams
 from pipeline.core.poses import joints_column
@@ -35,7 +36,7 @@ LIBRARIES = ("torch", "torchvision", "mmpose", "ultralytics")
 class Params(DerivedParams):
     backend: Literal["mmpose", "ultralytics", "torchvision", "given"] = "mmpose"
     model: str = ""  # the library's own name of a model or its config; '' = the backend's default
-    weights: str = "pretrained"  # the library's own download; or a path; or random, for tests
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     flip_test: bool = True  # mmpose: the mean of image and mirror image; twice the cost
     # Input of ultralytics and torchvision, pixels: images are scaled to fit into it, and detections
@@ -63,13 +64,7 @@ def needs_device(params: Params) -> bool:
 
 def weights(params: Params, root: Path) -> str:
     """What decides the joints beside the parameters: a hash of the given labels or the weights."""
-    if params.backend == "given":
-        return joints_given.load(root / params.path).digest()
-    if params.weights in ("pretrained", "random"):
-        return params.weights
-    from pipeline.backends.checkpoints import file_hash
-
-    return file_hash(root / params.weights)
+    return identity("joints", params, root)
 
 
 def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:

@@ -26,6 +26,7 @@ from pydantic import Field, model_validator
 
 from pipeline.backends import masks_given
 from pipeline.backends.person_mask import PersonMask
+from pipeline.backends.weights import identity
 from pipeline.core.images import BadImage, Decoded, decode_all, encode_png
 from pipeline.core.params import DerivedParams
 from pipeline.core.schema import IMAGE
@@ -48,7 +49,7 @@ MAX_ASPECT = 20  # an image longer than this many times its width is no crop of 
 class Params(DerivedParams):
     backend: Literal["torchvision", "detectron2", "ultralytics", "given"] = "torchvision"
     model: str = ""  # the library's own name of a model or its config; '' = the backend's default
-    weights: str = "pretrained"  # the library's own download; or a path; or random, for tests
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     # Images are scaled so that their shorter side is this many pixels, and their longer not more
     # than that: a crop of 128 x 64 becomes 512 x 256, where a person is as large as in COCO.
@@ -79,13 +80,7 @@ def needs_device(params: Params) -> bool:
 
 def weights(params: Params, root: Path) -> str:
     """What decides the masks beside the parameters: a hash of the given labels or the weights."""
-    if params.backend == "given":
-        return masks_given.load(root / params.path).digest()
-    if params.weights in ("pretrained", "random"):
-        return params.weights
-    from pipeline.backends.checkpoints import file_hash
-
-    return file_hash(root / params.weights)
+    return identity("masks", params, root)
 
 
 def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:

@@ -194,10 +194,10 @@ def test_an_untrained_network(tmp_path):
     from safetensors.torch import save_file
 
     from pipeline.backends import crops_ultralytics
-    from pipeline.backends.ultralytics_import import load_yolo
+    from pipeline.backends.ultralytics_import import untrained
 
     threads = torch.get_num_threads()
-    state = load_yolo("yolo11n", "random", "detect", trusted=False).model.state_dict()
+    state = untrained("yolo11n", "detect").model.state_dict()
     for scale in range(3):  # every region is of class 2
         state[f"model.23.cv3.{scale}.2.bias"][2] += 8
     save_file(state, tmp_path / "w.safetensors")

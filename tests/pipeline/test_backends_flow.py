@@ -441,7 +441,7 @@ def test_sizes_that_are_no_multiples_of_32_and_several_in_a_call(ptlflow):
 def test_weights_by_path_and_by_name(ptlflow, tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    from pipeline.backends import flow_ptlflow
+    from pipeline.backends import flow_ptlflow, weights
 
     pairs = pairs_of(1, 64, 40)
     (before,) = network(batch=1)(pairs)
@@ -453,25 +453,25 @@ def test_weights_by_path_and_by_name(ptlflow, tmp_path, monkeypatch):
     checkpoint = {"state_dict": changed, "hyper_parameters": {"train_size": None}, "epoch": 3}
     torch.save(checkpoint, tmp_path / "net.ckpt")
     asked = []
-    monkeypatch.setattr(
-        flow_ptlflow, "download", lambda url: asked.append(url) or tmp_path / "net.ckpt"
-    )
+    monkeypatch.chdir(tmp_path)  # where nothing is pinned
+    monkeypatch.setattr(weights, "download", lambda url: asked.append(url) or tmp_path / "net.ckpt")
     found = [
-        network(batch=1, weights=weights)(pairs)[0].px
-        for weights in (str(tmp_path / "net.safetensors"), str(tmp_path / "net.ckpt"), "sintel")
+        network(batch=1, weights=name)(pairs)[0].px
+        for name in (str(tmp_path / "net.safetensors"), "net.ckpt", "sintel", "pretrained")
     ]
-    assert len(asked) == 1
+    assert len(asked) == 2
     assert "liteflownet-sintel" in asked[0]
+    assert "liteflownet-things" in asked[1]
     assert not np.allclose(found[0], before.px, atol=1e-3)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
     torch.save({"state_dict": dict(list(changed.items())[:5])}, tmp_path / "part.ckpt")
-    for weights, message in (
+    for name, message in (
         (str(tmp_path / "part.ckpt"), "not this model's weights"),
         ("chairs", r"chairs: no such file, nor ptlflow's weights of liteflownet \(kitti, sintel, "),
     ):
         with pytest.raises(ReidError, match=message):
-            network(weights=weights)
+            network(weights=name)
 
 
 def test_models_are_the_librarys(ptlflow):

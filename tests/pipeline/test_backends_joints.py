@@ -110,6 +110,9 @@ def test_safetensors_load(tmp_path):
     fill_model(model, {**state, "head.extra": torch.ones(1)}, "w.safetensors")
     assert model.weight.sum() == 6
     assert len(file_hash(tmp_path / "w.safetensors")) == 64
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-4])
+    with pytest.raises(ReidError, match="not readable as safetensors"):
+        load_state(tmp_path / "cut.safetensors", trusted=False)
 
 
 def test_a_missing_library_says_what_to_install():
@@ -187,7 +190,7 @@ def test_ultralytics(people, tmp_path):
     from safetensors.torch import save_file
 
     from pipeline.backends import joints_ultralytics
-    from pipeline.backends.ultralytics_import import load_yolo
+    from pipeline.backends.ultralytics_import import untrained
 
     threads = torch.get_num_threads()
     params = Params(backend="ultralytics", weights="random", person_score=1e-4)
@@ -198,18 +201,19 @@ def test_ultralytics(people, tmp_path):
     nobody = joints_ultralytics.build(params.model_copy(update={"person_score": 0.99}), "cpu")
     assert nobody(people[:1]) == [None]
 
-    yolo = load_yolo("yolo11n-pose", "random", "pose", trusted=False)
+    yolo = untrained("yolo11n-pose", "pose")
     save_file(yolo.model.state_dict(), tmp_path / "same.safetensors")
     again = params.model_copy(update={"weights": str(tmp_path / "same.safetensors")})
     (same,) = joints_ultralytics.build(again, "cpu")(people[:1])
     np.testing.assert_allclose(same, together[0], atol=0.05)
     torch.save({"model": subprocess.Popen}, tmp_path / "code.pt")
-    with pytest.raises(ReidError, match="trusted: true"):
-        load_yolo("yolo11n-pose", str(tmp_path / "code.pt"), "pose", trusted=False)
-    with pytest.raises(ReidError, match="no pose model `nope`"):
-        load_yolo("nope", "random", "pose", trusted=False)
-    with pytest.raises(ReidError, match="no such weights file"):
-        load_yolo("yolo11n-pose", str(tmp_path / "missing.pt"), "pose", trusted=False)
+    for changed, message in (
+        ({"weights": str(tmp_path / "code.pt")}, "trusted: true"),
+        ({"model": "nope"}, "no pose model `nope`"),
+        ({"weights": str(tmp_path / "missing.pt")}, "no such weights file"),
+    ):
+        with pytest.raises(ReidError, match=message):
+            joints_ultralytics.build(params.model_copy(update=changed), "cpu")
 
 
 def test_ultralytics_joints_are_of_the_central_person():
@@ -278,8 +282,16 @@ for settings, message in (
         assert message in str(error), error
     else:
         raise AssertionError(settings)
-url = joints_mmpose._url(joints_mmpose._config(model))
-assert url.startswith("https://download.openmmlab.com/") and "rtmpose-tiny" in url, url
+
+from pathlib import Path
+from safetensors.torch import save_file
+from pipeline.backends import weights
+halves = {name: (v + 0.25).half() if v.is_floating_point() else v for name, v in state.items()}
+weights.WORLD = Path(sys.argv[1])
+save_file(halves, sys.argv[1] + "/joints_mmpose.safetensors")
+network = joints_mmpose.build(Params(weights="world"), "cpu")
+for name, value in network.model.state_dict().items():
+    assert not value.is_floating_point() or value.equal(halves[name].float()), name
 """
 
 

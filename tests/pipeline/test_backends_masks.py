@@ -186,18 +186,20 @@ def sees_people(state, person, prefix="roi_heads.box_predictor"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"])
+@pytest.mark.parametrize(
+    "model", ["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "maskrcnn_small"]
+)
 def test_torchvision(people, tmp_path, model):
     from pipeline.backends import masks_torchvision
     from pipeline.backends.torchvision_rcnn import PERSON, load_rcnn
 
     params = Params(model=model, weights="random", **SMALL)
-    state = load_rcnn("masks", "maskrcnn", params).state_dict()
+    state = load_rcnn("masks", params).state_dict()
     path = tmp_path / "w.pth"
     torch.save(sees_people(state, PERSON), path)
     params = params.model_copy(update={"weights": str(path)})
     check(masks_torchvision.build(params, "cpu"), people)
-    strict = masks_torchvision.build(params.model_copy(update={"person_score": 0.999}), "cpu")
+    strict = masks_torchvision.build(params.model_copy(update={"person_score": 0.9999}), "cpu")
     assert strict(people[:1]) == [None]
 
 
@@ -221,7 +223,9 @@ def test_torchvision_takes_the_central_person_above_the_threshold():
 def test_torchvision_names_its_networks():
     from pipeline.backends import masks_torchvision
 
-    message = "no `resnet18` .it has maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2"
+    message = (
+        "no `resnet18` .it has maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2; maskrcnn_small"
+    )
     with pytest.raises(ReidError, match=message):
         masks_torchvision.build(Params(model="resnet18", weights="random"), "cpu")
 
@@ -231,10 +235,10 @@ def test_ultralytics(people, tmp_path):
     from safetensors.torch import save_file
 
     from pipeline.backends import masks_ultralytics
-    from pipeline.backends.ultralytics_import import load_yolo
+    from pipeline.backends.ultralytics_import import untrained
 
     threads = torch.get_num_threads()
-    yolo = load_yolo("yolo11n-seg", "random", "segment", trusted=False)
+    yolo = untrained("yolo11n-seg", "segment")
     state = yolo.model.state_dict()
     for scale in range(3):  # every region is a person, whose mask fills its box
         state[f"model.23.cv3.{scale}.2.bias"][0] += PERSON_LOGIT

@@ -280,7 +280,10 @@ def test_what_decides_the_boxes_is_hashed(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert weights(Params(weights="w.pt"), tmp_path) == sha256
-    assert weights(Params(), tmp_path) == "pretrained"
+    pin = {"address": "https://example.org/n.pt", "file": "n.pt", "bytes": 1, "sha256": sha256}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "weights.json").write_text(json.dumps({"crops ultralytics yolo11n": pin}))
+    assert weights(Params(), tmp_path) == sha256
     assert weights(Params(backend="depth"), tmp_path) == ""
     found = set()
     for x2 in (9, 10):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -409,8 +410,12 @@ def test_parameters_that_make_no_sense():
 
 def test_which_weights_decide(tmp_path):
     (tmp_path / "net.ckpt").write_bytes(b"tensors")
+    pin = {"address": "https://example.org/n.ckpt", "file": "n.ckpt", "bytes": 1, "sha256": "ab"}
+    (tmp_path / "data").mkdir()
+    pins = json.dumps({"flow ptlflow liteflownet sintel": pin})
+    (tmp_path / "data" / "weights.json").write_text(pins)
     hashes = [flow.weights(Params(weights=w), tmp_path) for w in ("sintel", "random", "net.ckpt")]
-    assert hashes[:2] == ["sintel", "random"]
+    assert hashes[:2] == ["ab", "random"]
     assert len(hashes[2]) == 64
     assert flow.weights(Params(backend="dis"), tmp_path) == ""
     with pytest.raises(ReidError, match=r"away/net\.ckpt: no such weights file"):

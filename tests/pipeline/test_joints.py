@@ -1,5 +1,6 @@
 """The joints stage: rows in, rows out, and why a row is rejected."""
 
+import json
 import subprocess
 import sys
 
@@ -85,7 +86,11 @@ def test_weights_are_identified_by_content(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert weights(Params(weights="w.pth"), tmp_path) == sha256
-    assert weights(Params(), tmp_path) == "pretrained"
+    name = "joints mmpose rtmpose-m_8xb256-420e_coco-256x192"
+    pin = {"address": "https://example.org/n.pt", "file": "n.pt", "bytes": 1, "sha256": sha256}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "weights.json").write_text(json.dumps({name: pin}))
+    assert weights(Params(), tmp_path) == sha256
     with pytest.raises(ReidError, match="no such weights file"):
         weights(Params(weights="missing.pth"), tmp_path)
 

@@ -1,5 +1,6 @@
 """The masks stage: rows in, rows out, why a row is rejected, and the whole of it in a project."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -180,7 +181,12 @@ def test_weights_are_identified_by_content(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert weights(Params(weights="w.pth"), tmp_path) == sha256
-    assert weights(Params(), tmp_path) == "pretrained"
+    pin = {"address": "https://example.org/n.pt", "file": "n.pt", "bytes": 1, "sha256": sha256}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "weights.json").write_text(
+        json.dumps({"masks torchvision maskrcnn_resnet50_fpn": pin})
+    )
+    assert weights(Params(), tmp_path) == sha256
     with pytest.raises(ReidError, match="no such weights file"):
         weights(Params(weights="missing.pth"), tmp_path)
     given_step(tmp_path / "masks", {"a": MASK})

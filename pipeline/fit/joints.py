@@ -1,0 +1,98 @@
+"""Fits RTMPose-t, mmpose's, to crops of one person.
+
+Source  Jiang et al., 2023: the library's network, labels and loss (SimCC, a distance of softmaxes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.backends.coco import to_coco
+from pipeline.backends.joints_mmpose import untrained
+from pipeline.fit import crop_views
+from pipeline.fit.crop_views import Crop
+from pipeline.fit.looks import change_light, degrade
+from pipeline.fit.people import Example
+from pipeline.fit.training import Recipe
+
+WEIGHTS = "joints_mmpose"
+MODEL = "rtmpose-t_8xb256-420e_coco-256x192"
+SHEETS = crop_views.SHEETS
+DEFAULTS = Recipe(steps=1800, batch=16, learning_rate=2e-3, weight_decay=0.01)
+SIZE = 192, 256  # of the network's input, width and height
+SPREAD: Any = (4.9, 5.66)  # pixels, of a label across and down: the config's
+PADDING = 1.25  # the library's, about the person's box: here the whole crop
+ROTATION = 12.0  # degrees, standard deviation
+HIDDEN_WEIGHT = 0.5  # of joints that are behind something, in the loss
+
+
+class Batch(NamedTuple):
+    images: Tensor  # (B, 3, 256, 192) uint8 RGB
+    x: Tensor  # (B, 17, 384) labels
+    y: Tensor  # (B, 17, 512)
+    weights: Tensor  # (B, 17)
+
+
+def examples(sheet: Sequence[Example]) -> list[Crop]:
+    """The crops of a sheet that show somebody's joints."""
+    return [
+        crop
+        for crop in crop_views.examples(sheet)
+        if crop.joints is not None and (crop.joints[:, 2] == 1).sum() >= 3
+    ]
+
+
+def network(device: str) -> nn.Module:
+    return untrained(MODEL, device).train()
+
+
+def batch(crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
+    """Crops cut anew, turned, moved, mirrored at times, in other light and worse pictures."""
+    from mmpose.codecs import SimCCLabel
+
+    codec = SimCCLabel(SIZE, sigma=SPREAD, simcc_split_ratio=2.0, normalize=False)
+    images, labels = [], []
+    for crop in crops:
+        crop = crop_views.recut(crop, rng)
+        crop = crop_views.mirror(crop) if rng.random() < 0.5 else crop
+        image = change_light(crop.image, rng)
+        if rng.random() < 0.15:
+            image, _ = crop_views.hide(image, crop.mask, rng)
+        matrix = _place(crop.mask.shape[0], crop.mask.shape[1], rng)
+        images.append(cv2.warpAffine(degrade(image, rng), matrix, SIZE, flags=cv2.INTER_LINEAR))
+        assert crop.joints is not None  # `examples` keeps no others
+        joints = to_coco(crop.joints)  # (17, 3)
+        placed = joints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        weight = np.where(joints[:, 2] == 1, 1.0, HIDDEN_WEIGHT * (joints[:, 2] > 0))
+        inside = (placed >= 0).all(1) & (placed < SIZE).all(1)
+        labels.append(codec.encode(placed[None], (weight * inside)[None]))
+        labels[-1]["keypoint_weights"] = (weight * inside)[None]
+    x, y, weights = (
+        torch.from_numpy(np.concatenate([label[name] for label in labels]).astype(np.float32))
+        for name in ("keypoint_x_labels", "keypoint_y_labels", "keypoint_weights")
+    )
+    return Batch(torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()), x, y, weights)
+
+
+def _place(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """(2, 3) from a crop's pixels to the input's: as the library places it, moved a little."""
+    scale = min(SIZE[0] / width, SIZE[1] / height) / PADDING * float(np.exp(0.12 * rng.normal()))
+    middle = np.array([width, height]) * (0.5 + 0.03 * rng.normal(size=2))
+    matrix = cv2.getRotationMatrix2D(middle.tolist(), ROTATION * float(rng.normal()), scale)
+    matrix[:, 2] += np.array(SIZE) / 2 - middle
+    return matrix
+
+
+def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
+    """The library's loss of its labels."""
+    del share
+    images, x, y, weights = (part.to(device) for part in batch)
+    shown = model.data_preprocessor
+    found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
+    return model.head.loss_module(tuple(part.float() for part in found), (x, y), weights)

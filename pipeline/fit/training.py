@@ -1,0 +1,172 @@
+"""The one training loop of all networks for the rendered world: resumable, seeded, averaged.
+
+A lesson is a module of this package, `masks`, `joints`, `crops` or `flow`, with
+
+    WEIGHTS      the name of its file in pipeline/backends/weights
+    SHEETS       how many sheets of which view of `people` it is fitted to
+    DEFAULTS     `Recipe` of a full fit
+    examples(sheet) -> list           what it keeps of a sheet's examples
+    network(device) -> nn.Module      the library's network, untrained, in training mode
+    batch(examples, rng) -> Any       tensors on the CPU, of examples drawn and changed by `rng`
+    loss(network, batch, device, share) -> Tensor    at a share of the fit, 0 to 1
+
+Source  averages of weights over the last steps: Polyak and Juditsky 1992; the cycle: Smith and
+        Topin 2019, its second half a cosine
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import ReidError
+from pipeline.core.project import key_of
+from pipeline.core.stage import ahead
+
+KEEP_SECONDS = 60.0  # between two checkpoints: what a stop may cost
+SAY_SECONDS = 20.0
+WARM_UP = 0.03  # of the steps
+AVERAGED = 0.999  # of the averaged weights stay in a step; fewer at the beginning
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast a network is fitted."""
+
+    steps: int
+    batch: int
+    learning_rate: float  # the highest
+    weight_decay: float = 0.01
+    clip: float = 5.0  # norm of the gradient
+    bfloat16: bool = True  # in the convolutions
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    step: int
+    steps: int
+    loss: float  # mean since the last time
+    images_per_second: float
+
+
+def fit(
+    lesson: ModuleType,
+    recipe: Recipe,
+    examples: Sequence[Any],
+    folder: Path,
+    *,
+    device: str,
+    start: dict[str, Tensor] | None = None,
+    say: Callable[[Progress], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> tuple[dict[str, Tensor], bool]:
+    """Fit, or go on from the checkpoint in `folder`; the averaged weights and whether it is done.
+
+    `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
+    """
+    torch.manual_seed(recipe.seed)
+    network = lesson.network(device)
+    if start is not None:
+        network.load_state_dict(start, strict=False)
+    average = copy.deepcopy(network).requires_grad_(False)
+    optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+    path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples)])[:8]}.pt"
+    done = _resume(path, network, average, optimizer, device)
+    saved = said = monotonic()
+    losses, counted = [], done
+    for step, batch in ahead(_batches(lesson, recipe, examples, done)):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * cycle((step + 0.5) / recipe.steps)
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16):
+            loss = lesson.loss(network, batch, device, step / recipe.steps)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        if not math.isfinite(float(norm)):
+            raise ReidError(f"fit-backend: step {step}: the loss is no number; lower the rate")
+        optimizer.step()
+        _follow(average, network, min(AVERAGED, (step + 1) / (step + 10)))
+        losses.append(float(loss.detach()))
+        done, now = step + 1, monotonic()
+        if now - said > SAY_SECONDS or done == recipe.steps:
+            rate = (done - counted) * recipe.batch / max(now - said, 1e-6)
+            say(Progress(done, recipe.steps, float(np.mean(losses)), rate))
+            said, counted, losses = now, done, []
+        stopping = stop is not None and stop.is_set()
+        if stopping or now - saved > KEEP_SECONDS or done == recipe.steps:
+            _keep(path, done, network, average, optimizer)
+            saved = now
+        if stopping:
+            break
+    return average.state_dict(), done >= recipe.steps
+
+
+def cycle(share: float) -> float:
+    """The learning rate at a share of the training, of its highest."""
+    if share < WARM_UP:
+        return share / WARM_UP
+    return 0.5 + 0.5 * math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))
+
+
+def _batches(
+    lesson: ModuleType, recipe: Recipe, examples: Sequence[Any], first: int
+) -> Iterator[tuple[int, Any]]:
+    """Each step's batch, from a generator of its own: a resumed fit gets the same."""
+    for step in range(first, recipe.steps):
+        rng = np.random.default_rng([recipe.seed, step])
+        chosen = rng.choice(len(examples), recipe.batch, replace=recipe.batch > len(examples))
+        yield step, lesson.batch([examples[index] for index in chosen], rng)
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Biases and norms are not decayed."""
+    free = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in free if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in free if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _follow(average: nn.Module, network: nn.Module, stays: float) -> None:
+    with torch.no_grad():
+        ours, theirs = average.state_dict(), network.state_dict()
+        for name, value in ours.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[name], 1 - stays)
+            else:
+                value.copy_(theirs[name])
+
+
+def _keep(path: Path, step: int, network, average, optimizer) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(
+        {
+            "step": step, "network": network.state_dict(), "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        },
+        temporary,
+    )  # fmt: skip
+    temporary.replace(path)
+
+
+def _resume(path: Path, network, average, optimizer, device: str) -> int:
+    if not path.is_file():
+        return 0
+    kept = torch.load(path, map_location=device, weights_only=True)
+    network.load_state_dict(kept["network"])
+    average.load_state_dict(kept["average"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return int(kept["step"])
