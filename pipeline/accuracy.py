@@ -1,4 +1,4 @@
-"""How near a stage's output comes to the truth of a rendered world.
+"""How near the boxes of built crops come to the people of a rendered world's frames.
 
 Reads   2-derived/<stage>/<build>, 0-raw/<world>.truth
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from pipeline.accuracy_truth import Measured, rows
 from pipeline.core.boxes import iou
 from pipeline.core.errors import ReidError
 from pipeline.core.shards import Shards
@@ -20,7 +20,14 @@ FOUND_IOU = 0.5  # a box that meets somebody's true box by so much is that perso
 
 
 def crops(built: Path, truth: Path) -> dict[str, Any]:
+    """The numbers of `measured`."""
+    return measured(built, truth).numbers
+
+
+def measured(built: Path, truth: Path) -> Measured:
     """The boxes of built crops against the true boxes of the people in each frame.
+
+    With each frame that has one goes the intersection over union of its person's box.
 
     frames      in which the person of the label is seen
     iou         mean over the crops with that label, with the true box of that person
@@ -31,38 +38,38 @@ def crops(built: Path, truth: Path) -> dict[str, Any]:
     boxes       that were found, junk included
     iou_alone, misses_alone, frames_alone   of frames where nobody else is seen
     """
-    rows = Shards(built).scalars(["source_image_id", "person", "box"]).to_pylist()
     people = _people(truth)
     by_frame: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in Shards(built).scalars(["source_image_id", "person", "box"]).to_pylist():
         if row["source_image_id"] not in people:
             raise ReidError(
                 f"{truth}: knows nothing of {row['source_image_id']}, a frame of {built}"
             )
         if row["box"] is not None:
             by_frame.setdefault(row["source_image_id"], []).append(row)
-    lines = [_line(seen, by_frame.get(name, [])) for name, seen in people.items() if seen[0]["box"]]
+    by_name = {
+        name: _line(seen, by_frame.get(name, [])) for name, seen in people.items() if seen[0]["box"]
+    }
+    lines = list(by_name.values())
     boxes = [
         max((iou(row["box"], one["box"]) for one in people[name] if one["box"]), default=0.0)
         for name, found in by_frame.items()
         for row in found
     ]
     alone = [line for line in lines if line["alone"]]
-    return {
+    numbers = {
         **_summary(lines), "others": sum(line["other"] for line in lines), "boxes": len(boxes),
         "false": sum(best < FOUND_IOU for best in boxes),
         **{f"{name}_alone": value for name, value in _summary(alone).items()},
     }  # fmt: skip
+    each = {name: line["iou"] for name, line in by_name.items() if line["iou"] is not None}
+    return Measured(numbers, each)
 
 
 def _people(truth: Path) -> dict[str, list[dict[str, Any]]]:
     """The people of each frame, the one of its label first."""
-    try:
-        table = pq.read_table(truth / "rows", columns=["image_id", "people"])
-    except (OSError, ValueError) as error:
-        raise ReidError(f"{truth}: not the truth of a rendered world: {error}") from None
-    rows = table.to_pylist()
-    return {row["image_id"]: row["people"] for row in rows if row["people"]}
+    found = rows(truth, ["image_id", "people"])
+    return {row["image_id"]: row["people"] for row in found if row["people"]}
 
 
 def _line(

@@ -214,24 +214,16 @@ for _name, _summary in STAGES.items():
 
 @app.command(rich_help_panel=LOOK)
 def accuracy(
-    stage: Annotated[str, typer.Argument(help="crops or flow")],
+    stage: Annotated[str, typer.Argument(help="masks, joints, crops or flow")],
     build: Annotated[str, typer.Argument(help="A build of it over a rendered world.")],
     as_json: Json = False,
 ) -> None:
-    """How near a stage's output comes to the truth of the rendered world that it is of."""
-    from pipeline.accuracy import crops
-    from pipeline.accuracy_flow import flow
-    from pipeline.core.project import manifest_of
+    """How near a build comes to the truth of its rendered world; kept in 4-reports/accuracy."""
+    from pipeline.accuracy_of import measure
 
-    known = {"crops": crops, "flow": flow}
-    if stage not in known:
-        raise ReidError(f"no accuracy of `{stage}` (there is one of {', '.join(known)})")
-    home = project()
-    folder = home.derived(stage, build)
-    world_name = manifest_of(folder, f"reid {stage} {build}")["dataset"]
-    found = known[stage](folder, home.raw(f"{world_name}.truth"))
-    rounded = [f"{v:.3f}" if isinstance(v, float) else v for v in found.values()]
-    show(found, as_json, lambda: table(f"{stage} {build}", [*found], [rounded]))
+    found = measure(project(), stage, build)["numbers"]
+    rows = [[k, f"{v:.3f}" if isinstance(v, float) else v] for k, v in found.items()]
+    show(found, as_json, lambda: table(f"{stage} {build}", ["number", "value"], rows))
 
 
 @app.command(rich_help_panel=LOOK)

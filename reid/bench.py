@@ -39,6 +39,7 @@ class Scene:
 def run(project: Project, images: int) -> list[dict[str, Any]]:
     """Every row, also written to 4-reports/bench.json; some minutes on two cores."""
     from pipeline.bench import rows_io
+    from pipeline.bench_accuracy import rows_accuracy
     from pipeline.bench_flow import rows_flow
     from pipeline.bench_stages import rows_stages
     from pipeline.bench_swaps import rows_swaps
@@ -52,6 +53,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
         rows += rows_flow(Path(folder) / "flow")
         rows += rows_training(Path(folder) / "io" / "data")
     rows += rows_evaluation()
+    rows += rows_accuracy(project)
     write_atomically(project.reports / "bench.json", as_json(rows))
     return rows
 

@@ -3,7 +3,7 @@
 Everything is in the page: no network, no script. It holds no time and no path, so the same data
 give the same bytes.
 
-Reads   1-shards, 2-derived, 3-runs, 4-reports/tables
+Reads   1-shards, 2-derived, 3-runs, 4-reports/tables, 4-reports/accuracy; 0-raw/<world>.truth
 Writes  4-reports/report.html
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project, write_atomically
 from reid import results, sections
-from reid.sections import scores, sources
+from reid.sections import accuracy, scores, sources
 from reid.sections.blocks import Chapter, Section, Table, Text, table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,7 +31,7 @@ def write(project: Project) -> Path:
 
 
 def chapters(project: Project) -> list[Chapter]:
-    """The page's parts: a summary, each data set, its experiments, the papers' tables."""
+    """The page's parts: a summary, data sets, accuracy, experiments, the papers' tables."""
     built = sources.built_data(project)
     if not built:
         raise ReidError(f"{project.root}: no data set is built; run `dvc repro`")
@@ -39,6 +39,7 @@ def chapters(project: Project) -> list[Chapter]:
     out = [Chapter("Summary", [overview(built, runs)])]
     for data in built:
         out.append(_chapter(f"Data set {data.name}", [f(data) for f in sections.DATA_SET]))
+    out.append(Chapter("Accuracy on rendered worlds", accuracy.builds(project)))
     for found in runs:
         name = f"Experiments on {found.built.name}"
         out.append(_chapter(name, [f(found) for f in sections.EXPERIMENTS]))

@@ -63,6 +63,11 @@ flow:
   on:
     hall: {dataset: hall, backend: dis}
     hall-lucas-kanade: {dataset: hall, backend: lucas_kanade}
+accuracy:
+  on:
+    masks-mall: {stage: masks, build: mall, world: mall}
+    crops-topview: {stage: crops, build: topview, world: topview}
+    flow-hall: {stage: flow, build: hall-lucas-kanade, world: hall}
 attention_driven:
   with: {seed: 0}
   scale:
@@ -160,13 +165,17 @@ def test_the_flow(clone: Path):
     papers |= {"convlstm": "attentive_convlstm"}
     for name, paper in papers.items():
         hall |= {f"{paper}@hall-{name}", f"{paper}_evaluate@hall-{name}"}
-    assert first == stages | experiments | mall | above | hall | {"report"}
+    measured = {f"accuracy@{name}" for name in ("masks-mall", "crops-topview", "flow-hall")}
+    assert first == stages | experiments | mall | above | hall | measured | {"report"}
     metrics = json.loads(
         (clone / "data/3-runs/street-intra-inter/evaluate/metrics.json").read_text()
     )
     assert 0 <= metrics["rank1"] <= 1
     assert metrics["queries"] > 0
+    exact = json.loads((clone / "data/4-reports/accuracy/masks-mall.json").read_text())
+    assert exact["numbers"]["iou"] == 1, "the masks are the truth's"
     page = (clone / "data/4-reports/report.html").read_text()
+    assert "Crops topview" in page
     assert "street-intra-inter" in page
     assert str(clone) not in page
 

@@ -533,5 +533,7 @@ def test_the_command_finds_the_world_s_truth(top: Project):
     done = CliRunner().invoke(app, ["accuracy", "crops", "top", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["iou"] == 1
-    with pytest.raises(ReidError, match=r"no accuracy of `jet` \(there is one of crops, flow\)"):
+    kept = json.loads((top.reports / "accuracy/crops-top.json").read_text())
+    assert kept["numbers"] == json.loads(done.output)
+    with pytest.raises(ReidError, match=r"no accuracy of `jet` \(there is one of masks, joints"):
         CliRunner().invoke(app, ["accuracy", "jet", "top"], catch_exceptions=False)
