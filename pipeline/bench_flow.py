@@ -1,4 +1,4 @@
-"""How close the stage `flow` comes to what computes it: a network, and OpenCV's dense search.
+"""How close the stage `flow` comes to OpenCV's dense search, which is most of its work.
 
 The stage runs over a shard of tracklets as the engine runs it, in one worker: reading, decoding
 ahead, pairing, computing, writing with fsync. Frames are made: textures that move.
@@ -27,25 +27,16 @@ from pipeline.derive.flow import Pair, Params, batch_rows, in_threads
 HEIGHT, WIDTH = 256, 128  # as MARS has it
 LENGTH = 16  # frames of a tracklet
 TRACKLETS, ROUNDS = 16, 5
-NETWORK_TRACKLETS, NETWORK_ROUNDS = 1, 3
 
 
 def rows_flow(folder: Path) -> list[dict[str, Any]]:
-    """The two rows, in an empty `folder`; a minute on two cores."""
+    """The row, in an empty `folder`; seconds on two cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    network, search = Params(weights="random"), Params(backend="dis")
-    return [_by_network(folder, network), _by_search(folder, search)]
-
-
-def _by_network(folder: Path, params: Params) -> dict[str, Any]:
-    seconds = _timed(folder, params, NETWORK_TRACKLETS, NETWORK_ROUNDS, encoded=False)
-    return _row(
-        "flow by LiteFlowNet, pairs/s (the network on resident pairs)", NETWORK_TRACKLETS, seconds
-    )
+    return [_by_search(folder, Params(backend="dis"))]
 
 
 def _by_search(folder: Path, params: Params) -> dict[str, Any]:
-    seconds = _timed(folder, params, TRACKLETS, ROUNDS, encoded=True)
+    seconds = _timed(folder, params, TRACKLETS, ROUNDS)
     return _row("flow by DIS, pairs/s (DIS and its PNG on resident pairs)", TRACKLETS, seconds)
 
 
@@ -55,9 +46,7 @@ def _row(name: str, tracklets: int, seconds: list[list[float]]) -> dict[str, Any
     return row(name, rate, rate / share(alone, ours), 0.9)
 
 
-def _timed(
-    folder: Path, params: Params, tracklets: int, rounds: int, *, encoded: bool
-) -> list[list[float]]:
+def _timed(folder: Path, params: Params, tracklets: int, rounds: int) -> list[list[float]]:
     """Seconds of the estimator alone, on pairs of whole calls, and of the stage, over rounds."""
     clips = [_frames(seed) for seed in range(tracklets)]
     part = folder / f"{params.backend}.parquet"
@@ -72,8 +61,7 @@ def _timed(
     def alone() -> None:
         for first in range(0, len(pairs), call):
             found = estimator(pairs[first : first + call])
-            if encoded:
-                in_threads(lambda flow: encode_flow(*flow), found)
+            in_threads(lambda flow: encode_flow(*flow), found)
 
     return take_turns([alone, lambda: whole((params.backend, {"rows": part}))], rounds)
 

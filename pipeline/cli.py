@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.core.errors import ReidError
-from pipeline.derive import STAGES
+from pipeline.derive import NETWORKS, STAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-BUILD, LOOK = "Build data", "Look and check"
+BUILD = "Build data"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Executor = Annotated[str | None, typer.Option(help="local or pool; params.yaml `run` by default.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; 0 = one a core.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Repair = Annotated[bool, typer.Option(help="Recompute finished shards whose bytes have changed.")]
+Batch = Annotated[str, typer.Option(help="auto: measure the best, and write it into params.yaml.")]
 Dataset = Annotated[str, typer.Argument(help="A data set named in params.yaml.")]
 
 
@@ -208,144 +209,26 @@ def _say_unmatched(stage: str, dataset: str) -> None:
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)
 
 
+def _network_command(stage: str) -> Callable[..., None]:
+    run = _stage_command(stage)
+
+    def command(
+        dataset: Dataset, executor: Executor = None, workers: Workers = None,
+        device: Device = "auto", repair: Repair = False, batch: Batch = "",
+    ) -> None:  # fmt: skip
+        if batch:
+            from pipeline import batch_size
+
+            found = batch_size.auto(
+                batch, stage, dataset, project(), device=device, executor=executor,
+                workers=workers, say=lambda line: console().print(line, markup=False),
+            )  # fmt: skip
+            table(f"{stage} {dataset}", ["batch", "images/s", ""], found.rows())
+        run(dataset, executor, workers, device, repair)
+
+    return command
+
+
 for _name, _summary in STAGES.items():
-    app.command(_name, help=_summary, rich_help_panel=BUILD)(_stage_command(_name))
-
-
-@app.command(rich_help_panel=LOOK)
-def accuracy(
-    stage: Annotated[str, typer.Argument(help="masks, joints, crops or flow")],
-    build: Annotated[str, typer.Argument(help="A build of it over a rendered world.")],
-    as_json: Json = False,
-) -> None:
-    """How near a build comes to the truth of its rendered world; kept in 4-reports/accuracy."""
-    from pipeline.accuracy_of import measure
-
-    found = measure(project(), stage, build)["numbers"]
-    rows = [[k, f"{v:.3f}" if isinstance(v, float) else v] for k, v in found.items()]
-    show(found, as_json, lambda: table(f"{stage} {build}", ["number", "value"], rows))
-
-
-@app.command(rich_help_panel=LOOK)
-def datasets(as_json: Json = False) -> None:
-    """Every data set that can be read: layout, published counts, licence, where to ask."""
-    from dataclasses import asdict
-
-    from pipeline.datasets import READERS, reader
-
-    infos = {name: asdict(reader(name).INFO) for name in READERS}
-
-    def lines() -> None:
-        for name, info in infos.items():
-            console().print(f"[bold]{name}[/bold]")
-            for key, value in info.items():
-                console().print(f"  {key}: {value}", markup=False)
-
-    show(infos, as_json, lines)
-
-
-@app.command(rich_help_panel=LOOK)
-def plan(stage: str, dataset: Dataset, as_json: Json = False) -> None:
-    """What a stage would compute, what it would reuse, and why."""
-    from pipeline import check
-
-    found = check.plan(make_plan(stage, dataset, project()), project())
-
-    def lines() -> None:
-        rows = [[s["name"], f"{s['rows']:,}", s["state"], s["why"]] for s in found["shards"]]
-        table(f"{stage} {dataset}", ["shard", "rows", "state", "why"], rows)
-        console().print(
-            f"to write: about {found['bytes'] / 1e6:,.1f} MB; free: {found['free'] / 1e9:,.1f} GB"
-        )
-
-    show(found, as_json, lines)
-
-
-@app.command(rich_help_panel=LOOK)
-def status(as_json: Json = False) -> None:
-    """Every stage and data set of params.yaml: built, stale or missing."""
-    from pipeline import check
-
-    found = check.status(project(), make_plan)
-    columns = ["stage", "dataset", "state", "rows", "rejects", "shards"]
-    show(found, as_json, lambda: table("", columns, [[r[c] for c in columns] for r in found]))
-
-
-@app.command(rich_help_panel=LOOK)
-def verify(
-    dataset: Annotated[str, typer.Argument(help="A data set; all that is built by default.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Check hashes, row order, schema and decodability of every shard. Status 1 on a problem."""
-    from pipeline import check
-
-    found = check.verify(project(), dataset)
-
-    def lines() -> None:
-        for folder, problems in found.items():
-            console().print(f"{folder}: {'sound' if not problems else f'{len(problems)} problems'}")
-            for problem in problems:
-                console().print(f"  {problem}", markup=False)
-
-    show(found, as_json, lines)
-    if any(found.values()):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=LOOK)
-def inspect(
-    shard: Path,
-    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 24,
-    sheet: Annotated[Path | None, typer.Option(help="Write pictures as one PNG.")] = None,
-    as_json: Json = False,
-) -> None:
-    """A shard's rows as a table, its pictures as a contact sheet."""
-    from pipeline.core.images import encode_png
-    from pipeline.core.inspect import contact_sheet, rows_table
-    from pipeline.core.shards import Shard
-
-    opened = Shard(shard)
-    found = rows_table(opened, rows)
-    if sheet is not None:
-        sheet.write_bytes(encode_png(contact_sheet(opened, range(min(rows, opened.num_rows)))))
-
-    def lines() -> None:
-        columns = list(found[0]) if found else []
-        title = f"{shard}: {opened.num_rows:,} rows"
-        table(title, columns, [[row[c] for c in columns] for row in found])
-        if sheet is not None:
-            console().print(f"pictures: {sheet}")
-
-    show({"rows": found, "metadata": opened.metadata, "sheet": sheet}, as_json, lines)
-
-
-@app.command(rich_help_panel=LOOK)
-def doctor(as_json: Json = False) -> None:
-    """Versions, CUDA, decoder, DVC links, disk, backends, weights; a two-second benchmark."""
-    from pipeline import doctor as checks
-
-    found = checks.examine(project())
-
-    def lines() -> None:
-        for group, values in found.items():
-            table(group, ["", ""], [[k, v] for k, v in values.items()])
-
-    show(found, as_json, lines)
-
-
-@app.command(rich_help_panel=LOOK)
-def gc(
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Remove finished work that no published data set uses."""
-    from pipeline.core.journal import unused
-
-    paths = unused(project().work)
-    size = sum(path.stat().st_size for path in paths)
-    if not dry_run:
-        for path in paths:
-            path.unlink(missing_ok=True)
-    verb = "would remove" if dry_run else "removed"
-    found = {"files": [str(path) for path in paths], "bytes": size, "removed": not dry_run}
-    show(found, as_json, lambda: console().print(f"{verb} {len(paths)} files, {size / 1e6:.1f} MB"))
+    _make = _network_command if _name in NETWORKS else _stage_command
+    app.command(_name, help=_summary, rich_help_panel=BUILD)(_make(_name))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import BUILD, LOOK, Device, Json, app, console, project, show, table
+from pipeline.cli import BUILD, Device, Json, app, console, project, show, table
+from pipeline.cli_look import LOOK
 
 FITTED = Path(".work/fit/weights")
 

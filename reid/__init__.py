@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reid.data import Data, open
+    from reid.torch_data import StatefulLoader
 
-__all__ = ["Data", "open"]
+__all__ = ["Data", "StatefulLoader", "open"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "StatefulLoader":
+        from reid.torch_data import StatefulLoader
+
+        return StatefulLoader
     if name in __all__:
         from reid import data
 

@@ -41,6 +41,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from pipeline.bench import rows_io
     from pipeline.bench_accuracy import rows_accuracy
     from pipeline.bench_flow import rows_flow
+    from pipeline.bench_networks import rows_networks
     from pipeline.bench_stages import rows_stages
     from pipeline.bench_swaps import rows_swaps
 
@@ -51,6 +52,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
         rows += rows_stages(Path(folder) / "stages")
         rows += rows_swaps(Path(folder) / "swaps")
         rows += rows_flow(Path(folder) / "flow")
+        rows += rows_networks(Path(folder) / "networks")
         rows += rows_training(Path(folder) / "io" / "data")
     rows += rows_evaluation()
     rows += rows_accuracy(project)

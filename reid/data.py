@@ -1,6 +1,6 @@
 """Open a built data set: rows, images, and columns of several stages side by side.
 
-data = reid.open("data", "street", columns=["image", "parts"])
+data = reid.open("data", "street", columns=["image", "parts"])  # or https://..., s3://...
 data[0]                      {"image_id": ..., "image": (H, W, 3) uint8, "parts": (5, 4), ...}
 data.role("query")           the query rows alone
 data.torch(transform=...)    a torch data set with `__getitems__`
@@ -8,20 +8,25 @@ data.torch(transform=...)    a torch data set with `__getitems__`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core import images
+from pipeline.core.byte_source import Remote, json_of, place_of
 from pipeline.core.errors import ReidError
 from pipeline.core.flow import decode_flow
 from pipeline.core.project import builder_of
 from pipeline.core.shards import Shards, side_by_side
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from reid.torch_data import TorchData
 
 ROLES = ("train", "query", "gallery")
 DECODERS = {
@@ -37,16 +42,21 @@ def open(
     dataset: str,
     columns: Sequence[str] = ("image",),
     builds: Mapping[str, str] | None = None,
+    *,
+    filesystem: AbstractFileSystem | None = None,
 ) -> Data:
     """Open `dataset` below the data folder `root`, with `columns` beside the labels.
 
+    `root` is a folder, any address that fsspec opens (`https://...`, `s3://...`, `gs://...`), or a
+    path on `filesystem`, such as a `dvc.api.DVCFileSystem`; there byte ranges are read, no files.
     A data set that a stage made of another one is called `<stage>/<build>`, such as `swaps/mall`.
     A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`. `builds`
     names the build of a stage that is meant where it is not the one named after the data set.
     Raises `ReidError` where the data set or a column is not built.
     """
-    base_folder = _base(Path(root), dataset)
-    base = Shards(base_folder)
+    home = place_of(root, filesystem)
+    base_folder = _base(home, dataset)
+    base, protocol = Shards(base_folder), json_of(base_folder / "protocol.json")
     names = set(base.columns)
     sources: dict[str, tuple[Shards, str]] = {}
     opened: dict[str, Shards] = {}
@@ -54,53 +64,61 @@ def open(
         if column in names:
             sources[column] = (base, column)
             continue
-        stage, name = _stage_of(Path(root), dataset, builds or {}, column)
+        stage, name = _stage_of(home, dataset, builds or {}, column)
         if stage not in opened:
-            opened[stage] = Shards(_derived(Path(root), dataset, builds or {}, stage))
+            opened[stage] = Shards(_derived(home, dataset, builds or {}, stage))
             side_by_side(base, opened[stage])
         sources[column] = (opened[stage], name)
-    return Data(base, sources, np.arange(len(base)), json.loads(_protocol(base_folder)))
+    return Data(base, sources, np.arange(len(base)), protocol or {})
 
 
-def _base(root: Path, dataset: str) -> Path:
+def _base(home: Path | Remote, dataset: str) -> Path | Remote:
     """The folder of a data set's own rows: ingested, or made by a stage, such as swaps/mall."""
-    folders = root / "1-shards" / dataset, root / "2-derived" / dataset
+    folders = home / "1-shards" / dataset, home / "2-derived" / dataset
     for folder in folders:
-        if (folder / "manifest.json").is_file():
+        if json_of(folder / "manifest.json") is not None:
             return folder
+    if isinstance(home, Remote):
+        raise ReidError(f"{folders[0]}: no manifest.json; no data set `{dataset}` is built there")
     raise ReidError(f"{folders[0]}: not built; run `{builder_of(dataset)}`")
 
 
-def _derived(root: Path, dataset: str, builds: Mapping[str, str], stage: str) -> Path:
-    return root / "2-derived" / stage / builds.get(stage, dataset)
+def _derived(home: Any, dataset: str, builds: Mapping[str, str], stage: str) -> Any:
+    return home / "2-derived" / stage / builds.get(stage, dataset)
 
 
-def _stage_of(root: Path, dataset: str, builds: Mapping[str, str], column: str) -> tuple[str, str]:
+def _stage_of(
+    home: Path | Remote, dataset: str, builds: Mapping[str, str], column: str
+) -> tuple[str, str]:
     """Which derived stage holds a column, and the column's own name."""
     wanted, _, name = column.rpartition(".")
     found = []
-    for folder in sorted((root / "2-derived").glob("*")):
-        manifest = _derived(root, dataset, builds, folder.name) / "manifest.json"
-        if wanted not in ("", folder.name) or not manifest.is_file():
+    for stage in [wanted] if wanted else _stages(home, name):
+        described = json_of(_derived(home, dataset, builds, stage) / "manifest.json")
+        if described is None:
             continue
-        described = json.loads(manifest.read_text("utf-8"))
         own = described["dataset"] == dataset and not described.get("new_rows")
         if own and name in described["columns"]:
-            found.append(folder.name)
+            found.append(stage)
     if len(found) == 1:
         return found[0], name
     if not found:
+        hint = f"run the stage that makes it, such as `reid {column} {dataset}`"
+        if isinstance(home, Remote):
+            hint = f"where folders cannot be listed, name the stage too: `<stage>.{name}`"
         raise ReidError(
-            f"{dataset} has no column `{column}` in {root}/1-shards or {root}/2-derived; "
-            f"run the stage that makes it, such as `reid {column} {dataset}`"
+            f"{dataset} has no column `{column}` in {home}/1-shards or {home}/2-derived; {hint}"
         )
     choices = ", ".join(f"{stage}.{name}" for stage in found)
     raise ReidError(f"column `{column}` of {dataset} is in several stages; say which: {choices}")
 
 
-def _protocol(folder: Path) -> str:
-    path = folder / "protocol.json"
-    return path.read_text("utf-8") if path.is_file() else "{}"
+def _stages(home: Path | Remote, name: str) -> list[str]:
+    """The stages that may hold a column: those built; the one of its name where none are listed."""
+    folder = home / "2-derived"
+    if isinstance(folder, Remote):
+        return folder.names() or [name]
+    return sorted(path.name for path in folder.glob("*"))
 
 
 class Data:
@@ -209,6 +227,8 @@ class Data:
 
     def torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> TorchData:
         """For a `torch.utils.data.DataLoader`; `transform` takes one row."""
+        from reid.torch_data import TorchData
+
         return TorchData(self, transform)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -244,23 +264,6 @@ def _chosen(rows: pa.Table, wanted: Mapping[str, Sequence[int]]) -> Any:
         member = pc.is_in(column, pa.array(values, column.type))  # type: ignore[attr-defined]
         chosen = pc.and_(chosen, member)  # type: ignore[attr-defined]
     return chosen
-
-
-class TorchData:
-    """A map-style data set: batches are read in one go through `__getitems__`."""
-
-    def __init__(self, data: Data, transform: Callable[[dict[str, Any]], Any] | None):
-        self.data, self.transform = data, transform
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, position: int) -> Any:
-        return self.__getitems__([position])[0]
-
-    def __getitems__(self, positions: Sequence[int]) -> list[Any]:
-        rows = self.data.__getitems__(positions)
-        return rows if self.transform is None else [self.transform(row) for row in rows]
 
 
 def _cells(values: pa.Array) -> list[Any]:

@@ -1,5 +1,8 @@
 """Read one shard file: rows at random by their byte offsets, in order, or as tables.
 
+A file is on this machine, or anywhere that fsspec reads (`byte_source`): the same offsets are then
+byte ranges, neighbours go in one, and all ranges of a call are asked for together.
+
 The encoded images of a row group lie in one uncompressed page, one after the other, each behind
 its length in 4 bytes; the column `<name>_size` holds the same lengths. So the values end where the
 column chunk ends, they begin their total length before that, and a row's offset is a running sum:
@@ -14,11 +17,10 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import os
 import struct
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +29,54 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.core import schema
+from pipeline.core.byte_source import (
+    Range,
+    RangeFile,
+    RangeReader,
+    Remote,
+    merged,
+    open_range,
+    read_ranges,
+    size_of,
+)
 from pipeline.core.errors import ReidError
+from pipeline.core.shard_footer import (
+    BROKEN,
+    VERSION_KEY,
+    diagnosis,
+    extent,
+    is_one_plain_chunk,
+    metadata_of,
+    read_footer,
+    which_command,
+)
 
-VERSION_KEY = "reid.schema_version"
+__all__ = ["VERSION_KEY", "Shard", "bytes_of", "int64_of", "lengths_of", "running", "which_command"]
+
 MAX_OPEN_FILES = 256  # per process; the shard opened longest ago gives its file back first
 MAX_SPAN = 128 * 1024  # bytes that `read_many` reads in one call; more falls out of CPU caches
+REMOTE_SPAN = 4 * 1024 * 1024  # the same over a network, where a call costs more than its bytes
+REMOTE_GAP = 32 * 1024  # bytes between two rows that are rather read than left out
 
-RangeReader = Callable[[int, int], bytes]
+# First byte, end, and (position in the asked-for rows, row, offset, size) of each row within.
+Span = tuple[int, int, list[tuple[int, int, int, int]]]
 
 _prefix_of = struct.Struct("<I").unpack_from  # the length in front of each value
-_PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}  # the latter two are the null levels' encodings
-_BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
-
-
-def open_range(path: Path) -> RangeReader:
-    """A function `read(length, offset) -> bytes` on the file, which threads and forks may share.
-
-    The file closes when nobody refers to the function, so never under a thread that still reads.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    read = functools.partial(os.pread, descriptor)
-    weakref.finalize(read, os.close, descriptor).atexit = False  # a thread may still read then
-    return read
 
 
 class Shard:
     """One shard file. Opening reads the footer; offsets are made at a column's first read.
 
     Threads may share it. A forked process shares the file (reads carry their own offset); a
-    pickled one opens it again. At most `MAX_OPEN_FILES` files stay open in a process.
+    pickled one opens it again. At most `MAX_OPEN_FILES` files stay open in a process. `tail` are
+    the last bytes of a remote file, where they are read already.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._footer = _read_footer(self.path)
+    def __init__(self, path: Path | Remote | str, tail: bytes | None = None) -> None:
+        self.path = Path(path) if isinstance(path, str) else path
+        self._footer = read_footer(self.path, tail)
         self.num_rows: int = self._footer.num_rows
-        self.metadata = _metadata_of(self.path, self._footer)
+        self.metadata = metadata_of(self.path, self._footer)
         self._groups: list[Any] = self._guard(
             lambda: [self._footer.row_group(g) for g in range(self._footer.num_row_groups)]
         )
@@ -107,12 +120,31 @@ class Shard:
 
     def read_many(self, column: str, rows: Sequence[int]) -> list[bytes | None]:
         """The encoded images of `rows`, in their order; neighbours in the file are read at once."""
+        spans = self.spans(column, rows)
+        if spans is None:
+            return [self._from_group(column, row) for row in rows]
+        if isinstance(self.path, Remote):
+            pieces: Iterable[bytes] = read_ranges([(self.path, a, b) for a, b, _ in spans])
+        else:
+            read = self._range or self._open()
+            pieces = (read(stop - start, start) for start, stop, _ in spans)
+        return self.cut(column, len(rows), spans, pieces)
+
+    def spans(self, column: str, rows: Sequence[int]) -> list[Span] | None:
+        """The byte ranges that hold the images of `rows`; None for another layout."""
         layout = self._layouts[column] if column in self._layouts else self._measure(column)
         if layout is None:
-            return [self._from_group(column, row) for row in rows]
-        found: list[bytes | None] = [None] * len(rows)
-        for start, stop, span in _spans(*layout, rows):
-            data = (self._range or self._open())(stop - start, start)
+            return None
+        remote = isinstance(self.path, Remote)
+        gap, most = (REMOTE_GAP, REMOTE_SPAN) if remote else (0, MAX_SPAN)
+        return list(_spans(*layout, rows, gap, most))
+
+    def cut(
+        self, column: str, count: int, spans: Iterable[Span], pieces: Iterable[bytes]
+    ) -> list[bytes | None]:
+        """The encoded images of the `count` rows of `spans`, whose bytes are `pieces`."""
+        found: list[bytes | None] = [None] * count
+        for (start, _, span), data in zip(spans, pieces, strict=True):
             for position, row, offset, size in span:
                 at = offset - start
                 if len(data) < at + 4 + size or _prefix_of(data, at)[0] != size:
@@ -122,15 +154,29 @@ class Shard:
         return found
 
     def table(
-        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None
+        self,
+        columns: Sequence[str] | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        pieces: dict[int, bytes] | None = None,
     ) -> pa.Table:
-        """Rows `start` to `stop` of `columns`, by default of all, images included."""
+        """Rows `start` to `stop` of `columns`, by default of all, images included.
+
+        `pieces` are a remote file's bytes by their first, such as `extents`, read already.
+        """
         names = self._known(columns)
         stop = self.num_rows if stop is None else min(stop, self.num_rows)
         first = bisect.bisect_right(self._firsts, start) - 1
         groups = [g for g in range(first, len(self._firsts) - 1) if self._firsts[g] < stop]
-        read = self._read_groups(groups, names)
+        read = self._read_groups(groups, names, pieces)
         return read.slice(start - self._firsts[first], max(0, stop - start))
+
+    def extents(self, names: Sequence[str], groups: Iterable[int] | None = None) -> list[Range]:
+        """The byte ranges of columns in row groups, by default in all."""
+        paths = [self._footer.schema.column(i).path for i in range(self._footer.num_columns)]
+        leaves = [i for i, p in enumerate(paths) if any(f"{p}.".startswith(f"{n}.") for n in names)]
+        chosen = self._groups if groups is None else [self._groups[g] for g in groups]
+        return merged([extent(g.column(leaf)) for g in chosen for leaf in leaves], REMOTE_GAP)
 
     def iter_batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Tables of `rows` rows in order (the last may be shorter); holds one batch or group."""
@@ -152,9 +198,19 @@ class Shard:
                 raise ReidError(f"{self.path}: no column `{name}` (it has {have})")
         return names
 
-    def _read_groups(self, groups: list[int], names: list[str]) -> pa.Table:
+    def _read_groups(
+        self, groups: list[int], names: list[str], pieces: dict[int, bytes] | None = None
+    ) -> pa.Table:
+        source: Any = self.path
+        if isinstance(self.path, Remote):
+            if pieces is None:
+                wanted = [(self.path, start, end) for start, end in self.extents(names, groups)]
+                starts = [start for _, start, _ in wanted]
+                pieces = dict(zip(starts, read_ranges(wanted), strict=True))
+            source = RangeFile(self.path, pieces)
+
         def read() -> pa.Table:
-            with pq.ParquetFile(self.path, metadata=self._footer) as file:
+            with pq.ParquetFile(source, metadata=self._footer) as file:
                 table = file.read_row_groups(groups, columns=names, use_threads=False)
             return table.select(names).replace_schema_metadata(None)
 
@@ -163,8 +219,8 @@ class Shard:
     def _guard(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except _BROKEN as error:
-            raise ReidError(_diagnosis(self.path, f"damaged: {error}")) from None
+        except BROKEN as error:
+            raise ReidError(diagnosis(self.path, f"damaged: {error}")) from None
 
     def _open(self) -> RangeReader:
         self._range = read = open_range(self.path)
@@ -191,12 +247,12 @@ class Shard:
         name, chunks = f"{column}_size", self._chunks(f"{column}.bytes")
         if name not in self.columns or self.schema.field(name).type != pa.int32():
             return None
-        if not all(map(_is_one_plain_chunk, chunks)):
+        if not all(map(is_one_plain_chunk, chunks)):
             return None
         sizes = int64_of(self.table([name]).column(0))
         lengths = np.where(sizes < 0, 0, sizes + 4)
         starts = np.zeros(self.num_rows, np.int64)
-        file_size = self.path.stat().st_size
+        file_size = size_of(self.path)
         for first, stop, chunk in zip(self._firsts, self._firsts[1:], chunks, strict=False):
             before = np.cumsum(lengths[first:stop]) - lengths[first:stop]
             end = chunk.data_page_offset + chunk.total_compressed_size
@@ -234,7 +290,7 @@ class Shard:
     def _not_ours(self, what: str) -> None:
         """Raise if the footer says that this project wrote the file; else it is merely foreign."""
         if VERSION_KEY in self.metadata:
-            raise ReidError(_diagnosis(self.path, what))
+            raise ReidError(diagnosis(self.path, what))
 
 
 _opened: deque[weakref.ref[Shard]] = deque()
@@ -247,9 +303,9 @@ def _group(shard: Shard, column: str, group: int) -> pa.ChunkedArray:
 
 
 def _spans(
-    starts: memoryview, sizes: memoryview, rows: Sequence[int]
-) -> Iterator[tuple[int, int, list[tuple[int, int, int, int]]]]:
-    """(first byte, end, [(position in `rows`, row, offset, size)]) for runs of adjacent rows."""
+    starts: memoryview, sizes: memoryview, rows: Sequence[int], gap: int, most: int
+) -> Iterator[Span]:
+    """Runs of rows at most `gap` bytes apart, of at most `most` bytes where they are several."""
     span: list[tuple[int, int, int, int]] = []
     begin = end = -1
     for position in sorted(range(len(rows)), key=rows.__getitem__):
@@ -257,7 +313,7 @@ def _spans(
         size, start = sizes[row], starts[row]
         if size < 0:
             continue
-        if start != end or start + size - begin > MAX_SPAN:
+        if not span or start > end + gap or start + size - begin > most:
             if span:
                 yield begin, end, span
             begin, span = start, []
@@ -291,66 +347,3 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _is_one_plain_chunk(chunk: Any) -> bool:
-    return (
-        chunk is not None
-        and chunk.compression == "UNCOMPRESSED"
-        and not chunk.has_dictionary_page
-        and set(chunk.encodings) <= _PLAIN
-    )
-
-
-def _read_footer(path: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(path)
-    except FileNotFoundError:
-        raise ReidError(f"{path}: no such file{which_command(path)}") from None
-    except _BROKEN as error:
-        raise ReidError(_diagnosis(path, f"damaged: {error}")) from None
-
-
-def _metadata_of(path: Path, footer: pq.FileMetaData) -> dict[str, str]:
-    pairs = {k.decode(errors="replace"): v for k, v in (footer.metadata or {}).items()}
-    pairs.pop("ARROW:schema", None)
-    found = {k: v.decode(errors="replace") for k, v in pairs.items()}
-    version = found.get(VERSION_KEY, "0")
-    if not version.isdecimal():
-        raise ReidError(f"{path}: damaged footer: schema version {version!r}{which_command(path)}")
-    if int(version) > schema.SCHEMA_VERSION:
-        raise ReidError(
-            f"{path}: schema version {version}, this program reads up to "
-            f"{schema.SCHEMA_VERSION}; install a newer reid-pipeline"
-        )
-    return found
-
-
-def _diagnosis(path: Path, damage: str) -> str:
-    """What is wrong with a file, in one line: `damage` where both its ends are those of Parquet."""
-    size = path.stat().st_size if path.is_file() else -1
-    if size < 0:
-        return f"{path}: not a file"
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(max(0, size - 4))
-        tail = file.read(4)
-    if size == 0:
-        what = "empty file"
-    elif head != b"PAR1":
-        what = "not a Parquet file, or its first bytes are damaged"
-    elif tail != b"PAR1" or size < 12:
-        what = f"truncated at byte {size:,}"
-    else:
-        what = " ".join(damage.split())
-    return f"{path}: {what}{which_command(path)}"
-
-
-def which_command(path: Path) -> str:
-    """Which command writes the file again, by its place in the tree."""
-    parts = path.parts
-    if path.parent.name == "rows" and len(parts) >= 4 and parts[-4] == "1-shards":
-        return f"; run `reid ingest {parts[-3]}` again"
-    if path.parent.name == "rows" and len(parts) >= 5 and parts[-5] == "2-derived":
-        return f"; run `reid {parts[-4]} {parts[-3]}` again"
-    return ""

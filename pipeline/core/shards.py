@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core import schema
+from pipeline.core.byte_source import Range, Remote, json_of, read_ranges, tails
 from pipeline.core.errors import ReidError
 from pipeline.core.shard_reader import (
     VERSION_KEY,
@@ -114,15 +116,14 @@ def _check_sizes(table: pa.Table) -> None:
 
 
 class Shards:
-    """All shards of a built folder, in the order of their names, as one list of rows."""
+    """All shards of a built folder, in the order of their names, as one list of rows.
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        rows = self.folder / "rows"
-        paths = sorted(p for p in rows.glob("*.parquet") if not p.name.startswith("."))
-        if not paths:
-            raise ReidError(f"{rows}: no shards{which_command(rows / 'any')}")
-        self.shards = [Shard(path) for path in paths]
+    A remote folder's shards are those that its manifest.json names: http cannot list.
+    """
+
+    def __init__(self, folder: Path | Remote | str) -> None:
+        self.folder = Path(folder) if isinstance(folder, str) else folder
+        self.shards = _remote(folder) if isinstance(folder, Remote) else _local(Path(folder))
         self.firsts = running([s.num_rows for s in self.shards])
         self._scalars: dict[str, pa.ChunkedArray] = {}
 
@@ -141,9 +142,18 @@ class Shards:
         names = self.shards[0].scalar_columns if columns is None else list(columns)
         missing = [name for name in names if name not in self._scalars]
         if missing:
-            loaded = pa.concat_tables([s.table(missing) for s in self.shards]).combine_chunks()
+            loaded = pa.concat_tables(self.tables(missing)).combine_chunks()
             self._scalars.update(zip(missing, loaded.columns, strict=True))
         return pa.table({name: self._scalars[name] for name in names})
+
+    def tables(self, columns: Sequence[str]) -> list[pa.Table]:
+        """Columns as one table for each shard; those of a remote folder are asked for together."""
+        if not isinstance(self.folder, Remote):
+            return [shard.table(columns) for shard in self.shards]
+        extents = [shard.extents(columns) for shard in self.shards]
+        found = iter(_read_together(self.shards, extents))
+        pieces = [{start: next(found) for start, _ in ranges} for ranges in extents]
+        return [s.table(columns, pieces=p) for s, p in zip(self.shards, pieces, strict=True)]
 
     def read(self, column: str, index: int) -> bytes | None:
         """The encoded image of row `index` of the whole folder, None where it is null."""
@@ -155,12 +165,60 @@ class Shards:
         by_shard: dict[int, list[int]] = {}  # shard to positions in `indices`
         for position, index in enumerate(indices):
             by_shard.setdefault(bisect.bisect_right(self.firsts, index) - 1, []).append(position)
+        asked = [(self.shards[n], [indices[p] - self.firsts[n] for p in positions])
+                 for n, positions in by_shard.items()]  # fmt: skip
         found: list[bytes | None] = [None] * len(indices)
-        for shard, positions in by_shard.items():
-            rows = [indices[p] - self.firsts[shard] for p in positions]
-            for p, data in zip(positions, self.shards[shard].read_many(column, rows), strict=True):
-                found[p] = data
+        for positions, values in zip(by_shard.values(), self._read_all(column, asked), strict=True):
+            for position, data in zip(positions, values, strict=True):
+                found[position] = data
         return found
+
+    def _read_all(
+        self, column: str, asked: list[tuple[Shard, list[int]]]
+    ) -> Iterator[list[bytes | None]]:
+        """The images of some rows of some shards; those of a remote folder asked for together."""
+        if not isinstance(self.folder, Remote):
+            yield from (shard.read_many(column, rows) for shard, rows in asked)
+            return
+        spans = [shard.spans(column, rows) for shard, rows in asked]
+        ranges = [[(start, stop) for start, stop, _ in of or []] for of in spans]
+        pieces = iter(_read_together([shard for shard, _ in asked], ranges))
+        for (shard, rows), of in zip(asked, spans, strict=True):
+            if of is None:
+                yield shard.read_many(column, rows)
+            else:
+                yield shard.cut(column, len(rows), of, list(itertools.islice(pieces, len(of))))
+
+
+def _local(folder: Path) -> list[Shard]:
+    rows = folder / "rows"
+    paths = sorted(p for p in rows.glob("*.parquet") if not p.name.startswith("."))
+    if not paths:
+        raise ReidError(f"{rows}: no shards{which_command(rows / 'any')}")
+    return [Shard(path) for path in paths]
+
+
+def _remote(folder: Remote) -> list[Shard]:
+    manifest = json_of(folder / "manifest.json")
+    if manifest is None:
+        raise ReidError(f"{folder}: no manifest.json; this is not a built folder")
+    listed = sorted(manifest["shards"], key=lambda entry: entry["name"])
+    if not listed:
+        raise ReidError(f"{folder}: its manifest.json names no shards")
+    places = [(folder / "rows" / entry["name"]).sized(entry["bytes"]) for entry in listed]
+    return [Shard(p, tail) for p, tail in zip(places, tails(places), strict=True)]
+
+
+def _read_together(shards: Sequence[Shard], ranges: Sequence[Sequence[Range]]) -> list[bytes]:
+    """Byte ranges of remote shards, one shard's after the other's, in one call."""
+    return read_ranges(
+        [
+            (shard.path, start, end)
+            for shard, of in zip(shards, ranges, strict=True)
+            for start, end in of
+            if isinstance(shard.path, Remote)
+        ]
+    )
 
 
 def side_by_side(base: Shards, other: Shards) -> None:
@@ -172,15 +230,20 @@ def side_by_side(base: Shards, other: Shards) -> None:
     for name in sorted(have[0] ^ have[1]):
         full, lacking = (base, other) if name in have[0] else (other, base)
         raise ReidError(f"{lacking.folder}: no rows/{name}, which {full.folder} has")
-    for ours, theirs in zip(base.shards, other.shards, strict=True):
-        compare_rows(ours, theirs)
+    ids = (shards.tables(["image_id"]) for shards in (base, other))
+    for ours, theirs, *tables in zip(base.shards, other.shards, *ids, strict=True):
+        _same_ids(ours, theirs, *tables)
 
 
 def compare_rows(base: Shard, other: Shard) -> None:
     """Check that two shards hold the same `image_id` in each row, else `ReidError`."""
+    _same_ids(base, other, base.table(["image_id"]), other.table(["image_id"]))
+
+
+def _same_ids(base: Shard, other: Shard, base_ids: pa.Table, other_ids: pa.Table) -> None:
     if base.num_rows != other.num_rows:
         raise ReidError(f"{other.path}: {other.num_rows:,} rows, {base.path} has {base.num_rows:,}")
-    ours, theirs = (s.table(["image_id"]).column(0).combine_chunks() for s in (base, other))
+    ours, theirs = (table.column(0).combine_chunks() for table in (base_ids, other_ids))
     if not ours.equals(theirs):
         row = next(i for i in range(len(ours)) if ours[i].as_py() != theirs[i].as_py())
         raise ReidError(

@@ -10,3 +10,4 @@ STAGES = {  # in the order of the flow; the summary is what `reid --help` shows
     "jet": "Depth as a colour image, near blue and far red.",
     "flow": "Optical flow from each frame to the next of its tracklet.",
 }
+NETWORKS = ("joints", "masks", "crops", "flow")  # those that may run one

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli_networks import app  # with all commands of the pipeline
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from tests.conftest import reid
@@ -141,3 +141,12 @@ def test_a_wrong_root_is_refused_before_anything_is_written(toy: Project, tmp_pa
         invoke("add", "market1501", "--root", str(tmp_path / "empty"))
     assert Path("params.yaml").read_text() == before
     assert not toy.raw("market1501").exists()
+
+
+def test_stages_without_a_network_have_no_batch(toy: Project):
+    assert "--batch" in invoke("masks", "--help")
+    assert "--batch" not in invoke("parts", "--help")
+    result = RUN.invoke(app, ["joints", "toy", "--batch", "8"])
+    assert "put `batch: 8` into params.yaml: joints.on.toy" in str(result.exception)
+    result = RUN.invoke(app, ["joints", "toy", "--batch", "auto"])
+    assert "backend given runs no network" in str(result.exception)

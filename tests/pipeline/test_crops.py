@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import reid as library
 from pipeline import accuracy
 from pipeline.backends.person_box import Frame, PersonBox, labelled_box
-from pipeline.cli import app, make_plan
+from pipeline.cli import make_plan
+from pipeline.cli_networks import app
 from pipeline.core import engine
 from pipeline.core.boxes import crop_box, inside, iou
 from pipeline.core.errors import ReidError

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 import reid
 from pipeline import datasets, ingest
 from pipeline.add import add
-from pipeline.cli import app
+from pipeline.cli_networks import app  # with all commands of the pipeline
 from pipeline.core import engine, images
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,8 @@ from pipeline.core import engine, images
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
 from reid.views import Views
+from tests.conftest import contents
+from tests.served import served
 
 
 @pytest.fixture
@@ -119,3 +123,47 @@ def test_a_rule_by_name_gives_the_rows_its_roles(data: reid.Data):
     assert data.protocol_in_force()["name"] == "market1501"
     with pytest.raises(ReidError, match=r"no protocol `new` \(there are market1501, split, more\)"):
         data.under("new")
+
+
+class TestByAddress:
+    def test_rows_are_the_same_by_http(self, data: reid.Data):
+        pytest.importorskip("aiohttp")
+        with served(Path()) as server:
+            remote = reid.open(f"{server.url}/data", "toy", ["image", "parts", "joints"])
+            assert remote.rows.equals(data.rows)
+            for ours, theirs in zip(
+                data.role("query").batches(7), remote.role("query").batches(7), strict=True
+            ):
+                for row, same in zip(ours, theirs, strict=True):
+                    np.testing.assert_equal(same, row)
+            assert remote.protocol_in_force() == data.protocol_in_force()
+
+    def test_http_that_lists_nothing_needs_the_stage_s_name(self, data: reid.Data):
+        pytest.importorskip("aiohttp")
+        with served(Path(), listing=False) as server:
+            scores = reid.open(f"{server.url}/data", "toy", ["joints.joints_score", "parts"])
+            local = reid.open("data", "toy", ["joints_score"])
+            assert scores[5]["joints.joints_score"] == local[5]["joints_score"]
+            with pytest.raises(ReidError, match=r"name the stage too: `<stage>.joints_score`"):
+                reid.open(f"{server.url}/data", "toy", ["joints_score"])
+
+    def test_a_file_system_given_as_an_object(self, data: reid.Data):
+        files = fsspec.filesystem("memory")
+        for name, content in contents(Path("data")).items():
+            files.pipe_file(f"/held/{name}", content)
+        for remote in (
+            reid.open("held", "toy", ["joints_score"], filesystem=files),
+            reid.open("memory://held", "toy", ["joints_score"]),
+        ):
+            assert remote.complete().rows.equals(data.rows)
+            assert "joints_score" in pickle.loads(pickle.dumps(remote))[0]
+        with pytest.raises(ReidError, match=r"memory:///held/1-shards/tay: no manifest.json"):
+            reid.open("memory://held", "tay")
+        with pytest.raises(
+            ReidError, match=r"toy has no column `masks` in memory:///held/1-shards"
+        ):
+            reid.open("memory://held", "toy", ["masks"])
+
+    def test_an_address_of_this_machine_is_a_path(self, data: reid.Data):
+        opened = reid.open(f"file://{Path('data').resolve()}", "toy")
+        assert opened.base.folder == Path("data/1-shards/toy").resolve()

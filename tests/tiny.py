@@ -1,0 +1,37 @@
+"""Tiny rendered worlds with every derived stage built, for tests of those who read the shards."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from pipeline.cli import make_plan
+from pipeline.core import engine, params
+from pipeline.core.project import Project
+from pipeline.derive import STAGES
+from pipeline.scan import scan
+from pipeline.world import build, scenes
+from tests.test_flow import TINY
+
+
+def build_tiny(root: Path) -> Project:
+    """All worlds and stages of the tiny flow, without its trainings; some twenty seconds."""
+    root.mkdir(parents=True)
+    (root / "params.yaml").write_text(TINY)
+    loaded = params.load(root)
+    with contextlib.chdir(root):  # as the command does
+        project = Project(Path())
+        for name in loaded["world"]["on"]:
+            layout, scene = scenes.of_world(loaded, name)
+            build.build_world(name, scene, layout, project.raw(name).parent, 1)
+            scan(project.raw(name).parent, name)
+        for stage in ("ingest", *STAGES):
+            for name in loaded[stage]["on"]:
+                engine.run(make_plan(stage, name, project), project, executor="local")
+    return Project(root)
+
+
+def built_folders(project: Project) -> list[Path]:
+    """The folders of shards below a project's data, base rows first."""
+    found = (project.root / "data").glob("[12]-*/**/manifest.json")
+    return sorted(path.parent for path in found)
