@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install demo tables test lint bench clean
+.PHONY: help install demo tables test lint bench soak clean
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -50,6 +50,12 @@ lint: install  ## ruff and pyright
 
 bench: install  ## speed as ratios against limits measured in the same run
 	reid bench
+
+soak: install  ## campaigns that try to break it: inputs, kills, disks, damage; hours
+	python -m tests.soak mutations --count $(or $(COUNT),1000)
+	python -m tests.soak damage --count $(or $(COUNT),1000)
+	python -m tests.soak kills --count 100
+	python -m tests.soak disk --count 9
 
 clean:  ## unpublished work and caches of tools
 	rm -rf .work .pytest_cache .ruff_cache build *.egg-info

@@ -218,7 +218,7 @@ def _writing(folder: Path, table: pa.Table) -> dict[str, Any]:
 
 
 def _storage(opened: shards.Shards, encoded: list[bytes]) -> dict[str, Any]:
-    stored = sum(s.path.stat().st_size for s in opened.shards)
+    stored = sum(Path(str(s.path)).stat().st_size for s in opened.shards)
     held = sum(len(encoded[i % len(encoded)]) for i in range(len(opened)))
     return row("storage, bytes against encoded images", stored, held, 1.005, most=True)
 

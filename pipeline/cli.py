@@ -23,7 +23,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 BUILD = "Build data"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Executor = Annotated[str | None, typer.Option(help="local or pool; params.yaml `run` by default.")]
+Executor = Annotated[
+    str | None, typer.Option(help="local, pool or ray; params.yaml `run` by default.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster: auto, ray://HOST:PORT or HOST:PORT.")
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; 0 = one a core.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Repair = Annotated[bool, typer.Option(help="Recompute finished shards whose bytes have changed.")]
@@ -93,17 +98,18 @@ def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> 
 
 
 def run_stage(
-    stage: str, dataset: str, executor: str | None, workers: int | None, device: str, repair: bool
-) -> Finished:
+    stage: str, dataset: str, executor: str | None, workers: int | None, device: str, repair: bool,
+    address: str | None = None,
+) -> Finished:  # fmt: skip
     """Plan and run one stage over one data set, and say what was done."""
-    from pipeline.core import engine, params
+    from pipeline.core import engine, executors, params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
     finished = engine.run(
         make_plan(stage, dataset, home, device),
         home,
-        executor=executor or settings.get("executor", "pool"),
+        executor=executors.of_settings(settings, executor, address),
         workers=settings.get("workers", 0) if workers is None else workers,
         repair=repair,
     )
@@ -157,10 +163,14 @@ def scan(dataset: Dataset) -> None:
 
 @app.command(rich_help_panel=BUILD)
 def ingest(
-    dataset: Dataset, executor: Executor = None, workers: Workers = None, repair: Repair = False
+    dataset: Dataset,
+    executor: Executor = None,
+    address: Address = None,
+    workers: Workers = None,
+    repair: Repair = False,
 ) -> None:
     """Raw images and labels to shards."""
-    run_stage("ingest", dataset, executor, workers, "cpu", repair)
+    run_stage("ingest", dataset, executor, workers, "cpu", repair, address)
     from pipeline.core import params
     from pipeline.datasets.base import counts_table
 
@@ -178,11 +188,12 @@ def _stage_command(stage: str) -> Callable[..., None]:
     def command(
         dataset: Dataset,
         executor: Executor = None,
+        address: Address = None,
         workers: Workers = None,
         device: Device = "auto",
         repair: Repair = False,
     ) -> None:
-        run_stage(stage, dataset, executor, workers, device, repair)
+        run_stage(stage, dataset, executor, workers, device, repair, address)
         _say_unmatched(stage, dataset)
 
     return command
@@ -213,8 +224,8 @@ def _network_command(stage: str) -> Callable[..., None]:
     run = _stage_command(stage)
 
     def command(
-        dataset: Dataset, executor: Executor = None, workers: Workers = None,
-        device: Device = "auto", repair: Repair = False, batch: Batch = "",
+        dataset: Dataset, executor: Executor = None, address: Address = None,
+        workers: Workers = None, device: Device = "auto", repair: Repair = False, batch: Batch = "",
     ) -> None:  # fmt: skip
         if batch:
             from pipeline import batch_size
@@ -224,7 +235,7 @@ def _network_command(stage: str) -> Callable[..., None]:
                 workers=workers, say=lambda line: console().print(line, markup=False),
             )  # fmt: skip
             table(f"{stage} {dataset}", ["batch", "images/s", ""], found.rows())
-        run(dataset, executor, workers, device, repair)
+        run(dataset, executor, address, workers, device, repair)
 
     return command
 

@@ -22,13 +22,14 @@ import pyarrow.compute as pc
 
 from pipeline import datasets
 from pipeline.core import images
+from pipeline.core.data_card import card
 from pipeline.core.engine import Plan, Task
 from pipeline.core.errors import ReidError
 from pipeline.core.params import StageParams
 from pipeline.core.project import Project, as_json, key_of
 from pipeline.core.protocols import counts
 from pipeline.core.schema import ORDER, ROW, SCHEMA_VERSION
-from pipeline.core.stage import data_card, libraries
+from pipeline.core.stage import libraries
 from pipeline.datasets.base import Listing, Source
 
 VERSION = 1
@@ -76,10 +77,9 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
         protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
-        facts = {**described, "found": listing.found, "built": built, "source": reader.INFO.title,
-                 "licence": reader.INFO.licence}  # fmt: skip
-        card = data_card(dataset, facts, paths, len(rejects))
-        return {"protocol.json": as_json(protocol), "README.md": card}
+        source = vars(reader.INFO)
+        text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
+        return {"protocol.json": as_json(protocol), "README.md": text}
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core import engine, params
+from pipeline.core import engine, executors, params
 from pipeline.core import stage as stages
 from pipeline.core.errors import ReidError
 from pipeline.core.params import DerivedParams
@@ -42,7 +42,7 @@ def build(
     engine.run(
         stages.plan(stage, name, checked, project, "auto"),
         project,
-        executor=settings.get("executor", "pool"),
+        executor=executors.of_settings(settings),
         workers=settings.get("workers", 0),
     )
     return name

@@ -42,6 +42,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from pipeline.bench_accuracy import rows_accuracy
     from pipeline.bench_flow import rows_flow
     from pipeline.bench_networks import rows_networks
+    from pipeline.bench_ray import rows_ray
     from pipeline.bench_stages import rows_stages
     from pipeline.bench_swaps import rows_swaps
 
@@ -55,6 +56,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
         rows += rows_networks(Path(folder) / "networks")
         rows += rows_training(Path(folder) / "io" / "data")
     rows += rows_evaluation()
+    rows += rows_ray()  # none without ray
     rows += rows_accuracy(project)
     write_atomically(project.reports / "bench.json", as_json(rows))
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +13,11 @@ import typer
 from pipeline import cli_networks as _networks  # noqa: F401  (its commands join the app)
 from pipeline.cli import Device, Json, app, console, project, show, table
 from pipeline.core.errors import ReidError
+from reid.cli_export import export as export
 from reid.cli_look import Name
 
 USE = "Train and evaluate"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
 @app.callback()
@@ -29,7 +33,7 @@ def about() -> None:
 def train(
     experiment: Name,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    devices: Annotated[int, typer.Option(help="How many of them; torchrun says it itself.")] = 1,
     overfit_batch: Annotated[
         bool, typer.Option(help="Only check that one batch can be learnt by heart.")
     ] = False,
@@ -37,6 +41,7 @@ def train(
     """Train an experiment, or go on where it was stopped."""
     from reid import experiments
     from reid import train as trainer
+    from reid.devices import is_first
 
     home = project()
     loaded = experiments.load(home, experiment)
@@ -45,6 +50,8 @@ def train(
         console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
         raise typer.Exit(0 if accuracy == 1.0 else 1)
     folder = trainer.train(loaded, home, device=device, devices=devices)
+    if not is_first():
+        return
     last = (folder / "history.csv").read_text("utf-8").splitlines()
     shown = [f"{k} {v}" for k, v in zip(last[0].split(","), last[-1].split(","), strict=True) if v]
     console().print(f"{experiment}: {', '.join(shown)}: {folder}")
@@ -305,4 +312,14 @@ def main() -> None:
         app()
     except ReidError as error:
         typer.echo(f"reid: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        typer.echo(
+            f"reid: {os.strerror(error.errno)}{where}; what was finished is kept, nothing half "
+            "done is published: make room, or allow writing, and run the same command again",
+            err=True,
+        )
         sys.exit(2)

@@ -91,10 +91,9 @@ def embed(
 
 
 def mean_metrics(
-    feature: np.ndarray, data: Data, distance: Any, parts: int = 1
+    feature: np.ndarray, person: np.ndarray, camera: np.ndarray, distance: Any, parts: int = 1
 ) -> tuple[float, float]:
     """Rank 1 and mean average precision of rows searched among themselves, across cameras."""
-    person, camera = data.labels("person"), data.labels("camera")
     labels = (person, camera, feature, person, camera)
     result = metrics.evaluate(feature, *labels, distance=distance, parts=parts)
     return result.rank1, result.map

@@ -17,6 +17,7 @@ import torch
 
 from pipeline.core.errors import ReidError
 from pipeline.core.project import Project
+from reid.devices import precision_of
 from reid.experiments import Experiment
 from reid.train import Trainer
 
@@ -40,7 +41,7 @@ def rehearse(
     batch = sum(map(len, whole)) / len(whole)
     return {
         "steps": len(taken), "device": str(trainer.fabric.device),
-        "precision": str(trainer._precision(device)), "batch": round(batch, 1),
+        "precision": precision_of(device, experiment.params.precision), "batch": round(batch, 1),
         "prepare_s": prepared, "step_s": step, "images_per_second": batch / step,
         "waited_share": sum(waited[timed]) / sum(taken[timed]),
         "memory_gb": memory(trainer.fabric.device) / 1e9,

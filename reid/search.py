@@ -190,7 +190,7 @@ def _published(
     folder = folder_of(experiment, project, dataset)
     path = folder / "features.parquet"
     inputs = [project.run(experiment.name) / "train" / "model.safetensors"]
-    inputs += [shards.folder / "manifest.json" for shards, _ in data.sources.values()]
+    inputs += [Path(str(shards.folder)) / "manifest.json" for shards, _ in data.sources.values()]
     try:
         if path.stat().st_mtime_ns < max(file.stat().st_mtime_ns for file in inputs):
             return None

@@ -27,11 +27,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from pipeline.core.errors import ReidError
-from pipeline.core.journal import lock
 from pipeline.core.progress import log_file
 from pipeline.core.project import Project, write_atomically
 from reid.clips import Tracklets, clips_of
 from reid.data import Data
+from reid.devices import first_locks, gathered, launched, rows_of, share, summed
 from reid.evaluate import embed_data, feature_parts, mean_metrics
 from reid.experiments import Experiment
 from reid.published import is_published, publish, save_weights
@@ -61,14 +61,17 @@ def train(
     if is_published(target, key):
         return target
     work = project.work / "train" / key
+    fabric = launched(device, devices, experiment.params.precision)
     with (
-        lock(work / "lock", f"train {experiment.name}"),
+        first_locks(fabric, work / "lock", f"train {experiment.name}"),
         log_file(project.work / "logs" / f"train-{experiment.name}.log") as log,
     ):
-        trainer = Trainer(experiment, project, work, log, device, devices)
+        log.disabled = not fabric.is_global_zero
+        trainer = Trainer(experiment, project, work, log, device, fabric)
         trainer.run()
-        if trainer.fabric.is_global_zero:
+        if fabric.is_global_zero:
             publish(trainer, target, key, project)
+        fabric.barrier()
     return target
 
 
@@ -77,16 +80,11 @@ class Trainer:
 
     def __init__(
         self, experiment: Experiment, project: Project, work: Path, log: logging.Logger,
-        device: str = "auto", devices: int = 1,
+        device: str = "auto", fabric: Fabric | None = None,
     ):  # fmt: skip
         self.experiment, self.work, self.log = experiment, work, log
         self.paper, self.params = experiment.code, experiment.params
-        self.fabric = Fabric(
-            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[device],
-            devices=devices,
-            precision=self._precision(device),
-        )
-        self.fabric.launch()
+        self.fabric = fabric or launched(device, 1, self.params.precision)
         self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
         data = experiment.open(project).role("train")
         self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
@@ -108,13 +106,9 @@ class Trainer:
         optimizer = self.paper.optimizer(self.params, network)
         self.network, self.optimizer = self.fabric.setup(network, optimizer)
         self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
+        self.together = getattr(self.paper, "TOGETHER", getattr(self.sampler, "images", 1))
         self.state = State()
         self.waited_s = self.trained_s = 0.0
-
-    def _precision(self, device: str) -> Any:
-        if self.params.precision != "auto":
-            return self.params.precision
-        return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() else "32-true"
 
     def _views(self, data: Data) -> Views:
         def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -143,32 +137,38 @@ class Trainer:
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
         source, recent, start = self.views.batches(d.needed for d in drawn), [], time.perf_counter()
         self.network.train()
-        for draw in drawn:
+        for rows, draw in zip(left, drawn, strict=True):
             asked = time.perf_counter()
             batch = self.combined(next(source)[1], draw)
             self.waited_s += time.perf_counter() - asked
             done = epoch + self.state.batch / len(batches)
-            recent.append(self.step(batch, self.targets[torch.from_numpy(draw.samples)], done))
-            if len(recent) == CHECK_EVERY or stop[0]:
-                self._count(recent)
-            if stop[0]:
-                self._save()
-                raise ReidError(
-                    f"{self.experiment.name}: stopped after step {self.state.step}, in epoch "
-                    f"{epoch + 1} of {self.params.epochs}; run the same command to go on"
-                )
-        self._count(recent)
+            target = self.targets[torch.from_numpy(draw.samples)]
+            weight = len(draw.samples) * self.ranks / len(rows)
+            recent.append(self.step(batch, target, done, weight))
+            # Several devices stop at one step: where they next add up their losses.
+            due = len(recent) == CHECK_EVERY or (stop[0] and self.ranks == 1)
+            if due and self._count(recent, stop[0]):
+                self._stop(epoch)
+        due = self._count(recent, stop[0] and self.ranks > 1)
         self.trained_s += time.perf_counter() - start
         self._end_epoch(epoch)
+        if due:
+            self._stop(epoch)
+
+    def _stop(self, epoch: int) -> None:
+        self._save()
+        raise ReidError(
+            f"{self.experiment.name}: stopped after step {self.state.step}, in epoch "
+            f"{epoch + 1} of {self.params.epochs}; run the same command to go on"
+        )
 
     def draw(self, samples: np.ndarray, step: int) -> Draw:
         """This device's samples of a batch, their rows, and whom they are combined with."""
-        seed, mine = step_seed(self.params.seed, step), slice(self.rank, None, self.ranks)
+        seed = step_seed(self.params.seed, step)
+        mine = share(len(samples), self.together, self.rank, self.ranks)
         if self.tracklets is not None and self.clips is not None:
-            together = getattr(self.paper, "TOGETHER", 1)  # samples side by side that stay so
-            order = np.arange(len(samples)).reshape(-1, together)[mine].ravel()
-            rows = self.tracklets.draw(samples, self.clips, seed)[order]
-            return Draw(samples[order], rows, np.full(len(rows), -1))
+            rows = self.tracklets.draw(samples, self.clips, seed)[mine]
+            return Draw(samples[mine], rows, np.full(len(rows), -1))
         donors = self.donors.draw(samples, seed) if self.donors else np.full(len(samples), -1)
         return Draw(samples[mine], samples[mine], donors[mine])
 
@@ -178,10 +178,14 @@ class Trainer:
             return self.paper.combine(self.params, *draw.parts(batch))
         return draw.clips(batch)
 
-    def step(self, batch: Batch, target: Tensor, epoch: float) -> Tensor:
-        """One update at a fractional epoch; returns (loss, right, samples) sums on the device."""
-        generator = torch.Generator().manual_seed(step_seed(self.params.seed, self.state.step))
-        torch.manual_seed(step_seed(self.params.seed, self.state.step))  # dropout
+    def step(self, batch: Batch, target: Tensor, epoch: float, weight: float = 1.0) -> Tensor:
+        """One update at a fractional epoch; returns (loss, right, samples) sums on the device.
+
+        `weight`: of the loss, where devices have unequal shares of a batch.
+        """
+        seed = step_seed(self.params.seed, self.state.step, self.rank)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
         rate = self.paper.learning_rate(self.params, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_scale", 1.0)
@@ -189,7 +193,7 @@ class Trainer:
         output = self.network(self.paper.normalize(self.params, augmented, self.mean))
         loss = self.paper.loss(self.params, output, target)["loss"]
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
+        self.fabric.backward(loss * weight)
         self.optimizer.step()
         self.state.step += 1
         self.state.batch += 1
@@ -197,11 +201,13 @@ class Trainer:
         count = right.new_tensor(len(target)).double()
         return torch.stack([loss.detach().double() * count, right.double(), count])
 
-    def _count(self, recent: list[Tensor]) -> None:
-        """Add up the steps since the last look; stop at a loss that is no number."""
+    def _count(self, recent: list[Tensor], stop: bool) -> bool:
+        """Add up all devices' steps since the last look; whether any was asked to `stop`."""
         if not recent:
-            return
-        values = torch.stack(recent).cpu().numpy()
+            return False
+        last = recent[0].new_tensor([stop, 0.0, 0.0])
+        values = summed(self.fabric, torch.stack([*recent, last])).cpu().numpy()
+        values, asked = values[:-1], bool(values[-1, 0])
         bad = np.flatnonzero(~np.isfinite(values[:, 0]))
         if len(bad):
             step = self.state.step - len(values) + int(bad[0]) + 1
@@ -213,6 +219,7 @@ class Trainer:
             a + float(b) for a, b in zip(self.state.sums, values.sum(0), strict=True)
         ]
         recent.clear()
+        return asked
 
     def _end_epoch(self, epoch: int) -> None:
         loss, right, samples = self.state.sums
@@ -232,13 +239,16 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         assert self.held_out is not None
-        views = self._views(self.held_out)
+        views = self._views(rows_of(self.held_out, self.rank, self.ranks))
         network, parts = self.network.module, feature_parts(self.paper, self.params)
         held, feature = embed_data(self.paper, self.params, network, views, self.mean)
-        rank1, mean_ap = mean_metrics(feature, held, self.params.distance, parts)
+        labels = held.labels("person"), held.labels("camera")
+        feature, person, camera = gathered(self.fabric, feature, *labels)
+        rank1, mean_ap = mean_metrics(feature, person, camera, self.params.distance, parts)
         if mean_ap > self.state.best:
             self.state.best = mean_ap
-            save_weights(self.work / "best.safetensors", self.network.module)
+            if self.fabric.is_global_zero:
+                save_weights(self.work / "best.safetensors", self.network.module)
         return {"val_rank1": rank1, "val_map": mean_ap}
 
     def _save(self) -> None:
@@ -309,9 +319,10 @@ def channel_mean(views: Views, rows: int = 2048) -> Tensor:
     return (total / count).float()
 
 
-def step_seed(seed: int, step: int) -> int:
-    """One number for (seed, step), far from its neighbours'."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """One number for (seed, step) and a device, far from its neighbours'."""
+    words = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.backends import settings
+from pipeline.backends import settings, small_pose
 from pipeline.backends.checkpoints import library
 from pipeline.backends.coco import COCO_NAMES, from_coco
 from pipeline.backends.mmpose_import import INSTALL, import_mmpose
@@ -82,6 +82,8 @@ def untrained(name: str, device: str, *, flip_test: bool = False) -> Any:
 
     path = _config(name)
     config = Config.fromfile(path)
+    if name == small_pose.NAME:
+        config = small_pose.adapt(config)
     if config.model.get("type") != "TopdownPoseEstimator":
         raise ReidError(f"joints.model: {path.stem} is not one of mmpose's top-down networks")
     if "init_cfg" in config.model.backbone:
@@ -118,7 +120,8 @@ def _config(name: str) -> Path:
         if not Path(name).is_file():
             raise ReidError(f"joints.model: {name}: no such config file")
         return Path(name)
-    found = sorted((_zoo() / "body_2d_keypoint").rglob(f"{name}.py"))
+    base = small_pose.BASE if name == small_pose.NAME else name
+    found = sorted((_zoo() / "body_2d_keypoint").rglob(f"{base}.py"))
     if not found:
         raise ReidError(
             f"joints.model: mmpose's model zoo has no `{name}`; its configs lie in {_zoo()}"

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pipeline.backends import small_rcnn
+from pipeline.backends import small_pose, small_rcnn
 from pipeline.backends.checkpoints import (
     download,
     downloads_folder,
@@ -54,9 +54,7 @@ NETWORKS = {
         "detectron2", "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
     ),
     "masks_ultralytics": Backend("ultralytics", "yolo11n-seg"),
-    "joints_mmpose": Backend(
-        "mmpose", "rtmpose-m_8xb256-420e_coco-256x192", "rtmpose-t_8xb256-420e_coco-256x192"
-    ),
+    "joints_mmpose": Backend("mmpose", "rtmpose-m_8xb256-420e_coco-256x192", small_pose.NAME),
     "joints_ultralytics": Backend("ultralytics", "yolo11n-pose"),
     "joints_torchvision": Backend("torchvision", "keypointrcnn_resnet50_fpn"),
     "crops_ultralytics": Backend("ultralytics", "yolo11n", "yolo11n"),

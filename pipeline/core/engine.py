@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.errors import ReidError
-from pipeline.core.executors import EXECUTORS, Work, cores
+from pipeline.core.executors import Executor, PayloadLost, Work, chosen
 from pipeline.core.journal import Journal, Outcome, lock, note_keys
 from pipeline.core.progress import Meter, log_file
 from pipeline.core.project import Project, as_json, link, replace_folder
@@ -81,11 +82,11 @@ def missing(plan: Plan, project: Project, *, repair: bool = False) -> list[Task]
 
 
 def run(
-    plan: Plan, project: Project, *, executor: str = "pool", workers: int = 0, repair: bool = False
-) -> Finished:
+    plan: Plan, project: Project, *,
+    executor: str | Executor = "pool", workers: int = 0, repair: bool = False,
+) -> Finished:  # fmt: skip
     """Compute what is missing and publish. Raises `ReidError`; what was finished is kept."""
-    if executor not in EXECUTORS:
-        raise ReidError(f"no executor `{executor}` (there are {', '.join(EXECUTORS)})")
+    execute = chosen(executor) if isinstance(executor, str) else executor
     title = f"{plan.stage} {plan.dataset}"
     log_path = project.work / "logs" / f"{plan.stage}-{plan.dataset}.log"
     with (
@@ -97,11 +98,11 @@ def run(
         log.info("%s: %d of %d shards to compute", title, len(todo), len(plan.tasks))
         reused = sum(t.rows for t in plan.tasks) - sum(t.rows for t in todo)
         try:
-            with Meter(title, sum(t.rows for t in plan.tasks), reused) as meter:
-                payloads = [(task.key, task.payload) for task in todo]
-                outcomes = EXECUTORS[executor](
-                    Keeping(plan.work, journal.folder), payloads, workers or cores()
-                )
+            payloads = [(task.key, task.payload) for task in todo]
+            with (
+                Meter(title, sum(t.rows for t in plan.tasks), reused) as meter,
+                closing(execute(Keeping(plan.work, journal.folder), payloads, workers)) as outcomes,
+            ):
                 for index, (rows, rejects) in outcomes:
                     meter.add(rows, rejects)
                     log.info("%s: %d rows, %d rejects", todo[index].name, rows, rejects)
@@ -111,6 +112,9 @@ def run(
                 f"{title}: stopped; {kept} of {len(plan.tasks)} shards are kept; "
                 "run the same command to go on"
             ) from None
+        except PayloadLost as error:
+            raise ReidError(f"{title}: shard {todo[error.index].name}: {error}") from None
+        journal.refresh()
         done = [journal.outcome(task.key) for task in plan.tasks]
         whole = [outcome for outcome in done if outcome is not None]
         published = _publish(plan, project, journal, whole, anew=bool(todo))
@@ -139,6 +143,12 @@ class Keeping:
             return table.num_rows, len(rejects)
 
         return step
+
+    def needs_gpu(self) -> bool:
+        return getattr(self.work, "needs_gpu", bool)()
+
+    def ended(self, process: str) -> None:
+        Journal(self.folder).sweep(process)
 
 
 def _publish(

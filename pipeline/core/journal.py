@@ -2,6 +2,7 @@
 
 `.work/<stage>/<key>.parquet` is a finished shard; `<key>.json` beside it says its rows, bytes,
 SHA-256 and rejects, and is written first, so that a shard that lies there is whole and described.
+Temporary files carry host and process: `.work/` may be shared by several machines.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from pipeline.core.errors import ReidError
 from pipeline.core.project import as_json, sha256_of, write_atomically
-from pipeline.core.shards import write_shard
+from pipeline.core.shards import Shard, write_shard
+
+ABANDONED_S = 7 * 24 * 3600.0  # another host's temporary file, untouched so long, is nobody's
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Outcome:
     bytes: int
     sha256: str
     rejects: list[list[str]]  # [image_id, reason]
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a damaged note has other values than these."""
+        counts = (self.rows, self.bytes)
+        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in self.rejects]
+        sound = isinstance(self.sha256, str) and isinstance(self.rejects, list) and all(pairs)
+        if not (sound and all(type(n) is int and n >= 0 for n in counts)):
+            raise ValueError("not the note of a shard")
 
 
 class Journal:
@@ -48,14 +58,16 @@ class Journal:
         try:
             noted = Outcome(**json.loads((self.folder / f"{key}.json").read_text("utf-8")))
             whole = self.shard(key).stat().st_size == noted.bytes
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
         return noted if whole else None
 
     def sound(self, key: str) -> bool:
         """Whether a finished shard still has the bytes that were written (reads them all)."""
         noted = self.outcome(key)
-        return noted is not None and sha256_of(self.shard(key)) == noted.sha256
+        if noted is None or sha256_of(self.shard(key)) != noted.sha256:
+            return False
+        return Shard(self.shard(key)).num_rows == noted.rows
 
     def drop(self, key: str) -> None:
         """Forget a shard; it will be computed again."""
@@ -67,13 +79,37 @@ class Journal:
     ) -> Outcome:
         """Write a finished shard: temporary name, fsync, note, rename last."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{key}.{os.getpid()}.tmp"
+        temporary = self.folder / f".{key}.{this_process()}.tmp"
         write_shard(temporary, table, metadata)
         size, digest = temporary.stat().st_size, sha256_of(temporary)
         outcome = Outcome(table.num_rows, size, digest, rejects)
-        write_atomically(self.folder / f"{key}.json", as_json(asdict(outcome)))
+        note = self.folder / f".{key}.json.{this_process()}.tmp"
+        with note.open("wb") as file:
+            file.write(as_json(asdict(outcome)))
+            file.flush()
+            os.fsync(file.fileno())
+        note.replace(self.folder / f"{key}.json")
         temporary.replace(self.shard(key))
         return outcome
+
+    def sweep(self, process: str) -> None:
+        """Remove the temporary files of a process that has ended, see `this_process`."""
+        for path in self.folder.glob(f".*.{process}.tmp"):
+            path.unlink(missing_ok=True)
+
+    def refresh(self) -> None:
+        """Ask a network file system for the folder anew: other machines' shards show at once."""
+        if self.folder.is_dir():
+            next(self.folder.iterdir(), None)
+
+
+def this_process() -> str:
+    """Host and process, as temporary files carry them: `host-1234`, no dot in it."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "_")
 
 
 @contextmanager
@@ -104,17 +140,29 @@ def unused(work: Path) -> list[Path]:
     for folder in sorted(p for p in work.glob("*") if any(p.glob("*.keys"))):
         used: set[str] = set()
         for noted in folder.glob("*.keys"):
-            used |= set(json.loads(noted.read_text("utf-8")))
+            used |= _keys(noted)
         for path in sorted(folder.iterdir()):
             done = path.suffix in {".parquet", ".json", ".fit"}
-            if (done and path.stem not in used) or (path.suffix == ".tmp" and not _alive(path)):
+            if (done and path.stem not in used) or (path.suffix == ".tmp" and not alive(path)):
                 found.append(path)
     return found
 
 
-def _alive(temporary: Path) -> bool:
-    """Whether the process whose number a temporary file carries still runs."""
-    number: Any = temporary.name.split(".")[-2]
+def _keys(noted: Path) -> set[str]:
+    """The keys of a data set. Raises `ReidError` where they are not known: nothing may go then."""
+    try:
+        return set(json.loads(noted.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise ReidError(
+            f"{noted}: damaged; run `reid {noted.parent.name} {noted.stem}` again, or delete it"
+        ) from None
+
+
+def alive(temporary: Path) -> bool:
+    """Whether the process whose host and number a temporary file carries may still run."""
+    host, _, number = temporary.name.split(".")[-2].rpartition("-")
+    if host not in ("", _host()):  # nobody here can ask for it; files without a host are ours
+        return time.time() - temporary.stat().st_mtime < ABANDONED_S
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, ValueError):

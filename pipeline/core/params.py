@@ -8,17 +8,21 @@ only what differs. Read as YAML 1.2, where `on` is a word and `3e-4` a number.
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import ReidError
 
 PARAMS_FILE = "params.yaml"
+LONGEST_NAME = 100  # characters of a name that becomes a folder
+DEEPEST = 100  # brackets in each other; the parser takes the square of their number
 
 
 class Strict(BaseModel):
@@ -31,6 +35,13 @@ class StageParams(Strict):
     """What every stage has beside its own parameters; not part of a shard's key."""
 
     max_reject_rate: float = 0.05  # share of rows; above it the stage fails
+
+
+class Run(BaseModel):
+    """The section `run`: how stages run, of no influence on what they make."""
+
+    executor: str = Field("pool", pattern=r"^[\w-]+$")
+    workers: int = Field(0, ge=0)  # 0 = one a core
 
 
 class DerivedParams(StageParams):
@@ -54,12 +65,56 @@ def load(root: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ReidError(f"{path}: no such file; run in the project's root, or pass --root")
     try:
-        loaded = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ReidError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        text = path.read_text(encoding="utf-8")
+        check_depth(text)
+        loaded = YAML(typ="safe", pure=True).load(text)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, no such date
+        reason = _one_line(" ".join(str(error).split()))[:500]
+        raise ReidError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(loaded, dict):
         raise ReidError(f"{path}: must hold sections such as `ingest:`")
+    for name, values in loaded.items():
+        if isinstance(values, dict):
+            _check_names(f"{PARAMS_FILE}: {_one_line(str(name))}.on", values.get("on"))
+    check(Run, section(loaded, "run"), "run")
     return loaded
+
+
+def check_depth(text: str) -> None:
+    """Raises `ValueError` where brackets lie so deep in each other that parsing takes hours."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} brackets in each other")
+
+
+def _check_names(where: str, named: Any) -> None:
+    """Raises `ReidError` where a name below `on` cannot be a folder's: no path may leave data/."""
+    for name in named if isinstance(named, dict) else ():
+        reason = ""
+        if not isinstance(name, str):
+            reason = f"is {type(name).__name__}, not text; put it in quotes"
+        elif not name.strip() or name in (".", "..") or "/" in name or "\\" in name:
+            reason = "cannot be a folder's name"
+        elif not name.isprintable() or len(name) > LONGEST_NAME:
+            reason = f"must be printable text of at most {LONGEST_NAME} characters"
+        if reason:
+            raise ReidError(f"{where}: `{_one_line(str(name))[:LONGEST_NAME]}` {reason}")
+
+
+def _one_line(text: str) -> str:
+    """`text` with what is not printable escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _shown(value: Any) -> str:
+    """A value of any size in a few words."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 2, 80, 80, 80
+    return _one_line(short.repr(value))[:300]
 
 
 def section(loaded: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -71,7 +126,7 @@ def section(loaded: Mapping[str, Any], *names: str) -> dict[str, Any]:
             return {}
         if not isinstance(value, dict):
             where = ".".join(names[: depth + 1])
-            raise ReidError(f"{PARAMS_FILE}: `{where}` must hold keys, not {value!r}")
+            raise ReidError(f"{PARAMS_FILE}: `{where}` must hold keys, not {_shown(value)}")
     return dict(value)
 
 
@@ -108,7 +163,7 @@ def _explain(model: type[BaseModel], where: str, error: Any) -> str:
             f"(it has {', '.join(known)})"
         )
     place = ".".join([where, *path])
-    return f"{PARAMS_FILE}: {place}: {error['msg']}, not {error['input']!r}"
+    return f"{PARAMS_FILE}: {place}: {error['msg']}, not {_shown(error['input'])}"
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -46,6 +46,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.core import fits, inputs, protocols
+from pipeline.core.data_card import card
 from pipeline.core.engine import Plan, Task
 from pipeline.core.errors import ReidError
 from pipeline.core.params import DerivedParams
@@ -104,9 +105,11 @@ def plan(stage: str, build: str, params: DerivedParams, project: Project, device
     work = MapWork(stage, params, device, fitted, footer, read)
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
-        card = data_card(f"{stage} of {build}", described, paths, len(rejects))
-        found = {"README.md": card, **(fitted.published() if fitted else {})}
-        return {**found, **(protocols.carried(read.folders["rows"], paths) if is_new(code) else {})}
+        own = protocols.carried(read.folders["rows"], paths) if is_new(code) else {}
+        rules = json.loads(own["protocol.json"]) if own else None
+        folders = read.folders.values()
+        text = card(stage, build, described, paths, rejects, inputs=folders, protocol=rules)
+        return {"README.md": text, **(fitted.published() if fitted else {}), **own}
 
     return Plan(
         stage, build, tasks, work, described, params.max_reject_rate, finish=finish,
@@ -166,6 +169,12 @@ class MapWork:
             return table.select(schema.names).cast(schema), rejects, self.footer
 
         return function
+
+    def needs_gpu(self) -> bool:
+        """Whether it runs a network, and not by choice on the processor."""
+        code = module(self.stage)
+        needs = getattr(code, "needs_device", lambda _: False)(self.params)
+        return self.device != "cpu" and needs
 
     def _build(self, code: ModuleType) -> Any:
         """Load what the stage needs."""
@@ -275,20 +284,3 @@ def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
     finally:
         stop.set()
         thread.join()
-
-
-def data_card(title: str, described: dict[str, Any], paths: list[Path], rejects: int) -> bytes:
-    """README.md of a built folder; its header names the parts for `datasets.load_dataset`."""
-    parts = sorted({p.name.split("-")[0] for p in paths})
-    rows = sum(Shard(p).num_rows for p in paths)
-    head = ["---", "configs:", "- config_name: default", "  data_files:"]
-    for part in parts:
-        head += [f"  - split: {part}", f"    path: rows/{part}-*.parquet"]
-    facts = [
-        f"- {name}: {json.dumps(value, sort_keys=True)}"
-        for name, value in sorted(described.items())
-        if name != "libraries"
-    ]
-    body = ["---", f"# {title}", "", f"{rows:,} rows in {len(paths)} shards, {rejects} rejects "
-            "(see rejects.parquet).", "", *facts, ""]  # fmt: skip
-    return "\n".join([*head, *body]).encode()

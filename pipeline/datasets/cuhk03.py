@@ -186,7 +186,7 @@ def open_source(root: Path) -> Source:
         file, hash_sign, image_id = path.partition("#")
         if not hash_sign:
             try:
-                return (root / file).read_bytes()
+                return names.read_file(root / file)
             except OSError as error:
                 raise BadImage(f"cannot be read: {error.strerror}") from None
         kind, _, name = image_id.partition("/")

@@ -173,7 +173,7 @@ def open_source(root: Path) -> Source:
         file, _, rest = path.partition("#")
         position, _, image_id = rest.partition("#")
         try:
-            image = (root / (f"{image_id}.jpg" if image_id else file)).read_bytes()
+            image = names.read_file(root / (f"{image_id}.jpg" if image_id else file))
         except OSError as error:
             raise BadImage(f"cannot be read: {error.strerror}") from None
         if not image_id:

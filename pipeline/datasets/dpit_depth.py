@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.errors import ReidError
 from pipeline.core.images import MAX_PIXELS, BadImage
-from pipeline.datasets import hdf5
+from pipeline.datasets import hdf5, names
 from pipeline.datasets.hdf5 import TROUBLE, short
 
 METRES_BELOW, MILLIMETRES_FROM = 20.0, 1000.0  # medians of a first map
@@ -22,6 +22,7 @@ class DepthFile:
         self.path = path
         self._scale: float | None = None
         try:
+            names.check_regular(path)
             self.file = hdf5.library().File(path, "r", locking=False)
         except FileNotFoundError:
             raise ReidError(f"{path}: no such file; unpack the depth maps of DPI-T there") from None

@@ -124,7 +124,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def content(path: Path) -> str:
     """The text of a file of labels. Raises `ReidError`."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return names.read_file(path).decode("utf-8-sig")
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core.errors import ReidError
+from pipeline.core.params import check_depth
 from pipeline.datasets import names
 from pipeline.datasets.base import Reject
 from pipeline.datasets.folder_labels import (
@@ -52,7 +53,9 @@ class Config(NamedTuple):
 def read_config(path: Path) -> Config:
     """reid.yaml, checked. Raises `ReidError`."""
     try:  # every scalar as text: no dates, no octal numbers
-        loaded = YAML(typ="base", pure=True).load(content(path))
+        text = content(path)
+        check_depth(text)
+        loaded = YAML(typ="base", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError) as error:
         text = names.printable(" ".join(str(error).split())[:200])
         raise ReidError(f"{path}: not valid YAML (quote patterns by '): {text}") from None

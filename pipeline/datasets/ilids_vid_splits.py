@@ -84,7 +84,7 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST:
             raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
-        data = path.read_bytes()
+        data = names.read_file(path)
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
     if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it

@@ -101,7 +101,7 @@ def _lines(path: Path) -> list[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return names.read_file(path)
     except OSError as error:
         raise ReidError(
             f"{path}: cannot be read: {error.strerror}; info/ comes with "

@@ -3,7 +3,9 @@ they may be links to nothing, no files at all, or no text."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,19 @@ def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         for f in LISTED
     ]
     return pa.table(arrays, schema=LISTED)
+
+
+def check_regular(path: Path) -> None:
+    """Raises `OSError` where `path` is a pipe, a socket or a device: reading it may never end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. Raises `OSError`, also where it is neither file nor folder."""
+    check_regular(path)
+    return path.read_bytes()
 
 
 def new_folder(folder: Path) -> None:

@@ -38,7 +38,7 @@ def is_file(path: Path) -> bool:
 def from_table(root: Path, rejects: list[Reject]) -> Iterator[Frame]:
     path = root / TABLE
     try:
-        text = path.read_bytes().decode("utf-8-sig", "backslashreplace")
+        text = names.read_file(path).decode("utf-8-sig", "backslashreplace")
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
     table = csv.reader(io.StringIO(text, newline=""), strict=True)

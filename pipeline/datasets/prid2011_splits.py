@@ -45,7 +45,7 @@ def _parsed(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST:
             raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
-        return json.loads(path.read_bytes())
+        return json.loads(names.read_file(path))
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # no text, no JSON, or nested without end

@@ -69,7 +69,7 @@ def load(path: Path) -> Annotation:
 
 def _variable(path: Path) -> np.void:
     try:
-        data = path.read_bytes()
+        data = names.read_file(path)
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
     return _record(path, VARIABLE, matlab.variable(path, data, VARIABLE, "RAP", "annotation"))

@@ -1,6 +1,6 @@
-"""Fits RTMPose-t, mmpose's, to crops of one person.
+"""Fits the small pose network, mmpose's, to crops of one person.
 
-Source  Jiang et al., 2023: the library's network, labels and loss (SimCC, a distance of softmaxes)
+Source  Xiao et al., ECCV 2018: heatmaps of joints; the library's network, labels and loss
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.backends import small_pose
 from pipeline.backends.coco import to_coco
 from pipeline.backends.joints_mmpose import untrained
 from pipeline.fit import crop_views
@@ -22,20 +23,18 @@ from pipeline.fit.people import Example
 from pipeline.fit.training import Recipe
 
 WEIGHTS = "joints_mmpose"
-MODEL = "rtmpose-t_8xb256-420e_coco-256x192"
 SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=1800, batch=16, learning_rate=2e-3, weight_decay=0.01)
-SIZE = 192, 256  # of the network's input, width and height
-SPREAD: Any = (4.9, 5.66)  # pixels, of a label across and down: the config's
+DEFAULTS = Recipe(steps=3000, batch=16, learning_rate=2e-3, weight_decay=0.01)
+SIZE = small_pose.INPUT
+SCALE = 1000.0  # of the loss, a mean over cells that are nearly all empty
 PADDING = 1.25  # the library's, about the person's box: here the whole crop
 ROTATION = 12.0  # degrees, standard deviation
 HIDDEN_WEIGHT = 0.5  # of joints that are behind something, in the loss
 
 
 class Batch(NamedTuple):
-    images: Tensor  # (B, 3, 256, 192) uint8 RGB
-    x: Tensor  # (B, 17, 384) labels
-    y: Tensor  # (B, 17, 512)
+    images: Tensor  # (B, 3, 256, 128) uint8 RGB
+    heatmaps: Tensor  # (B, 17, 32, 16)
     weights: Tensor  # (B, 17)
 
 
@@ -49,14 +48,14 @@ def examples(sheet: Sequence[Example]) -> list[Crop]:
 
 
 def network(device: str) -> nn.Module:
-    return untrained(MODEL, device).train()
+    return untrained(small_pose.NAME, device).train()
 
 
 def batch(crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
     """Crops cut anew, turned, moved, mirrored at times, in other light and worse pictures."""
-    from mmpose.codecs import SimCCLabel
+    from mmpose.codecs import MSRAHeatmap
 
-    codec = SimCCLabel(SIZE, sigma=SPREAD, simcc_split_ratio=2.0, normalize=False)
+    codec = MSRAHeatmap(SIZE, small_pose.HEATMAP, small_pose.SIGMA, unbiased=True)
     images, labels = [], []
     for crop in crops:
         crop = crop_views.recut(crop, rng)
@@ -71,13 +70,14 @@ def batch(crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
         placed = joints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         weight = np.where(joints[:, 2] == 1, 1.0, HIDDEN_WEIGHT * (joints[:, 2] > 0))
         inside = (placed >= 0).all(1) & (placed < SIZE).all(1)
-        labels.append(codec.encode(placed[None], (weight * inside)[None]))
-        labels[-1]["keypoint_weights"] = (weight * inside)[None]
-    x, y, weights = (
-        torch.from_numpy(np.concatenate([label[name] for label in labels]).astype(np.float32))
-        for name in ("keypoint_x_labels", "keypoint_y_labels", "keypoint_weights")
-    )
-    return Batch(torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()), x, y, weights)
+        weight = (weight * inside).astype(np.float32)
+        encoded = codec.encode(placed[None].astype(np.float32), weight[None])
+        labels.append((encoded["heatmaps"], weight * (encoded["keypoint_weights"][0] > 0)))
+    heatmaps, weights = (np.stack(part) for part in zip(*labels, strict=True))
+    return Batch(
+        torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()),
+        torch.from_numpy(heatmaps), torch.from_numpy(weights.astype(np.float32)),
+    )  # fmt: skip
 
 
 def _place(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -92,7 +92,7 @@ def _place(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     """The library's loss of its labels."""
     del share
-    images, x, y, weights = (part.to(device) for part in batch)
+    images, heatmaps, weights = (part.to(device) for part in batch)
     shown = model.data_preprocessor
     found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
-    return model.head.loss_module(tuple(part.float() for part in found), (x, y), weights)
+    return SCALE * model.head.loss_module(found.float(), heatmaps, weights)

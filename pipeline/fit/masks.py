@@ -24,7 +24,7 @@ __all__ = ["DEFAULTS", "SHEETS", "WEIGHTS", "batch", "examples", "loss", "networ
 
 WEIGHTS = "masks_torchvision"
 SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=2000, batch=16, learning_rate=2e-3, weight_decay=1e-3)
+DEFAULTS = Recipe(steps=1400, batch=16, learning_rate=2e-3, weight_decay=1e-3)
 SIDES = 128, 512  # pixels that the shorter and longer side are scaled to
 MASK_SHARE = 2.0  # of the masks' loss; the boxes of a crop are easy
 LEAST_PIXELS = 30  # of a person, or the crop shows nobody
@@ -38,8 +38,7 @@ class Batch(NamedTuple):
 def network(device: str) -> nn.Module:
     model = small_mask_rcnn(
         min_size=SIDES[0], max_size=SIDES[1], rpn_pre_nms_top_n_train=400,
-        rpn_post_nms_top_n_train=100, rpn_batch_size_per_image=64, box_batch_size_per_image=24,
-        box_positive_fraction=0.5,
+        rpn_post_nms_top_n_train=100, rpn_batch_size_per_image=64, box_batch_size_per_image=16,
     )  # fmt: skip
     return model.to(device).train()
 
@@ -75,4 +74,4 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     images = [image.to(device).float() / 255 for image in batch.images]
     targets = [{name: value.to(device) for name, value in t.items()} for t in batch.targets]
     losses = model(images, targets)
-    return sum(losses.values(), start=(MASK_SHARE - 1) * losses["loss_mask"])
+    return torch.stack([*losses.values(), (MASK_SHARE - 1) * losses["loss_mask"]]).sum()

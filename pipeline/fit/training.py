@@ -82,7 +82,8 @@ def fit(
         network.load_state_dict(start, strict=False)
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
-    path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples)])[:8]}.pt"
+    shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
+    path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples), shapes])[:8]}.pt"
     done = _resume(path, network, average, optimizer, device)
     saved = said = monotonic()
     losses, counted = [], done

@@ -64,7 +64,7 @@ class AttentiveConvLSTM(nn.Module):
         shape = clip.shape[:2]
         x = clip.flatten(0, 1)  # (B * T, C, H, W)
         seen = self.attend_input(x)  # the same at every step
-        state = cell = x.new_zeros(len(x), self.filters, *x.shape[2:])
+        state = cell = x.new_zeros(x.shape[0], self.filters, *x.shape[2:])
         z = weights = seen
         for step in range(self.steps):
             first = step == 0  # the state is zero, and so are its convolutions

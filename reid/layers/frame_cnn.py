@@ -59,7 +59,7 @@ def cut(frames: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:
     kept = frames.shape[:3]
     rows = rows[:, None, None, :, None].expand(*kept, -1, frames.shape[4])
     columns = columns[:, None, None, None].expand(*kept, size[0], -1)
-    sign = frames.new_ones(len(frames), 1, CHANNELS, 1, 1)
+    sign = frames.new_ones(frames.shape[0], 1, CHANNELS, 1, 1)
     sign[:, 0, 3, 0, 0] -= 2 * flipped
     inside = frames.gather(3, rows).gather(4, columns) * sign
     return inside - inside.mean((2, 3, 4), keepdim=True)

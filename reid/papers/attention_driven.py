@@ -215,7 +215,7 @@ class PartNetwork(nn.Module):
         """
         whole = self.whole(self.norm_whole(self.conv1(batch["whole"])).relu())  # (B, 256)
         stacked = self.conv1(batch["parts"].transpose(0, 1).flatten(0, 1))  # (4 * B, 32, h, w)
-        regions = self.norm_parts(stacked).relu().chunk(len(PARTS))
+        regions = self.norm_parts(stacked).relu().unflatten(0, (len(PARTS), -1)).unbind()
         part = torch.stack([f(x) for f, x in zip(self.parts, regions, strict=True)], 1)
         branches = [whole, *part.unbind(1)]
         if self.inter is not None:

@@ -325,7 +325,7 @@ def feature_parts(params: Params) -> int:
 def embed(module: nn.Module, params: Params, batch: dict[str, Tensor]) -> Tensor:
     """The test features of whole, normalised frames, (B, 16 * 128); `module` is in eval mode."""
     frames = batch["image"]  # (B, T, 5, 64, 48)
-    each = [torch.tensor([window] * len(frames)) for window in windows(params)]
+    each = [torch.tensor([window]).expand(frames.shape[0], -1) for window in windows(params)]
     crops = (cut(frames, window, params.size) for window in each)
     return torch.cat([module({"image": crop})["feature"] for crop in crops], 1)
 

@@ -41,6 +41,12 @@ class Fails:
         return function
 
 
+@dataclass(frozen=True)
+class DoesNotStart:
+    def start(self):
+        raise AssertionError("no payload asks for it")
+
+
 @pytest.mark.parametrize("name", ["local", "pool"])
 def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -60,6 +66,41 @@ def test_a_dead_worker_is_one_clear_error():
 def test_an_error_in_a_worker_arrives_as_it_is(name: str):
     with pytest.raises(ReidError, match=r"row \d is no good"):
         list(executors.EXECUTORS[name](Fails(), [1, 2], 2))
+
+
+@pytest.mark.parametrize("name", ["local", "pool"])
+def test_nothing_to_do_loads_no_model(name: str):
+    assert list(executors.EXECUTORS[name](DoesNotStart(), [], 2)) == []
+
+
+def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(executors, "cores", lambda: 2)
+    found = dict(executors.pool(Squares(), [0, 1, 2], 0))
+    assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
+    assert found[0][1] == "1", "each of two processes has one of two cores"
+
+
+def test_an_executor_is_chosen_by_name():
+    assert executors.chosen("pool") is executors.pool
+    with pytest.raises(ReidError, match=r"no executor `spark` \(there are local, pool, ray\)"):
+        executors.chosen("spark")
+
+
+def test_an_address_is_for_ray_alone():
+    with pytest.raises(ReidError, match="executor pool: takes no address"):
+        executors.chosen("pool", address="auto")
+    with pytest.raises(ReidError, match="gpus_per_worker is -1"):
+        executors.chosen("ray", gpus_per_worker=-1)
+
+
+def test_params_and_the_command_say_which_executor():
+    run = {"executor": "ray", "address": "head:6379", "gpus_per_worker": 0.5}
+    assert executors.of_settings(run).keywords == {"address": "head:6379", "gpus_per_worker": 0.5}
+    assert executors.of_settings(run, address="auto").keywords["address"] == "auto"
+    assert executors.of_settings(run, "pool") is executors.pool
+    assert executors.of_settings({}) is executors.pool
+    with pytest.raises(ReidError, match="executor local: takes no address"):
+        executors.of_settings(run, "local", "auto")
 
 
 PARENT = """
