@@ -29,6 +29,7 @@ def adapt(config: Any) -> Any:
         "loss": {"type": "KeypointMSELoss", "use_target_weight": True},
         "decoder": config.codec,
     }  # fmt: skip
+    config.model.test_cfg = {"flip_test": True, "flip_mode": "heatmap", "shift_heatmap": True}
     for step in config.test_dataloader.dataset.pipeline:
         if step.type == "TopdownAffine":
             step.input_size = INPUT

@@ -107,6 +107,8 @@ def _steps_of(folder: Path) -> list[Step]:
     if found is not None:
         return json.loads(found[1])
     described = json.loads((folder / "manifest.json").read_text("utf-8"))
+    if "stage" not in described:  # not built by this package
+        return []
     return [_step(described["stage"], folder.name, described)]
 
 

@@ -136,11 +136,10 @@ class DiesAlways:
 
 @dataclass(frozen=True)
 class Waits:
-    """The work of a stage; workers on `nodes` say that they are at it, and one never ends."""
+    """The work of a stage; workers say that they are at it, and those of one node never end."""
 
     work: Any
     folder: Path
-    nodes: frozenset[str]
 
     def start(self) -> Callable[[Any], Any]:
         import ray
@@ -149,7 +148,7 @@ class Waits:
 
         def step(payload: Any) -> Any:
             (self.folder / node).touch()
-            while node in self.nodes and not self.goes_on(node):
+            while not self.goes_on(node):
                 time.sleep(0.05)
             return function(payload)
 
@@ -278,7 +277,7 @@ class TestCluster:
         project = make_project(tmp_path / "project")
         others = {node.node_id: node for node in cluster.worker_nodes}
         plan = shards_of(project)
-        plan = replace(plan, work=Waits(plan.work, tmp_path, frozenset(others)))
+        plan = replace(plan, work=Waits(plan.work, tmp_path))
 
         def remove() -> None:
             while not (waiting := [n for n in others if (tmp_path / n).exists()]):
@@ -286,7 +285,7 @@ class TestCluster:
             (tmp_path / "chosen").write_text(waiting[0])
             cluster.remove_node(others[waiting[0]], allow_graceful=False)
 
-        remover = threading.Thread(target=remove)
+        remover = threading.Thread(target=remove, daemon=True)
         remover.start()
         done = engine.run(plan, project, executor=on_ray, workers=3)
         remover.join()
