@@ -27,8 +27,8 @@ def block(marker: str) -> str:
 
 
 def readers() -> list[Any]:
-    """Each tool's lines: what stands between two empty lines begins with its import."""
-    parts = block("readers").strip().split("\n\n")
+    """Each tool's lines: they begin with its import."""
+    parts = re.split(r"\n\n(?=import )", block("readers").strip())
     return [pytest.param(part, id=part.split()[1]) for part in parts]
 
 

@@ -98,7 +98,7 @@ def _check_names(where: str, named: Any) -> None:
         if not isinstance(name, str):
             reason = f"is {type(name).__name__}, not text; put it in quotes"
         elif not name.strip() or name in (".", "..") or "/" in name or "\\" in name:
-            reason = "cannot be a folder's name"
+            reason = f"cannot be a folder's name; name it otherwise, with `dataset: {name}`"
         elif not name.isprintable() or len(name) > LONGEST_NAME:
             reason = f"must be printable text of at most {LONGEST_NAME} characters"
         if reason:

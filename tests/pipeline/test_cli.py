@@ -108,7 +108,10 @@ def test_datasets_tells_layout_counts_and_where_to_ask():
         (["ingest", "tay"], "params.yaml: ingest.on has no `tay`; did you mean `toy`?"),
         (["plan", "moon", "toy"], "no stage `moon` (there are ingest, joints, parts, masks, "),
         (["parts", "toy"], "data/1-shards/toy: not built yet; run `reid ingest toy`"),
-        (["ingest", "toy", "--executor", "moon"], "no executor `moon` (there are local, pool)"),
+        (
+            ["ingest", "toy", "--executor", "moon"],
+            "no executor `moon` (there are local, pool, ray)",
+        ),
         (["world", "mars"], "params.yaml: world.on has no `mars`"),
     ],
 )

@@ -391,7 +391,7 @@ def test_jet_of_crops_stands_beside_them(top: Project):
 def test_a_build_over_a_made_data_set_needs_a_name_of_its_own(top: Project):
     build(top, "crops")
     change("    top-crops: {dataset: crops/top}", "    crops/top: {}")
-    with pytest.raises(ReidError, match="no slash; name it otherwise, with `dataset: crops/top`"):
+    with pytest.raises(ReidError, match="name it otherwise, with `dataset: crops/top`"):
         make_plan("jet", "crops/top", top)
     with Path("params.yaml").open("a") as file:
         file.write("parts: {on: {top-crops: {dataset: crops/top}}}\n")
