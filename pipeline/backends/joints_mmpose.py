@@ -54,7 +54,8 @@ class Network:
 
         batch = pseudo_collate([self.pipeline(self._sample(image)) for image in images])
         with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # mmpose calls torch's older names
+            for kind in (FutureWarning, DeprecationWarning):  # older names of torch and NumPy
+                warnings.simplefilter("ignore", kind)
             return [_joints(result.pred_instances) for result in self.model.test_step(batch)]
 
     def _sample(self, image: np.ndarray) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def untrained(name: str, device: str, *, flip_test: bool = False) -> Any:
         raise ReidError(f"joints.model: {path.stem} is not one of mmpose's top-down networks")
     if "init_cfg" in config.model.backbone:
         config.model.backbone.init_cfg = None  # all weights come from the checkpoint
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about where its own files lie
         torch.manual_seed(0)
         model: Any = init_model(
             config, None, device, cfg_options={"model.test_cfg.flip_test": flip_test}

@@ -5,6 +5,7 @@ Source  Xiao et al., ECCV 2018: heatmaps of joints; the library's network, label
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -94,5 +95,7 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     del share
     images, heatmaps, weights = (part.to(device) for part in batch)
     shown = model.data_preprocessor
-    found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # mmpose calls torch's older names
+        found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
     return SCALE * model.head.loss_module(found.float(), heatmaps, weights)

@@ -285,13 +285,18 @@ for settings, message in (
 
 from pathlib import Path
 from safetensors.torch import save_file
-from pipeline.backends import weights
+from pipeline.backends import small_pose, weights
+state = joints_mmpose.untrained(small_pose.NAME, "cpu").state_dict()
 halves = {name: (v + 0.25).half() if v.is_floating_point() else v for name, v in state.items()}
 weights.WORLD = Path(sys.argv[1])
 save_file(halves, sys.argv[1] + "/joints_mmpose.safetensors")
 network = joints_mmpose.build(Params(weights="world"), "cpu")
 for name, value in network.model.state_dict().items():
     assert not value.is_floating_point() or value.equal(halves[name].float()), name
+network = joints_mmpose.build(Params(model=small_pose.NAME, weights="random"), "cpu")
+together = network(images)
+for image, joints in zip(images, together):
+    np.testing.assert_allclose(network([image])[0], joints, atol=1e-3)
 """
 
 
