@@ -22,7 +22,8 @@ from typing import Any
 
 from pipeline.core.errors import ReidError
 from pipeline.core.executors import Outcomes, PayloadLost, Work, cores, thread_limit
-from pipeline.core.journal import alive, this_process
+from pipeline.core.journal import alive
+from pipeline.core.project import this_process
 
 DEATHS = 3  # of workers on one payload, or before any began: more are an error
 SEEN_S = 10.0  # a network file system may show the marker late

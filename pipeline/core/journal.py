@@ -20,7 +20,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.core.errors import ReidError
-from pipeline.core.project import as_json, sha256_of, write_atomically
+from pipeline.core.project import (
+    as_json,
+    sha256_of,
+    this_host,
+    this_process,
+    write_atomically,
+)
 from pipeline.core.shards import Shard, write_shard
 
 ABANDONED_S = 7 * 24 * 3600.0  # another host's temporary file, untouched so long, is nobody's
@@ -83,12 +89,7 @@ class Journal:
         write_shard(temporary, table, metadata)
         size, digest = temporary.stat().st_size, sha256_of(temporary)
         outcome = Outcome(table.num_rows, size, digest, rejects)
-        note = self.folder / f".{key}.json.{this_process()}.tmp"
-        with note.open("wb") as file:
-            file.write(as_json(asdict(outcome)))
-            file.flush()
-            os.fsync(file.fileno())
-        note.replace(self.folder / f"{key}.json")
+        write_atomically(self.folder / f"{key}.json", as_json(asdict(outcome)))
         temporary.replace(self.shard(key))
         return outcome
 
@@ -101,15 +102,6 @@ class Journal:
         """Ask a network file system for the folder anew: other machines' shards show at once."""
         if self.folder.is_dir():
             next(self.folder.iterdir(), None)
-
-
-def this_process() -> str:
-    """Host and process, as temporary files carry them: `host-1234`, no dot in it."""
-    return f"{_host()}-{os.getpid()}"
-
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "_")
 
 
 @contextmanager
@@ -161,7 +153,7 @@ def _keys(noted: Path) -> set[str]:
 def alive(temporary: Path) -> bool:
     """Whether the process whose host and number a temporary file carries may still run."""
     host, _, number = temporary.name.split(".")[-2].rpartition("-")
-    if host not in ("", _host()):  # nobody here can ask for it; files without a host are ours
+    if host not in ("", this_host()):  # nobody here can ask for it; files without a host are ours
         return time.time() - temporary.stat().st_mtime < ABANDONED_S
     try:
         os.kill(int(number), 0)

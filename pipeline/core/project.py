@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +84,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def this_host() -> str:
+    """This machine's name without dots."""
+    return socket.gethostname().replace(".", "_")
+
+
+def this_process() -> str:
+    """Host and process, as temporary files carry them: `host-1234`, no dot in it."""
+    return f"{this_host()}-{os.getpid()}"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a whole file or nothing: temporary name, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def of_ended_process() -> int:
 
 
 def test_a_temporary_file_carries_host_and_process(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(journal.socket, "gethostname", lambda: "node-7.example.org")
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-7.example.org")
     assert this_process() == f"node-7_example_org-{os.getpid()}"
     seen: list[str] = []
     real = Path.replace

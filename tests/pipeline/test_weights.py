@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline.backends import checkpoints, weights
+from pipeline.backends import checkpoints, small_pose, weights
 from pipeline.backends.weights import NETWORKS, Choice, choose, file_of, identity
 from pipeline.core.errors import ReidError
 from pipeline.core.stage import module
@@ -99,7 +99,7 @@ def test_the_model_follows_the_weights_where_none_is_named():
     assert model("masks", "torchvision") == "maskrcnn_resnet50_fpn"
     assert model("masks", "torchvision", weights="world") == "maskrcnn_small"
     assert model("joints", "mmpose").startswith("rtmpose-m")
-    assert model("joints", "mmpose", weights="world").startswith("rtmpose-t")
+    assert model("joints", "mmpose", weights="world") == small_pose.NAME
     assert model("crops", "ultralytics", weights="world", model="yolo11n") == "yolo11n"
     assert model("crops", "ultralytics", weights="random", model="yolo12s") == "yolo12s"
 
