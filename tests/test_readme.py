@@ -49,7 +49,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.filterwarnings("ignore")  # other tools' own
 @pytest.mark.parametrize("code", readers())
 def test_a_tool_reads_the_shards(code: str, street: Path, monkeypatch: pytest.MonkeyPatch):
-    assert len(code.splitlines()) <= 3
+    assert len([line for line in code.splitlines() if line]) <= 3
     pytest.importorskip(code.split()[1])
     monkeypatch.chdir(street)
     monkeypatch.setenv("HF_HOME", str(street / "hf"))
