@@ -9,7 +9,6 @@ Writes  4-reports/accuracy/<stage>-<build>.json: stage, build, dataset, backend,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,8 @@ from typing import Any, NamedTuple
 from pipeline import accuracy, accuracy_boxes, accuracy_flow, accuracy_joints, accuracy_masks
 from pipeline.accuracy_truth import Measured
 from pipeline.core.errors import ReidError
-from pipeline.core.project import Project, as_json, key_of, manifest_of, write_atomically
+from pipeline.core.measured import digest_of
+from pipeline.core.project import Project, as_json, manifest_of, write_atomically
 
 SHOWN = 2  # images of the worst, as many of the middle and of the best
 DIS_SHARE = 0.5  # of the error of OpenCV's DIS, which flow is to stay below
@@ -93,11 +93,6 @@ def truth_of(project: Project, world: str) -> Path:
     return project.raw(f"{world}.truth")
 
 
-def digest_of(manifest: dict[str, Any]) -> str:
-    """A name for the bytes of all shards of a build."""
-    return key_of([shard["sha256"] for shard in manifest["shards"]])
-
-
 def goal_of(stage: str, numbers: dict[str, Any]) -> dict[str, Any] | None:
     """What a stage is to reach, and whether it does; None where there is nothing to compare."""
     wanted = MEASURES[stage]
@@ -133,20 +128,3 @@ def _shown(stage: str, each: dict[str, float]) -> dict[str, list[dict[str, Any]]
             {"image_id": worst_first[n], "measure": round(each[worst_first[n]], 4)} for n in free
         ]
     return shown
-
-
-def current(project: Project) -> list[dict[str, Any]]:
-    """What was measured of builds that are still the same, in the order of the files' names."""
-    found = []
-    for path in sorted((project.reports / "accuracy").glob("*.json")):
-        try:
-            read = json.loads(path.read_text("utf-8"))
-            manifest = project.derived(read["stage"], read["build"]) / "manifest.json"
-            there = manifest.is_file() and read["shards"] == digest_of(
-                json.loads(manifest.read_text("utf-8"))
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReidError(f"{path}: cannot be read ({error!r}); remove it") from None
-        if there:
-            found.append(read)
-    return found

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.accuracy_of import current
 from pipeline.bench import row
+from pipeline.core.measured import current
 from pipeline.core.project import Project
 
 

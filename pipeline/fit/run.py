@@ -7,7 +7,6 @@ Writes  <out>/<backend>.safetensors, the averaged weights in half precision, and
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import threading
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 
 from pipeline.core.errors import ReidError
 from pipeline.core.executors import cores
-from pipeline.core.project import Project, as_json, sha256_of, write_atomically
+from pipeline.core.project import Project, as_json, sha256_of, this_process, write_atomically
 from pipeline.fit import people
 
 LESSONS = {  # by the backend's name
@@ -120,6 +119,6 @@ def write_weights(path: Path, state: dict[str, Any]) -> None:
         for name, value in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
     save_file(halves, temporary)
     temporary.replace(path)

@@ -6,7 +6,6 @@ Reads   4-reports/accuracy, as `reid accuracy` writes it; what is of a build tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,9 @@ import pyarrow.parquet as pq
 from pipeline.core import draw, images
 from pipeline.core.errors import ReidError
 from pipeline.core.flow import Flow, colour_wheel, decode_known_flow
+from pipeline.core.measured import current
 from pipeline.core.poses import joints_array
-from pipeline.core.project import Project, key_of
+from pipeline.core.project import Project
 from pipeline.core.shards import Shards
 from reid.sections.blocks import NONE, Row, Section, Sheet, Shot, Table, Text, colour, jpeg, table
 
@@ -55,23 +55,6 @@ def builds(project: Project) -> list[Section]:
     caption = "Builds over rendered worlds, measured by `reid accuracy`, and what they are to reach"
     goals = Section("Goals", [told, table([_goal(one) for one in found], f"{caption}.")])
     return [goals, *(_section(project, one) for one in found)]
-
-
-def current(project: Project) -> list[dict[str, Any]]:
-    """What was measured of builds that have the same shards still, in the order of the files."""
-    found = []
-    for path in sorted((project.reports / "accuracy").glob("*.json")):
-        try:
-            read = json.loads(path.read_text("utf-8"))
-            manifest = project.derived(read["stage"], read["build"]) / "manifest.json"
-            if not manifest.is_file():
-                continue
-            shards = json.loads(manifest.read_text("utf-8"))["shards"]
-            if read["shards"] == key_of([shard["sha256"] for shard in shards]):
-                found.append(read)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReidError(f"{path}: cannot be read ({error!r}); remove it") from None
-    return found
 
 
 def _goal(found: Mapping[str, Any]) -> dict[str, Any]:

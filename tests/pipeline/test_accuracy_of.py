@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import accuracy_of
-from pipeline.accuracy_of import current, digest_of, goal_of, measure
+from pipeline.accuracy_of import goal_of, measure
 from pipeline.bench_accuracy import rows_accuracy
 from pipeline.core.errors import ReidError
 from pipeline.core.flow import encode_flow
 from pipeline.core.images import encode_png
+from pipeline.core.measured import current, digest_of
 from pipeline.core.project import Project, as_json, sha256_of
 from pipeline.core.schema import IMAGE
 from pipeline.world.truth import Truth, write_truth
