@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.backends.checkpoints import fill_model
 from pipeline.core.errors import ReidError
 from pipeline.core.project import key_of
 from pipeline.core.stage import ahead
@@ -79,7 +80,7 @@ def fit(
     torch.manual_seed(recipe.seed)
     network = lesson.network(device)
     if start is not None:
-        network.load_state_dict(start, strict=False)
+        fill_model(network, start, "--start")
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}

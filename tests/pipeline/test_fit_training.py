@@ -74,6 +74,16 @@ def test_a_loss_that_is_no_number_is_one_line(tmp_path: Path):
         training.fit(taught, RECIPE, EXAMPLES, tmp_path, device="cpu")
 
 
+def test_a_fit_begins_with_weights_of_its_own_network_alone(tmp_path: Path):
+    begun = {"weight": torch.tensor([[3.0]]), "bias": torch.tensor([-1.0])}
+    still = Recipe(steps=1, batch=8, learning_rate=0)
+    state, _ = training.fit(lesson(), still, EXAMPLES, tmp_path / "a", device="cpu", start=begun)
+    assert state["weight"].item() == 3
+    other = {"scale": torch.ones(1)}
+    with pytest.raises(ReidError, match="--start: not this model's weights"):
+        training.fit(lesson(), still, EXAMPLES, tmp_path / "b", device="cpu", start=other)
+
+
 def test_the_cycle_rises_and_falls_to_nothing():
     assert training.cycle(0) == 0
     assert training.cycle(training.WARM_UP) == 1
