@@ -393,6 +393,7 @@ def test_a_build_over_a_made_data_set_needs_a_name_of_its_own(top: Project):
     change("    top-crops: {dataset: crops/top}", "    crops/top: {}")
     with pytest.raises(ReidError, match="name it otherwise, with `dataset: crops/top`"):
         make_plan("jet", "crops/top", top)
+    change("    crops/top: {}", "    top-crops: {dataset: crops/top}")
     with Path("params.yaml").open("a") as file:
         file.write("parts: {on: {top-crops: {dataset: crops/top}}}\n")
     with pytest.raises(ReidError, match=r"`builds` which build of joints .* joints: top-crops"):
