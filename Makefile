@@ -41,7 +41,8 @@ tables: install  ## the papers' tables on the rendered world, several seeds
 	reid sources --seeds 3
 
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
-	python -m pytest -m 'not gpu'
+	OMP_NUM_THREADS=1 python -m pytest -m 'not gpu' --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and pyright
 	ruff format --check .

@@ -9,6 +9,8 @@ A stage is a module `pipeline/derive/<name>.py` with
     build(params, device, fitted) -> step; step(table) -> table of SCHEMA's columns, same rows,
                  and optionally `reject`, a string column: null, or why the row has nulls
     step.prepare(table)               optional: runs ahead in a thread (decoding)
+    step.finish(made)                 optional: runs behind in a thread (encoding), on what the
+                 step made; its result counts in its place
     fit(tables, params) -> dict | Fit optional: once over the training rows (FIT_READS, else READS)
     FIT_UNLABELLED  optional, True: the fit uses no labels; where a data set draws its splits at
                  random it gets all rows
@@ -36,7 +38,9 @@ import importlib
 import json
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -158,12 +162,15 @@ class MapWork:
         reads = self.read.reads if self.read else code.READS
         batch = code.batch_rows(self.params) if hasattr(code, "batch_rows") else 256
         prepare = getattr(step, "prepare", lambda table: table)
+        finish = getattr(step, "finish", lambda made: made)
         collect = _new_rows if is_new(code) else _same_rows
 
         def function(files: dict[str, Path]) -> Any:
             tables = _tables(files, reads, batch, getattr(code, "ROWS_AROUND", 0))
             prepared = ahead((ids, prepare(table)) for ids, table in tables)
-            table, rejects = collect((ids, step(ready)) for ids, ready in prepared)
+            done = ((ids, step(ready)) for ids, ready in prepared)
+            finished = behind(done, lambda call: (call[0], finish(call[1])))
+            table, rejects = collect(finished)
             schema = schema_of(code)
             table = table if table.num_rows else schema.empty_table()
             return table.select(schema.names).cast(schema), rejects, self.footer
@@ -284,3 +291,15 @@ def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
     finally:
         stop.set()
         thread.join()
+
+
+def behind(items: Iterable[Any], function: Callable[[Any], Any], depth: int = 2) -> Iterator[Any]:
+    """`function` of each item, in order, in a thread up to `depth` items behind the iteration."""
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -155,6 +155,14 @@ class Decoded(NamedTuple):
     frames: list[Frame | str]
 
 
+class Seen(NamedTuple):
+    """The same with the people that were found in each frame, or why it has none."""
+
+    rows: list[dict[str, Any]]
+    frames: list[Frame | str]
+    people: list[Found]
+
+
 def build(params: Params, device: str, fitted: dict[str, Any] | Fit | None) -> Crops:
     """The stage's step."""
     return Crops(_finder(params, device, fitted), params)
@@ -193,15 +201,19 @@ class Crops:
         rows = table.to_pylist()
         return Decoded(rows, [_frame(row) for row in rows])
 
-    def __call__(self, batch: Decoded) -> Made:
+    def __call__(self, batch: Decoded) -> Seen:
         good = [frame for frame in batch.frames if not isinstance(frame, str)]
         found = iter(self.find(good) if good else [])
         people = [frame if isinstance(frame, str) else next(found) for frame in batch.frames]
+        return Seen(*batch, people)
+
+    def finish(self, seen: Seen) -> Made:
+        """Cut out and encode, while the next frames are looked at."""
         with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
-            made = list(pool.map(self._rows, batch.rows, batch.frames, people))
+            made = list(pool.map(self._rows, *seen))
         rejects = [
             (row["image_id"], reason)
-            for row, reason in zip(batch.rows, made, strict=True)
+            for row, reason in zip(seen.rows, made, strict=True)
             if isinstance(reason, str)
         ]
         rows = [row for rows in made if not isinstance(rows, str) for row in rows]

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.core.errors import ReidError
 from pipeline.core.executors import cores
-from pipeline.core.project import Project, as_json, sha256_of, this_process, write_atomically
+from pipeline.core.project import Project, as_json, sha256_of, write_atomically
 from pipeline.fit import people
 
 LESSONS = {  # by the backend's name
@@ -112,13 +112,10 @@ def gather(
 
 def write_weights(path: Path, state: dict[str, Any]) -> None:
     """Tensors by name as safetensors, floating ones in half precision; all or nothing."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     halves = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for name, value in state.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
-    save_file(halves, temporary)
-    temporary.replace(path)
+    write_atomically(path, save(halves))

@@ -163,7 +163,7 @@ def encoded(people=((20, 14),)) -> tuple[bytes, bytes]:
 
 
 def run(step: Crops, *frames: tuple[bytes, bytes | None]):
-    made, rejects = step(step.prepare(table_of(*frames)))
+    made, rejects = step.finish(step(step.prepare(table_of(*frames))))
     return made.to_pylist(), dict(rejects)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -114,6 +115,25 @@ m.write_shard = killer
     assert reid("parts", "toy", cwd=killed.root, patch=patch).returncode == -9
     assert reid("parts", "toy", cwd=killed.root).returncode == 0
     assert contents(killed.derived("parts", "toy")) == contents(whole.derived("parts", "toy"))
+
+
+def test_behind_keeps_order_passes_errors_on_and_runs_beside_the_iteration():
+    begun, go_on = [], threading.Event()
+
+    def numbers():
+        for i in range(6):
+            if i == 2:
+                go_on.set()  # only while the first call still waits for it
+            begun.append(i)
+            yield i
+
+    def ten_times(i: int) -> int:
+        assert go_on.wait(10)
+        return 10 * i
+
+    assert list(stage.behind(numbers(), ten_times)) == [0, 10, 20, 30, 40, 50]
+    with pytest.raises(ZeroDivisionError):
+        list(stage.behind([1, 0, 1], lambda i: 1 // i))
 
 
 def test_ahead_keeps_order_passes_errors_on_and_stays_bounded():
