@@ -44,6 +44,7 @@ def open(
     builds: Mapping[str, str] | None = None,
     *,
     filesystem: AbstractFileSystem | None = None,
+    verify: bool = True,
 ) -> Data:
     """Open `dataset` below the data folder `root`, with `columns` beside the labels.
 
@@ -52,7 +53,8 @@ def open(
     A data set that a stage made of another one is called `<stage>/<build>`, such as `swaps/mall`.
     A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`. `builds`
     names the build of a stage that is meant where it is not the one named after the data set.
-    Raises `ReidError` where the data set or a column is not built.
+    With `verify` each local file is read once and compared with the digest of when it was built.
+    Raises `ReidError` where the data set or a column is not built, or a file is damaged.
     """
     home = place_of(root, filesystem)
     base_folder = _base(home, dataset)
@@ -69,6 +71,9 @@ def open(
             opened[stage] = Shards(_derived(home, dataset, builds or {}, stage))
             side_by_side(base, opened[stage])
         sources[column] = (opened[stage], name)
+    if verify:
+        for shards in (base, *opened.values()):
+            shards.check()
     return Data(base, sources, np.arange(len(base)), protocol or {})
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline.core.errors import ReidError
 from pipeline.core.params import DerivedParams
 from pipeline.core.project import Project, builder_of, manifest_of
+from pipeline.core.shard_footer import check_digest
 from pipeline.core.shards import Shard
 
 Reads = Mapping[str, list[str]]  # columns by input
@@ -55,6 +56,11 @@ class Inputs:
             )
         return other["sha256"]
 
+    def check(self, files: Mapping[str, Path]) -> None:
+        """Raises `ReidError` where a shard, by its input, is not as its stage wrote it."""
+        for name, path in files.items():
+            check_digest(path, self.shards[name][path.name]["sha256"])
+
     def training_rows(self) -> Iterator[pa.Table]:
         """The columns of `fit_reads` of training rows, a shard at a time, and their `position`.
 
@@ -64,6 +70,7 @@ class Inputs:
         first = 0
         for name in sorted(self.shards["rows"]):
             files = {n: folder / "rows" / name for n, folder in self.folders.items()}
+            self.check(files)
             shard = Shard(files["rows"])
             table = side_by_side(files, self.fit_reads, 0, shard.num_rows)
             position = np.arange(first, first + shard.num_rows, dtype=np.int32)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.core import schema
 from pipeline.core.byte_source import RangeFile, Remote, tails
 from pipeline.core.errors import ReidError
+from pipeline.core.project import sha256_of
 
 VERSION_KEY = "reid.schema_version"
 BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
@@ -89,13 +90,27 @@ def diagnosis(path: Path | Remote, damage: str) -> str:
     return f"{path}: {what}{which_command(path)}"
 
 
+def check_digest(path: Path, sha256: str) -> None:
+    """Raises `ReidError` where a file is not, byte for byte, what its manifest says was built."""
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise ReidError(f"{path}: {error.strerror}{which_command(path)}") from None
+    if found != sha256:
+        damage = "damaged: not the bytes that were built, by the sha256 of manifest.json"
+        raise ReidError(diagnosis(path, damage))
+
+
 def which_command(path: Path | Remote) -> str:
-    """Which command writes the file again, by its place in the tree; none for a remote one."""
+    """Which command writes the file again, by its place in the tree; none for a remote one.
+
+    The work folder's shard is the same file on disk, so that a run alone would take it as it is.
+    """
     if isinstance(path, Remote):
         return ""
     parts = path.parts
     if path.parent.name == "rows" and len(parts) >= 4 and parts[-4] == "1-shards":
-        return f"; run `reid ingest {parts[-3]}` again"
+        return f"; run `reid ingest {parts[-3]} --repair`"
     if path.parent.name == "rows" and len(parts) >= 5 and parts[-5] == "2-derived":
-        return f"; run `reid {parts[-4]} {parts[-3]}` again"
+        return f"; run `reid {parts[-4]} {parts[-3]} --repair`"
     return ""

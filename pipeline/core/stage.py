@@ -166,6 +166,8 @@ class MapWork:
         collect = _new_rows if is_new(code) else _same_rows
 
         def function(files: dict[str, Path]) -> Any:
+            if self.read:
+                self.read.check(files)
             tables = _tables(files, reads, batch, getattr(code, "ROWS_AROUND", 0))
             prepared = ahead((ids, prepare(table)) for ids, table in tables)
             done = ((ids, step(ready)) for ids, ready in prepared)
@@ -188,6 +190,8 @@ class MapWork:
         further = []
         if self.read and self.read.anywhere:
             further = [{n: Shards(self.read.folders[n]) for n in self.read.anywhere}]
+            for shards in further[0].values():
+                shards.check()
         fitted = self.fitted.load() if self.fitted else None
         return code.build(self.params, _device(code, self.params, self.device), fitted, *further)
 

@@ -264,7 +264,7 @@ class TestDamage:
         with shard_path.open("r+b") as file:
             file.truncate(41_203)
         expected = (
-            r"train-00000-of-00001.parquet: truncated at byte 41,203; run `reid ingest market`"
+            r"train-00000-of-00001.parquet: truncated at byte 41,203; run `reid ingest market --repair`"
         )
         with pytest.raises(ReidError, match=expected):
             Shard(shard_path)
@@ -289,7 +289,7 @@ class TestDamage:
 
     def test_a_derived_file_names_its_stage(self, tmp_path):
         path = tmp_path / "2-derived/masks/mall/rows/all-00000-of-00001.parquet"
-        with pytest.raises(ReidError, match="run `reid masks mall` again"):
+        with pytest.raises(ReidError, match="run `reid masks mall --repair`"):
             Shard(path)
 
     @pytest.mark.parametrize("many", [False, True], ids=["read", "read_many"])
@@ -300,7 +300,7 @@ class TestDamage:
         with shard_path.open("r+b") as file:
             file.seek(offset)
             file.write(b"\xee\xee")
-        wrong = rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market`"
+        wrong = rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market --repair`"
         with pytest.raises(ReidError, match=wrong):
             _ = (
                 Shard(shard_path).read_many("image", range(600))
@@ -427,7 +427,7 @@ class TestFolder:
         assert opened.scalars(["number"]).equals(first)
 
     def test_an_empty_folder(self, tmp_path):
-        with pytest.raises(ReidError, match="no shards; run `reid ingest market`"):
+        with pytest.raises(ReidError, match="no shards; run `reid ingest market --repair`"):
             Shards(tmp_path / "1-shards/market")
 
     def test_side_by_side(self, folder, tmp_path):

@@ -86,6 +86,20 @@ def test_a_row_without_joints_is_a_reject_with_nulls_and_strips_follow(toy: Proj
     assert rows.filter(rows["joints"].is_null())["image_id"].to_pylist() == [missing]
 
 
+@pytest.mark.parametrize("damaged", ["ingest", "joints"])
+def test_a_stage_refuses_a_damaged_input(toy: Project, damaged: str):
+    build(toy, "ingest", "joints")
+    folder = toy.shards("toy") if damaged == "ingest" else toy.derived("joints", "toy")
+    path = max((folder / "rows").iterdir())
+    sound = path.read_bytes()
+    path.write_bytes(sound[:60] + bytes([sound[60] ^ 1]) + sound[61:])
+    with pytest.raises(ReidError, match=f"not the bytes.*; run `reid {damaged} toy --repair`"):
+        build(toy, "parts")
+    engine.run(make_plan(damaged, "toy", toy), toy, executor="local", repair=True)
+    assert path.read_bytes() == sound
+    build(toy, "parts")
+
+
 def test_an_unbuilt_input_names_the_command(toy: Project):
     with pytest.raises(ReidError, match="run `reid ingest toy`"):
         make_plan("parts", "toy", toy)

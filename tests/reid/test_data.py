@@ -89,6 +89,18 @@ def test_a_stage_of_other_rows_is_refused(data: reid.Data, toy: Project):
         reid.open("data", "toy", ["parts"])
 
 
+def test_a_flipped_bit_is_found_before_a_row_is_read(data: reid.Data, toy: Project):
+    path = next((toy.derived("parts", "toy") / "rows").iterdir())
+    sound = path.read_bytes()
+    path.unlink()  # the work folder has the same file
+    path.write_bytes(sound[:60] + bytes([sound[60] ^ 1]) + sound[61:])
+    said = r"damaged: not the bytes that were built.*; run `reid parts toy --repair`"
+    with pytest.raises(ReidError, match=said):
+        reid.open("data", "toy", columns=["parts"])
+    assert len(reid.open("data", "toy", columns=["image"])) == len(data), "parts are not read"
+    assert len(reid.open("data", "toy", columns=["parts"], verify=False)) == len(data)
+
+
 def test_rows_with_a_missing_column_can_be_left_out(data: reid.Data):
     assert len(data.complete()) == 72
 

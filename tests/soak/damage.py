@@ -1,10 +1,11 @@
 """Campaign: shards with flipped bytes or cut off, as `reid verify` and as every reader sees them.
 
-What is promised, and holds or is found: `verify` notices any damage at all, by the SHA-256 of the
-manifest. A reader never gives a picture of another length or of another row, and never fails but
-with one line. What is not promised is counted as `unseen`: the bytes of one picture carry no
-checksum of their own, so one flipped within them reaches whoever decodes it, unless it decodes to
-nothing; labels are compressed, where most flips break the page.
+What is promised, and holds or is found: `reid verify`, `reid.open` and a stage that reads the shard
+notice any damage at all, by the SHA-256 of the manifest. A shard opened by itself, without its
+manifest, never gives a picture of another length or of another row, and never fails but with one
+line. What is not promised there is counted as `unseen`: a bit flipped within one picture reaches
+whoever decodes it, unless it decodes to nothing; labels are compressed, where most flips break the
+page.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.core import images
+from pipeline.core import images, inputs
 from pipeline.core.errors import ReidError
+from pipeline.core.project import Project
 from pipeline.core.shards import Shard
 from pipeline.core.verify import verify
+from pipeline.derive import masks
+from reid import data as library
 from tests.soak import trees
 from tests.soak.cases import Case, last_lines, say, time_limit
 from tests.soak.mutations import Field
@@ -74,6 +78,12 @@ class Damage:
         self.path.write_bytes(self.sound)
         self.values = {name: read(self.path) for name, read in READERS.items()}
         self.counts: Counter[str] = Counter()  # what became of it, by reader
+        project = Project(field.valid / "project")
+        read = inputs.find(masks, trees.NAME, masks.Params(), project)
+        self.checks: dict[str, Callable[[], object]] = {
+            "reid.open": lambda: library.open(project.root / "data", trees.NAME),
+            "a stage": lambda: read.check({"rows": self.path}),
+        }
 
     def case(self, seed: int) -> Case:
         case, random = Case(self.target, seed), Random(f"{self.target} {seed}")
@@ -88,6 +98,14 @@ class Damage:
         with time_limit(SECONDS):
             if not verify(self.folder):
                 case.fail("verify finds nothing")
+            for name, check in self.checks.items():
+                try:
+                    check()
+                except ReidError as error:
+                    if not str(error).isprintable():
+                        case.fail(f"{name}: not one printable line: {str(error)[:200]!r}")
+                else:
+                    case.fail(f"{name}: finds nothing")
             seen = [self.read(name, case) for name in READERS]
         case.outcome = "refused" if all(seen) else "rows"
         self.path.write_bytes(self.sound)

@@ -15,22 +15,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+import cv2
+import numpy as np
+
+from pipeline.core import images
 from pipeline.core.journal import unused
-from pipeline.core.project import Project
-from pipeline.datasets import tvpr
+from pipeline.core.project import Project, write_atomically
+from pipeline.datasets import mars, tvpr
 from tests.conftest import PARAMS, contents, make_project
 from tests.soak import trees
 from tests.soak.cases import Case
 
 RUN = "toy-baseline"  # an experiment
 SECONDS = 300  # of one run that nobody kills
-TOP = """\
+OWN_PROCESS = ("train", "evaluate", "report")  # commands that no pool of processes runs
+MORE = """\
 jet:
   on: {top: {}}
+crops:
+  on: {top: {backend: depth, nobody: whole_frame}}
+flow:
+  on: {walk: {backend: dis}}
+masks:
+  on: {toy: {backend: given, path: masks}}
+backgrounds:
+  on: {toy: {side: 32, same_viewpoint: false, not_occluded: false}}
+swaps:
+  on: {toy: {}}
 """
 
 
@@ -51,6 +66,14 @@ STEPS = (
     Step("parts", ("parts", "toy"), "data/2-derived/parts/toy", ("ingest", "joints")),
     Step("ingest depth", ("ingest", "top"), "data/1-shards/top"),
     Step("jet", ("jet", "top"), "data/2-derived/jet/top", ("ingest depth",)),
+    Step("crops", ("crops", "top"), "data/2-derived/crops/top", ("ingest depth",)),
+    Step("ingest video", ("ingest", "walk"), "data/1-shards/walk"),
+    Step("flow", ("flow", "walk"), "data/2-derived/flow/walk", ("ingest video",)),
+    Step("masks", ("masks", "toy"), "data/2-derived/masks/toy", ("ingest",)),
+    Step("backgrounds", ("backgrounds", "toy"), "data/2-derived/backgrounds/toy",
+         ("ingest", "masks")),
+    Step("swaps", ("swaps", "toy"), "data/2-derived/swaps/toy",
+         ("ingest", "masks", "backgrounds")),
     Step("train", ("train", RUN), f"data/3-runs/{RUN}/train", ("ingest", "joints", "parts")),
     Step("evaluate", ("evaluate", RUN), f"data/3-runs/{RUN}/evaluate",
          ("ingest", "joints", "parts", "train")),
@@ -62,11 +85,18 @@ TARGETS = tuple(step.title for step in STEPS)
 
 
 def make(base: Path) -> Path:
-    """A tiny project with images, depth, joints and one experiment; nothing is built."""
+    """A tiny project with images, depth, joints, masks and one experiment; nothing is built."""
     project = make_project(base / "project").root
     list(tvpr.write(project / "data/0-raw/top", trees.samples("tvpr")))
-    changed = PARAMS.replace("{reader: market1501}", "{reader: market1501}, top: {reader: tvpr}")
-    (project / "params.yaml").write_text(changed + TOP)
+    large = (replace(s, image=images.resize(s.image, 64, 32)) for s in trees.samples("mars"))
+    list(mars.write(project / "data/0-raw/walk", large))
+    for number, path in enumerate(sorted((project / "data/0-raw/toy").rglob("*.jpg"))):
+        mask = np.zeros((64, 32), np.uint8)
+        cv2.ellipse(mask, (15 + number % 3, 32), (9, 26), 0, 0, 360, 255, -1)
+        write_atomically(project / "masks" / f"{path.stem}.png", images.encode_png(mask))
+    named = "{reader: market1501}, top: {reader: tvpr}, walk: {reader: mars}"
+    changed = PARAMS.replace("{reader: market1501}", named)
+    (project / "params.yaml").write_text(changed + MORE)
     return project
 
 
@@ -139,7 +169,7 @@ class Build:
 
 def start(project: Path, step: Step, *, pool: bool) -> subprocess.Popen[str]:
     """The command in a process group of its own."""
-    more = ["--executor", "pool"] if pool and step.command[0] in ("ingest", "joints", "jet") else []
+    more = ["--executor", "pool"] if pool and step.command[0] not in OWN_PROCESS else []
     return subprocess.Popen(
         [sys.executable, "-m", "reid", *step.command, *more], cwd=project, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
