@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help install demo tables test lint bench soak clean
+.PHONY: help install demo demo-images demo-video tables test lint bench soak clean
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -26,9 +26,18 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: install  ## raw folder to report, on a rendered world
+	$(MAKE) --no-print-directory --jobs 2 demo-images demo-video
 	dvc repro
 	reid tables
 	@echo "report: $(CURDIR)/data/4-reports/report.html"
+
+# The papers in two halves side by side, each with half of the cores: small networks gain little
+# from a second thread. What both leave, `dvc repro` does.
+demo-images demo-video: export OMP_NUM_THREADS := $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) + 1) / 2)))
+demo-images: install
+	dvc --wait-for-lock repro attention_driven_evaluate implicit_attention_evaluate
+demo-video: install
+	dvc --wait-for-lock repro multimodal_attention_evaluate mutual_attention_evaluate attentive_convlstm_evaluate
 
 tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table attention_driven 6 --dataset street --seeds 3

@@ -10,7 +10,6 @@ Writes  one Parquet file: image_id (of a tracklet or passage its first), person,
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.errors import ReidError
-from pipeline.core.project import Project
+from pipeline.core.project import Project, this_process
 from pipeline.core.shards import write_shard
 from reid.data import Data
 from reid.evaluate import (
@@ -120,7 +119,7 @@ def _note(experiment: Experiment, out: Path, rule: str, parts: int) -> str:
 
 def _write(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
     """The whole file or nothing."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary = out.with_name(f".{out.name}.{this_process()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_shard(temporary, table, footer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,14 @@ import pyarrow as pa
 
 from pipeline.core.inputs import Inputs
 from pipeline.core.params import DerivedParams
-from pipeline.core.project import Project, as_json, key_of, sha256_of, write_atomically
+from pipeline.core.project import (
+    Project,
+    as_json,
+    key_of,
+    sha256_of,
+    this_process,
+    write_atomically,
+)
 from pipeline.core.shards import Shard, write_shard
 
 
@@ -83,7 +89,7 @@ def _keep(folder: Path, key: str, fitted: dict[str, Any] | Fit) -> None:
     note: dict[str, Any]
     if isinstance(fitted, Fit):
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{key}.fit.{os.getpid()}.tmp"
+        temporary = folder / f".{key}.fit.{this_process()}.tmp"
         write_shard(temporary, fitted.table, {})
         note = {"facts": fitted.facts, "table_sha256": sha256_of(temporary)}
         temporary.replace(folder / f"{key}.fit.parquet")

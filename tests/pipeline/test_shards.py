@@ -263,9 +263,7 @@ class TestDamage:
     def test_truncated(self, shard_path):
         with shard_path.open("r+b") as file:
             file.truncate(41_203)
-        expected = (
-            r"train-00000-of-00001.parquet: truncated at byte 41,203; run `reid ingest market --repair`"
-        )
+        expected = r"train-00000-of-00001.parquet: truncated at byte 41,203; run `reid ingest market --repair`"
         with pytest.raises(ReidError, match=expected):
             Shard(shard_path)
 
@@ -300,7 +298,9 @@ class TestDamage:
         with shard_path.open("r+b") as file:
             file.seek(offset)
             file.write(b"\xee\xee")
-        wrong = rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market --repair`"
+        wrong = (
+            rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market --repair`"
+        )
         with pytest.raises(ReidError, match=wrong):
             _ = (
                 Shard(shard_path).read_many("image", range(600))
