@@ -263,7 +263,10 @@ class TestDamage:
     def test_truncated(self, shard_path):
         with shard_path.open("r+b") as file:
             file.truncate(41_203)
-        expected = r"train-00000-of-00001.parquet: truncated at byte 41,203; run `reid ingest market --repair`"
+        expected = (
+            r"train-00000-of-00001.parquet: truncated at byte 41,203; "
+            r"run `reid ingest market --repair`"
+        )
         with pytest.raises(ReidError, match=expected):
             Shard(shard_path)
 
