@@ -4,7 +4,8 @@ A stage with a `backend` looks at the images itself; the other stages derive fro
 source says where such stages have their output from:
 
     truth         the truth of the rendered world (`backend: given`)
-    networks      the stage's network with the weights fitted to rendered worlds (`weights: world`)
+    networks      the stage's network with the weights fitted to rendered worlds (`weights: world`),
+                  where this package has such weights of each stage that is asked
     weight-free   each backend that needs no network, such as crops by depth
 
 Writes  2-derived/<stage>/<build>~<source>, such as parts/street~truth; where params.yaml has such
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pipeline import variants
+from pipeline.backends.weights import Choice, world_file
 from pipeline.core import inputs, params
 from pipeline.core import stage as stages
 from pipeline.core.errors import ReidError
@@ -56,8 +58,8 @@ def from_sources(
 ) -> list[Chain]:
     """Build what an experiment over `dataset` reads, `builds` by stage, from each source.
 
-    `kinds` are of `KINDS`, by default all. Raises `ReidError` where the world's truth is not known,
-    or the experiment reads nothing that a source could give.
+    `kinds` are of `KINDS`, by default all; none comes back where no source is of these. Raises
+    `ReidError` where the world's truth is not known, or nothing is read that a source could give.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -68,8 +70,6 @@ def from_sources(
             walk = Walk(project, source)
             made = {stage: walk.build(stage, build) for stage, build in builds.items()}
             chains.append(Chain(source.kind, source.name, walk.dataset(dataset), made, walk.found))
-    if not chains:
-        raise ReidError(f"{dataset}: none of its stages has a source {' or '.join(kinds)}")
     return chains
 
 
@@ -81,10 +81,11 @@ def sources(project: Project, dataset: str, builds: Mapping[str, str]) -> list[S
     truth = _truth(project, dataset)
     free = {stage: _backends(stage, network=False) for stage in roots}
     networks = {stage: _backends(stage, network=True)[0] for stage in roots}
+    fitted = all(world_file(Choice(*of, "", "world")).is_file() for of in networks.items())
     of_networks = {s: {"backend": name, "weights": "world"} for s, name in networks.items()}
     return [
         Source(TRUTH, TRUTH, {stage: {"backend": GIVEN, "path": truth} for stage in roots}),
-        Source(NETWORKS, NETWORKS, of_networks),
+        *([Source(NETWORKS, NETWORKS, of_networks)] if fitted else []),
         *(
             Source(WEIGHT_FREE, name, {s: {"backend": name} for s in roots if name in free[s]})
             for name in dict.fromkeys(name for names in free.values() for name in names)

@@ -253,17 +253,24 @@ def sources(
 ) -> None:
     """An experiment with derived data from the truth, from networks, and from no network."""
     from pipeline.chains import from_sources
-    from reid.sources_compared import Comparison, compare, of_worlds
+    from reid.sources_compared import Comparison, NoSource, compare, of_worlds
 
     how = Comparison(project(), device, from_sources, console().print)
-    names = [experiment] if experiment else of_worlds(how.project)
-    found = [compare(how, name, seeds, source or ()) for name in names]
+    found = []
+    for name in [experiment] if experiment else of_worlds(how.project):
+        try:
+            found.append(compare(how, name, seeds, source or ()))
+        except NoSource as error:
+            if experiment:
+                raise
+            how.say(f"left out: {error}")
 
     def lines() -> None:
         for one in found:
             columns = list(one["rows"][0])
             table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
-        console().print(found[0]["note"], markup=False)
+        for note in {one["note"] for one in found}:
+            console().print(note, markup=False)
 
     show(found, as_json, lines)
 

@@ -57,17 +57,23 @@ class Comparison:
     say: Callable[[str], None]
 
 
+class NoSource(ReidError):
+    """What an experiment reads does not come from any of the kinds of sources asked for."""
+
+
 def compare(how: Comparison, name: str, seeds: int, kinds: Collection[str] = ()) -> dict[str, Any]:
     """Train and evaluate what is missing of an experiment with each source; a row for each.
 
     With `kinds` of sources no others than these. A result is the mean and spread over `seeds`. Also
-    written to 4-reports/tables as JSON, CSV and Markdown.
+    written to 4-reports/tables as JSON, CSV and Markdown. `NoSource` where none is of `kinds`.
     """
     project, experiment = how.project, experiments.load(how.project, name)
     dataset, builds = experiment.params.dataset, read_builds(experiment)
     if not builds:
         raise ReidError(f"{name}: reads no derived data, so no source of it makes a difference")
     chains = how.chains(project, dataset, builds, kinds)
+    if not chains:
+        raise NoSource(f"{name}: what it reads has no source {' or '.join(kinds)}")
     found = {
         "title": f"{experiment.paper}, {name}: {' and '.join(chains[0].found)} from several "
         f"sources. On {dataset}, {seeds} seed{'s' if seeds > 1 else ''}",

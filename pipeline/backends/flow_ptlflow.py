@@ -90,6 +90,8 @@ class Network:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's older names
                 return self.model({"images": images})["flows"][:, 0]
+        except torch.OutOfMemoryError:
+            raise  # its own words say how much there was; a smaller `batch` helps
         except (RuntimeError, ValueError, LookupError, AssertionError, TypeError) as error:
             raise self._error(pairs, " ".join(str(error).split())[:200]) from None
 

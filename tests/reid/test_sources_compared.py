@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from pipeline import chains
 from pipeline.core.errors import ReidError
@@ -19,7 +20,8 @@ from pipeline.core.project import Project
 from pipeline.core.schema import IMAGE
 from pipeline.core.shards import Shards
 from reid import experiments, results, sources_compared
-from reid.sources_compared import Comparison, compare
+from reid.cli import app
+from reid.sources_compared import Comparison, NoSource, compare
 from tests.reid import overhead, video
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -136,6 +138,26 @@ def overhead_project(root: Path) -> Project:
 def test_the_default_is_each_paper_s_last_experiment_that_reads_derived_data(hall: Project):
     with contextlib.chdir(hall.root):
         assert sources_compared.of_worlds(hall) == ["hall-mutual", "hall-plain"]
+
+
+def test_a_paper_without_such_a_source_is_left_out_unless_it_was_named(
+    hall: Project, monkeypatch: pytest.MonkeyPatch
+):
+    def nothing(how: Comparison, name: str, *_: object) -> dict:
+        if name == "hall-mutual":
+            raise NoSource("hall-mutual: what it reads has no source networks")
+        return {"title": name, "rows": [{"source": "networks"}], "note": "a note"}
+
+    monkeypatch.setattr(sources_compared, "compare", nothing)
+    with contextlib.chdir(hall.root):
+        done = CliRunner().invoke(app, ["sources", "--source", "networks"])
+        assert done.exit_code == 0
+        assert "left out: hall-mutual: what it reads has no source networks" in done.output
+        assert "hall-plain" in done.output
+        done = CliRunner().invoke(app, ["sources", "hall-mutual", "--source", "networks"])
+        assert done.exit_code == 1
+        with pytest.raises(NoSource, match="hall-mutual: what it reads has no source networks"):
+            compare(Comparison(hall, "cpu", lambda *_: [], print), "hall-mutual", 1, ["networks"])
 
 
 def test_what_cannot_be_compared(hall: Project, trained: Project):
