@@ -9,6 +9,7 @@ same interface, stands in for xtcocotools. Where the real ones are installed the
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import warnings
 from types import ModuleType
@@ -24,10 +25,11 @@ def import_mmpose() -> ModuleType:
     """mmpose with all its networks registered; a `ReidError` names what to install."""
     if "mmpose" in sys.modules:
         return sys.modules["mmpose"]
+    # mmengine asks for it where it is installed; it is of no use here, and says what it lacks
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # about the parts of mmcv that are not there, and setuptools
+        # about the parts of mmcv that are not there, and setuptools
+        warnings.simplefilter("ignore")
         library("mmcv", INSTALL)
         added = _stand_ins()
         sys.modules.update(added)

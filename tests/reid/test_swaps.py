@@ -83,7 +83,7 @@ def write_backgrounds(
         )
         path = folder / "rows" / shard.path.name
         write_shard(path, with_sizes(table), {})
-        written.append({"file": path.name, "sha256": sha256_of(path)})
+        written.append({"name": path.name, "sha256": sha256_of(path)})
         first += len(shard)
     described = {"dataset": dataset, "columns": table.column_names, "shards": written}
     (folder / "manifest.json").write_text(json.dumps(described))
