@@ -6,14 +6,13 @@ It lists the images' file names, and by their 1-based positions those to train, 
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from pipeline.datasets.cuhk03_container import short
+from pipeline.datasets import matlab, names
 
 ROLES = ("train", "query", "gallery")
 NAME = re.compile(r"([1-5])_([0-9]{3})_([12])_(0[1-9]|10)")  # in the .mat
@@ -68,11 +67,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
     wanted = ("filelist", *(f"{role}_idx" for role in ROLES))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = loadmat(path)
-    except Exception as error:  # damaged files raise whatever the parser trips over
-        raise ReidError(f"{path}: not a MATLAB 5 file ({short(error)})") from None
+        data = names.read_file(path)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    values = matlab.parsed(path, data, loadmat)
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ReidError(f"{path}: no variable {', '.join(missing)} (expected {', '.join(wanted)})")

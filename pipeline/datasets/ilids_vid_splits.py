@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.core.errors import ReidError
-from pipeline.datasets import names
+from pipeline.datasets import matlab, names
+from pipeline.datasets.matlab import HDF5, HEADER
 from pipeline.datasets.two_camera_splits import SPLITS
 
 FOLDER = "train-test people splits"
 FILE = "train_test_splits_ilidsvid.mat"
 VARIABLE = "ls_set"
 LARGEST = 1_000_000  # bytes; the official file has fewer than 30,000
-HDF5 = b"\x89HDF\r\n\x1a\n"
-HEADER = b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + b"\x00\x01IM"  # as the format asks for
 NUMBERS = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
            "uint64"}  # fmt: skip
 
@@ -60,7 +56,7 @@ def _variable(path: Path, persons: int) -> np.ndarray:
     except ImportError:
         raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
     data = _bytes(path)
-    kinds = {name: (shape, kind) for name, shape, kind in _parsed(path, data, whosmat)}
+    kinds = {name: (shape, kind) for name, shape, kind in matlab.parsed(path, data, whosmat)}
     if VARIABLE not in kinds:
         has = ", ".join(names.printable(name) for name in kinds) or "none"
         raise ReidError(f"{path}: no variable `{VARIABLE}`; it has {has}")
@@ -72,7 +68,8 @@ def _variable(path: Path, persons: int) -> np.ndarray:
             f"{path}: `{VARIABLE}` is {' x '.join(map(str, shape))}, for {persons} folders of "
             f"persons; expected {SPLITS} x {persons}: its numbers are positions in their whole list"
         )
-    found = _parsed(path, data, lambda file: loadmat(file, variable_names=[VARIABLE]))[VARIABLE]
+    values = matlab.parsed(path, data, lambda file: loadmat(file, variable_names=[VARIABLE]))
+    found = values[VARIABLE]
     if not isinstance(found, np.ndarray) or found.shape != (SPLITS, persons):
         raise ReidError(f"{path}: `{VARIABLE}` is damaged; copy or download it anew")
     if found.dtype.kind not in "iuf":
@@ -92,18 +89,6 @@ def _bytes(path: Path) -> bytes:
             f"{path}: is HDF5 (MATLAB 7.3), the official file MATLAB 5; save with `-v7`"
         )
     return data
-
-
-def _parsed(path: Path, data: bytes, parse: Callable[[Any], Any]) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return parse(io.BytesIO(data))
-    except Exception as error:  # a damaged file raises whatever the parser trips over
-        reason = names.printable(str(error).strip("'\""))[:120] or type(error).__name__
-        raise ReidError(
-            f"{path}: cannot be read as MATLAB 5 ({reason}); copy or download it anew"
-        ) from None
 
 
 def save(path: Path, rows: list[np.ndarray]) -> None:

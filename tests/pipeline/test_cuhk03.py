@@ -424,7 +424,7 @@ def test_a_broken_configuration_is_one_line(root, changes, text):
 
 def test_a_configuration_that_is_no_matlab_file_is_one_line(root):
     (root / CONFIG).write_bytes(b"<html>404</html>")
-    with pytest.raises(ReidError, match="not a MATLAB 5 file"):
+    with pytest.raises(ReidError, match="cannot be read as MATLAB 5"):
         cuhk03_labeled.read(root)
 
 

@@ -8,6 +8,7 @@ was run, and it ended in time.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -138,6 +139,7 @@ class Attempt:
             return
         for path in (self.home, *self.home.rglob("*")):
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        codecs.lookup("utf-8-sig")  # Python's own files may be forbidden too
         os.seteuid(NOBODY)
         try:
             yield
