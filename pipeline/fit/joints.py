@@ -25,7 +25,7 @@ from pipeline.fit.training import Recipe
 
 WEIGHTS = "joints_mmpose"
 SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=3000, batch=16, learning_rate=2e-3, weight_decay=0.01)
+DEFAULTS = Recipe(steps=8000, batch=16, learning_rate=2e-3, weight_decay=0.01)
 SIZE = small_pose.INPUT
 SCALE = 1000.0  # of the loss, a mean over cells that are nearly all empty
 PADDING = 1.25  # the library's, about the person's box: here the whole crop

@@ -24,7 +24,7 @@ __all__ = ["DEFAULTS", "SHEETS", "WEIGHTS", "batch", "examples", "loss", "networ
 
 WEIGHTS = "masks_torchvision"
 SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=1400, batch=16, learning_rate=2e-3, weight_decay=1e-3)
+DEFAULTS = Recipe(steps=4000, batch=16, learning_rate=2e-3, weight_decay=1e-3)
 SIDES = 128, 512  # pixels that the shorter and longer side are scaled to
 MASK_SHARE = 2.0  # of the masks' loss; the boxes of a crop are easy
 LEAST_PIXELS = 30  # of a person, or the crop shows nobody
