@@ -49,8 +49,9 @@ tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table attentive_convlstm 2 --dataset hall --splits 10
 	reid sources --seeds 3
 
+# The longest file first, or one process ends long after the other.
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
-	OMP_NUM_THREADS=1 python -m pytest -m 'not gpu' --numprocesses auto --maxprocesses 4 \
+	OMP_NUM_THREADS=1 python -m pytest tests/test_flow.py tests -m 'not gpu' --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and pyright
