@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +196,8 @@ def out_of_memory(error: BaseException | None) -> bool:
 def _try_sizes(calls: Calls, seconds: float, *, on_cpu: bool) -> tuple[dict[int, float], str]:
     """Images/s of 1, 2, 4, ... rows a call, roughly; and why there is no larger size."""
     rates: dict[int, float] = {}
+    with suppress(MemoryError):  # which the loop meets again
+        calls.seconds(1, 1)  # outside the clock: a library's first call sets up much
     begin, slower, size = time.perf_counter(), 0, 1
     while size <= calls.most:
         try:
