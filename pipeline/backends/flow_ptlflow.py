@@ -119,6 +119,7 @@ def import_ptlflow() -> Any:
 
 def load(settings: Settings) -> Any:
     """The network with its weights."""
+    from pipeline.backends.flow_correlation import quicken
     from pipeline.backends.liteflownet_warp import mend
 
     choice = choose("flow", "ptlflow", settings)
@@ -129,6 +130,7 @@ def load(settings: Settings) -> Any:
     else:
         fill(model, choice, trusted=settings.trusted)
     mend(model)
+    quicken(model)
     return model
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from pipeline.backends.flow_correlation import quicken
 from pipeline.backends.flow_ptlflow import import_ptlflow, untrained
 from pipeline.backends.liteflownet_warp import mend
 from pipeline.core.flow import Flow
@@ -30,15 +31,18 @@ from pipeline.fit.training import Recipe
 WEIGHTS = "flow_ptlflow"
 MODEL = "liteflownet"
 SHEETS = {"hall": 120}
-DEFAULTS = Recipe(steps=3000, batch=8, learning_rate=4e-4, weight_decay=1e-4)
+DEFAULTS = Recipe(steps=7000, batch=8, learning_rate=8e-4, weight_decay=1e-4, clip=1.0)
+SLOW = "regularization_nets", 0.1  # seven layers each without a norm: else they run away
 SIZE = 128, 64  # of the frames, height and width
 DIVISOR = 20.0  # the network's own flow is in so many pixels
 COARSE = 0.4  # of the fit is without the finest level
 LEVELS = (0.1, 0.1, 0.15, 0.2, 0.4)  # of the mean errors, coarse to fine
 SHIFTED = 0.6  # of the pairs have a second frame that is moved besides ...
-SHIFTS_PX = (1.0, 4.0, 10.0)  # ... by a normal draw of one of these deviations
+SHIFTS_PX = (1.0, 2.0, 5.0)  # ... by a normal draw of one of these deviations
 LARGEST_PX = 24
 SMALL = 0.1  # of the weights that flow begins with: it is of pixels / 20
+FAR = 2.0  # distance of the places around, whose flow then counts exp(-FAR ** 2) as much
+LOUD, LOUDER = 37.0, 1.17  # of the features' first layer; of each, without their kernels' means
 SLACK_PX = 0.01  # so that the error's slope at no error is finite
 
 
@@ -66,15 +70,42 @@ def examples(sheet: Sequence[Example]) -> list[Pair]:
 def network(device: str) -> nn.Module:
     model = untrained(import_ptlflow(), MODEL)
     mend(model)
+    quicken(model)
     model.apply(_begin)
+    _begin_features(model.feature_net)
+    for part in model.regularization_nets:
+        _begin_smoothing(part.dist)
     return model.to(device).train()
 
 
-def _begin(layer: nn.Module) -> None:
-    """As Caffe's LiteFlowNet begins: features keep their size, what scales flow up is bilinear.
+def _begin_features(features: Any) -> None:
+    """Kernels without a mean and loud features: those of equal brightness are not alike then.
 
-    With torch's own beginning features shrink from layer to layer, and their products say nothing.
+    Without this products of features say where an image is bright, not where it is like the other,
+    and thousands of steps go by before the network sees that anything moves.
     """
+    with torch.no_grad():
+        for layer in features.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight -= layer.weight.mean((1, 2, 3), keepdim=True)
+                layer.weight *= LOUDER
+        features.convs[0][0].weight *= LOUD
+
+
+def _begin_smoothing(distance: Any) -> None:
+    """A pixel's flow begins as its own: of all places in its window but its own it is far.
+
+    Distances are squared. Where all begin alike the network makes them larger and larger, until
+    gradients are no numbers.
+    """
+    last: Any = distance[-1] if isinstance(distance, nn.Sequential) else distance
+    last.weight.data *= SMALL**2
+    last.bias.data.fill_(FAR)
+    last.bias.data[len(last.bias) // 2] = 0
+
+
+def _begin(layer: nn.Module) -> None:
+    """As Caffe's LiteFlowNet begins: features keep their size, what scales flow up is bilinear."""
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, 0.1, nonlinearity="leaky_relu")
         assert layer.bias is not None

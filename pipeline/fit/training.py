@@ -9,6 +9,7 @@ A lesson is a module of this package, `masks`, `joints`, `crops` or `flow`, with
     network(device) -> nn.Module      the library's network, untrained, in training mode
     batch(examples, rng) -> Any       tensors on the CPU, of examples drawn and changed by `rng`
     loss(network, batch, device, share) -> Tensor    at a share of the fit, 0 to 1
+    SLOW         where it has one: the name of a part, and the share of the learning rate it has
 
 Source  averages of weights over the last steps: Polyak and Juditsky 1992; the cycle: Smith and
         Topin 2019, its second half a cosine
@@ -82,15 +83,18 @@ def fit(
     if start is not None:
         fill_model(network, start, "--start")
     average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+    slow: tuple[str, float] = getattr(lesson, "SLOW", ("", 1.0))
+    groups, shares = _groups(network, recipe.weight_decay, *slow)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
     path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples), shapes])[:8]}.pt"
     done = _resume(path, network, average, optimizer, device)
     saved = said = monotonic()
     losses, counted = [], done
     for step, batch in ahead(_batches(lesson, recipe, examples, done)):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * cycle((step + 0.5) / recipe.steps)
+        rate = recipe.learning_rate * cycle((step + 0.5) / recipe.steps)
+        for group, share in zip(optimizer.param_groups, shares, strict=True):
+            group["lr"] = rate * share
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16):
             loss = lesson.loss(network, batch, device, step / recipe.steps)
@@ -132,13 +136,23 @@ def _batches(
         yield step, lesson.batch([examples[index] for index in chosen], rng)
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Biases and norms are not decayed."""
-    free = [p for p in network.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in free if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in free if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _groups(
+    network: nn.Module, weight_decay: float, slow: str, share: float
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """The optimizer's groups, and each one's share of the learning rate: the `slow` part has less.
+
+    Biases and norms are not decayed.
+    """
+    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            kind = bool(slow) and name.startswith(f"{slow}."), parameter.ndim <= 1
+            parts.setdefault(kind, []).append(parameter)
+    kinds = sorted(parts)
+    return (
+        [{"params": parts[k], "weight_decay": 0.0 if k[1] else weight_decay} for k in kinds],
+        [share if is_slow else 1.0 for is_slow, _ in kinds],
+    )
 
 
 def _follow(average: nn.Module, network: nn.Module, stays: float) -> None:

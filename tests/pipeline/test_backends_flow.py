@@ -421,6 +421,38 @@ def test_the_library_blacks_out_pixels_by_the_last_bit_of_a_sum(ptlflow):
     torch.testing.assert_close(ours[kept], theirs[kept], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("side", "stride", "dilation"), [(7, 1, 1), (7, 2, 2), (9, 1, 2), (5, 2, 1)]
+)
+@pytest.mark.parametrize("size", [(12, 7), (5, 2)])
+def test_correlation_is_the_librarys(ptlflow, side, stride, dilation, size):
+    from ptlflow.utils.correlation import IterSpatialCorrelationSampler
+
+    from pipeline.backends.flow_correlation import Correlation
+
+    random = torch.Generator().manual_seed(0)
+    maps = [torch.randn(2, 6, *size, generator=random, requires_grad=True) for _ in range(2)]
+    theirs = IterSpatialCorrelationSampler(patch_size=side, stride=stride, dilation_patch=dilation)
+    results = []
+    for correlation in (Correlation(side, stride, dilation), theirs):
+        found = correlation(*maps)
+        weights = torch.linspace(-1, 1, found.numel()).view(found.shape)
+        results.append((found, *torch.autograd.grad((found * weights).sum(), maps)))
+    assert results[0][0].shape[:3] == (2, side, side)
+    assert results[0][0].abs().max() > 1
+    for ours, library in zip(*results, strict=True):
+        torch.testing.assert_close(ours, library, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("model", "count"), [("liteflownet", 5), ("pwcnet", 1), ("raft_small", 0)])
+def test_each_correlation_of_a_network_is_replaced(ptlflow, model, count):
+    from pipeline.backends import flow_ptlflow
+    from pipeline.backends.flow_correlation import Correlation
+
+    loaded = flow_ptlflow.load(Params.model_validate({"weights": "random", "model": model}))
+    assert sum(isinstance(part, Correlation) for part in loaded.modules()) == count
+
+
 def test_the_library_alone_mixes_pairs(ptlflow):
     from pipeline.backends.flow_ptlflow import Network, untrained
 

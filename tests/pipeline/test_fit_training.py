@@ -46,6 +46,26 @@ def test_it_learns_and_averages(tmp_path: Path):
     assert state["bias"].item() == pytest.approx(-1, abs=0.2)
 
 
+def test_a_slow_part_has_its_share_of_the_learning_rate(tmp_path: Path):
+    def fitted(slow: tuple[str, float] | None):
+        taught = lesson()
+        taught.network = lambda device: nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)).to(device)
+        if slow is not None:
+            taught.SLOW = slow
+        torch.manual_seed(0)
+        start = {k: torch.ones_like(v) for k, v in taught.network("cpu").state_dict().items()}
+        recipe = Recipe(steps=40, batch=8, learning_rate=0.01, weight_decay=0)
+        folder = tmp_path / str(slow)
+        return training.fit(taught, recipe, EXAMPLES, folder, device="cpu", start=start)[0]
+
+    plain, still, slower = fitted(None), fitted(("0", 0.0)), fitted(("0", 0.1))
+    assert still["0.weight"].item() == 1
+    assert still["0.bias"].item() == 1
+    moved = [abs(state["0.bias"].item() - 1) for state in (plain, slower)]
+    assert 0 < moved[1] < 0.3 * moved[0]
+    assert still["1.bias"].item() != 1
+
+
 def test_a_stopped_fit_goes_on_to_the_same_weights(tmp_path: Path):
     whole, _ = training.fit(lesson(), RECIPE, EXAMPLES, tmp_path / "whole", device="cpu")
     stop, taught, seen = threading.Event(), lesson(), []
