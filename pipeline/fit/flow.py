@@ -3,7 +3,8 @@
 Source  Hui et al., CVPR 2018: five levels, each with the loss of its own, the coarse ones fitted
         before the finest joins; ptlflow's network
 Differs There are two such steps in one cycle of the learning rate, and the end-point error of the
-        flow that comes out is in the loss too. The warps are those of the backend.
+        flow that comes out is in the loss too. Warps and correlations are those of the backend.
+        Features begin as edges, loud; smoothing begins weak, and learns a tenth as fast.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _begin_features(features: Any) -> None:
 
 
 def _begin_smoothing(distance: Any) -> None:
-    """A pixel's flow begins as its own: of all places in its window but its own it is far.
+    """A pixel's flow begins as mostly its own: of other places in its window it is far.
 
     Distances are squared. Where all begin alike the network makes them larger and larger, until
     gradients are no numbers.
