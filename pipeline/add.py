@@ -6,23 +6,15 @@ Writes  0-raw/<name>, a link to that folder; 0-raw/<name>.json; params.yaml, com
 
 from __future__ import annotations
 
-import copy
-import io
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import CommentMark
-from ruamel.yaml.tokens import CommentToken
-from ruamel.yaml.util import load_yaml_guess_indent
+from typing import Any
 
 from pipeline import datasets
 from pipeline.core import params
 from pipeline.core.errors import ReidError
+from pipeline.core.params_edit import Entry, with_entries
 from pipeline.core.project import Project, write_atomically
 from pipeline.datasets.base import Listing, counts_table
 from pipeline.scan import check_name, scan
@@ -67,18 +59,6 @@ OVERHEAD = {  # by reader: networks of colour and depth over its frames, and ove
 POOLED = {"tvpr": {"pool": "max"}}  # of a passage's images, where it is not the paper's mean
 
 
-class Entry(NamedTuple):
-    """`<section>.<group>.<key>` of params.yaml."""
-
-    section: str
-    key: str
-    values: dict[str, Any]
-    group: str = "on"
-
-    def __str__(self) -> str:
-        return f"{self.section}.{self.group}.{self.key}"
-
-
 def add(
     root: Path,
     name: str,
@@ -105,7 +85,7 @@ def add(
     target = getattr(module, "locate", Path)(source)
     link, digest_path = project.raw(name), project.digest(name)
     linked = is_linked(link, source, target)
-    text = edited(root / params.PARAMS_FILE, loaded, new)
+    text = with_entries(root / params.PARAMS_FILE, loaded, new)
     if not linked:
         _link(link, target)
     lines = list(_described(source, listing, module.INFO.published))
@@ -254,71 +234,3 @@ def _weights(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
             f"{params.PARAMS_FILE}: the paper begins from CaffeNet's published weights: give "
             f"`weights: PATH` (.caffemodel or .safetensors) in {' and '.join(map(str, scales))}"
         )
-
-
-def edited(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
-    """The text of the parameters file with `entries` added, its comments and order kept."""
-    text = path.read_text("utf-8")
-    _, indent, offset = load_yaml_guess_indent(text)
-    yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 10_000, True  # long lines stay long
-    yaml.indent(mapping=indent or 2, sequence=indent or 2, offset=offset or 0)
-    document, stream = yaml.load(text), io.StringIO()
-    for section, key, values, group in entries:
-        _insert(_mapping(_mapping(document, section), group), key, values)
-    yaml.dump(document, stream)
-    out = _comments_of_anchors(text, stream.getvalue())
-    expected = copy.deepcopy(loaded)
-    for section, key, values, group in entries:
-        _mapping(_mapping(expected, section), group)[key] = values
-    if YAML(typ="safe", pure=True).load(out) != expected:  # an odd layout
-        raise ReidError(f"{path}: cannot be edited; write {', '.join(map(str, entries))} by hand")
-    return out
-
-
-def _comments_of_anchors(before: str, after: str) -> str:
-    """Comments beside anchors and aliases are on their line again; ruamel writes them below it."""
-    for line, comment in re.findall(r"^(.*: [&*]\S+)( +#.*)$", before, re.MULTILINE):
-        bare = re.compile(rf"^{re.escape(line)}$", re.MULTILINE)
-        below = re.compile(rf"\n +{re.escape(comment.strip())}$", re.MULTILINE)
-        if len(bare.findall(after)) == len(below.findall(after)) == 1:
-            after = bare.sub(lambda _, whole=line + comment: whole, below.sub("", after))
-    return after
-
-
-def _mapping(parent: dict[str, Any], key: str) -> Any:
-    """The mapping at `key`, made where it is absent or null."""
-    if parent.get(key) is None:
-        parent[key] = CommentedMap()
-    return parent[key]
-
-
-def _insert(parent: CommentedMap, key: str, values: dict[str, Any]) -> None:
-    """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
-    tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
-    parent[key] = CommentedMap(copy.deepcopy(values))  # a part that is there twice gets no anchor
-    if tail:
-        owner, last = _last(parent)
-        owner.ca.items[last] = [None, None, CommentToken(f"\n{tail}", CommentMark(0), None), None]
-
-
-def _last(mapping: CommentedMap) -> tuple[CommentedMap, Any]:
-    """The innermost last key below `mapping`, and its owner."""
-    key = next(reversed(mapping))
-    value = mapping[key]
-    if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
-        return _last(value)
-    return mapping, key
-
-
-def _cut_tail(owner: CommentedMap, key: Any) -> str:
-    """Take the blank lines and comments below a value away; one on its own line stays."""
-    token = (owner.ca.items.get(key) or [None] * 4)[2]
-    if token is None:
-        return ""
-    head, _, tail = token.value.partition("\n")
-    if head:
-        token.value = f"{head}\n"
-    else:
-        del owner.ca.items[key]
-    return tail

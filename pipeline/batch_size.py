@@ -16,19 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from pipeline.core import inputs, params
 from pipeline.core import stage as stages
 from pipeline.core.errors import ReidError
 from pipeline.core.executors import cores
 from pipeline.core.params import DerivedParams
-from pipeline.core.project import Project, write_atomically
+from pipeline.core.params_edit import set_batch
+from pipeline.core.project import Project
 from pipeline.core.shards import Shard
 
 LIMIT = 256  # images a call
@@ -83,7 +81,7 @@ def auto(
     together = 1 if (executor or run["executor"]) == "local" else workers
     rows, shards = _first_rows(stage, build, checked, home)
     found = find(stage, checked, rows, device, say, workers=min(together, shards))
-    if write(home.root, stage, build, found.batch):
+    if set_batch(home.root, stage, build, found.batch):
         say(f"{where}.batch: {found.batch}")
     else:
         say(f"{where}.batch: is {found.batch} already")
@@ -281,71 +279,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-# ----------------------------------------------------------------------------------- params.yaml
-
-
-def write(root: Path, stage: str, build: str, batch: int) -> bool:
-    """Put `batch` into params.yaml at `<stage>.on.<build>`; False where it says so already.
-
-    All else of the file stays as it is, byte for byte.
-    """
-    path = root / params.PARAMS_FILE
-    loaded = params.load(root)
-    own = params.section(loaded, stage, "on", build)
-    if {**params.section(loaded, stage, "with"), **own}.get("batch") == batch:
-        return False
-    text = path.read_bytes().decode("utf-8")
-    out = edited(text, (stage, "on", build), batch)
-    loaded[stage]["on"][build] = {**own, "batch": batch}
-    if out is None or YAML(typ="safe", pure=True).load(out) != loaded:  # an odd layout
-        place = f"{stage}.on.{build}"
-        raise ReidError(f"{path}: cannot be edited; write `batch: {batch}` at {place} by hand")
-    write_atomically(path, out.encode())
-    return True
-
-
-def edited(text: str, where: Sequence[str], batch: int) -> str | None:
-    """YAML `text` with `batch` in the mapping at `where`; None where there is no such place."""
-    node: Any = YAML(typ="safe", pure=True).compose(text)
-    key = node
-    for name in where:
-        pairs = node.value if isinstance(node, MappingNode) else []
-        key, node = next(((k, v) for k, v in pairs if k.value == name), (None, None))
-    if key is None or node.start_mark.index < key.start_mark.index:
-        return None  # an alias: its mapping is others' too
-    if isinstance(node, ScalarNode):  # null, which is mostly written as nothing
-        first, last = node.start_mark.index, node.end_mark.index
-        if not node.value:
-            first = last = text.index(":", key.end_mark.index) + 1
-        return f"{text[:first].rstrip(' ')} {{batch: {batch}}}{text[last:]}"
-    old = [value for name, value in node.value if name.value == "batch"]
-    if old:
-        return f"{text[: old[0].start_mark.index]}{batch}{text[old[0].end_mark.index :]}"
-    return _appended(text, node, f"batch: {batch}")
-
-
-def _appended(text: str, node: MappingNode, entry: str) -> str:
-    """`entry` behind the last one of a mapping; comments below that stay below."""
-    end = _end(node)
-    if node.flow_style:
-        return f"{text[:end]}{', ' if node.value else ''}{entry}{text[end:]}"
-    indent = " " * node.value[0][0].start_mark.column
-    line = text.find("\n", end) + 1
-    if not line:
-        return f"{text}\n{indent}{entry}\n"
-    ending = "\r\n" if text[:line].endswith("\r\n") else "\n"
-    return f"{text[:line]}{indent}{entry}{ending}{text[line:]}"
-
-
-def _end(node: Any) -> int:
-    """Where the last entry of a mapping ends; of an empty one, where the first would begin."""
-    if not node.value:
-        return node.start_mark.index + 1
-    name, value = node.value[-1]
-    if value.start_mark.index < name.start_mark.index:  # an alias
-        return name.end_mark.index
-    if isinstance(value, MappingNode) and not value.flow_style:
-        return _end(value)
-    return value.end_mark.index

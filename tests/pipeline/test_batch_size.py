@@ -1,8 +1,7 @@
-"""The search for a batch, and the one line of params.yaml that it changes."""
+"""The search for a batch."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,41 +9,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline import batch_size
-from pipeline.batch_size import a_call, edited, find, out_of_memory, smallest, write
+from pipeline.batch_size import a_call, find, out_of_memory, smallest
 from pipeline.core import stage as stages
 from pipeline.core.errors import ReidError
-from pipeline.core.params import load
 from pipeline.core.project import Project
 from pipeline.derive import crops, flow, joints, masks
 
 torch = pytest.importorskip("torch")
-
-PARAMS = """\
-# the head
-masks:
-  with: {}
-  on:
-    mall:   # a comment
-      dataset:   mall
-      backend: torchvision # another
-
-    # below the mall
-    short: {dataset: mall, backend: torchvision}
-    here:
-      batch: 16 # of the library
-      path: ''
-    there: &there
-      dataset: mall
-      builds:
-        rows: [one,
-          two]
-    again: *there
-    merged:
-      <<: *there
-    nothing:
-    null_: ~ # as yet
-flow: {on: {hall: {}}}
-"""
 
 
 class Clock:
@@ -214,58 +185,6 @@ def test_a_flow_call_has_the_frames_around_it():
     assert table["own"].to_pylist() == [False, True, True, False]
     assert a_call(rows(6), 4, 6, around=1)["own"].to_pylist() == [False, True, True]
     assert a_call(rows(6), 4, 6, around=0).equals(rows(6).slice(4, 2))
-
-
-# --- params.yaml ---
-
-
-@pytest.mark.parametrize(
-    ("where", "old", "new"),
-    [
-        ("masks.mall", "# another\n", "# another\n      batch: 8\n"),
-        ("masks.short", "torchvision}", "torchvision, batch: 8}"),
-        ("masks.here", "batch: 16 #", "batch: 8 #"),
-        ("masks.there", "two]\n", "two]\n      batch: 8\n"),
-        ("masks.merged", "<<: *there\n", "<<: *there\n      batch: 8\n"),
-        ("masks.nothing", "nothing:\n", "nothing: {batch: 8}\n"),
-        ("masks.null_", "~ #", "{batch: 8} #"),
-        ("flow.hall", "{hall: {}}", "{hall: {batch: 8}}"),
-    ],
-)
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_one_line_changes(tmp_path: Path, where: str, old: str, new: str, ending: str):
-    stage, build = where.split(".")
-    text = PARAMS.replace("    again: *there\n", "") if build == "there" else PARAMS
-    text = text if build != "there" else text.replace("    merged:\n      <<: *there\n", "")
-    path = tmp_path / "params.yaml"
-    path.write_bytes(text.replace("\n", ending).encode())
-    assert write(tmp_path, stage, build, 8)
-    expected = text.replace(old, new)
-    assert expected != text
-    assert path.read_bytes() == expected.replace("\n", ending).encode()
-    assert load(tmp_path)[stage]["on"][build]["batch"] == 8
-    assert not write(tmp_path, stage, build, 8), "it is there already"
-
-
-def test_what_stands_for_all_builds_is_enough(tmp_path: Path):
-    path = tmp_path / "params.yaml"
-    path.write_text("masks: {with: {batch: 8}, on: {mall: {}}}")
-    assert not write(tmp_path, "masks", "mall", 8)
-    assert write(tmp_path, "masks", "mall", 4)
-    assert path.read_text() == "masks: {with: {batch: 8}, on: {mall: {batch: 4}}}"
-
-
-@pytest.mark.parametrize("build", ["again", "there"])
-def test_a_mapping_that_is_others_too_is_left_alone(tmp_path: Path, build: str):
-    (tmp_path / "params.yaml").write_text(PARAMS)
-    with pytest.raises(ReidError, match=f"write `batch: 8` at masks.on.{build} by hand"):
-        write(tmp_path, "masks", build, 8)
-    assert (tmp_path / "params.yaml").read_text() == PARAMS
-
-
-def test_the_end_of_a_file_without_a_newline():
-    text = "masks:\n  on:\n    mall:\n      dataset: mall"
-    assert edited(text, ("masks", "on", "mall"), 2) == f"{text}\n      batch: 2\n"
 
 
 # --- the command ---
