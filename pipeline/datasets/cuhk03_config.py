@@ -61,16 +61,12 @@ def read_config(path: Path) -> dict[str, set[str]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
     wanted = ("filelist", *(f"{role}_idx" for role in ROLES))
     try:
         data = names.read_file(path)
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
-    values = matlab.parsed(path, data, loadmat)
+    values = matlab.variables(path, data, *wanted)
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ReidError(f"{path}: no variable {', '.join(missing)} (expected {', '.join(wanted)})")

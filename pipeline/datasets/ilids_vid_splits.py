@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.errors import ReidError
 from pipeline.datasets import matlab, names
-from pipeline.datasets.matlab import HDF5, HEADER
+from pipeline.datasets.matlab import HEADER
 from pipeline.datasets.two_camera_splits import SPLITS
 
 FOLDER = "train-test people splits"
@@ -51,25 +51,20 @@ def load(path: Path, persons: int) -> list[np.ndarray]:
 
 
 def _variable(path: Path, persons: int) -> np.ndarray:
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError:
-        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
     data = _bytes(path)
-    kinds = {name: (shape, kind) for name, shape, kind in matlab.parsed(path, data, whosmat)}
+    kinds = matlab.kinds(path, data)
     if VARIABLE not in kinds:
         has = ", ".join(names.printable(name) for name in kinds) or "none"
         raise ReidError(f"{path}: no variable `{VARIABLE}`; it has {has}")
     shape, kind = kinds[VARIABLE]
     if kind not in NUMBERS:  # functions, objects and the like are not even loaded
         raise ReidError(f"{path}: `{VARIABLE}` is of kind {kind}; expected numbers")
-    if tuple(shape) != (SPLITS, persons):
+    if shape != (SPLITS, persons):
         raise ReidError(
             f"{path}: `{VARIABLE}` is {' x '.join(map(str, shape))}, for {persons} folders of "
             f"persons; expected {SPLITS} x {persons}: its numbers are positions in their whole list"
         )
-    values = matlab.parsed(path, data, lambda file: loadmat(file, variable_names=[VARIABLE]))
-    found = values[VARIABLE]
+    found = matlab.variables(path, data, VARIABLE).get(VARIABLE)
     if not isinstance(found, np.ndarray) or found.shape != (SPLITS, persons):
         raise ReidError(f"{path}: `{VARIABLE}` is damaged; copy or download it anew")
     if found.dtype.kind not in "iuf":
@@ -81,14 +76,9 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST:
             raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
-        data = names.read_file(path)
+        return names.read_file(path)
     except OSError as error:
         raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
-    if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it
-        raise ReidError(
-            f"{path}: is HDF5 (MATLAB 7.3), the official file MATLAB 5; save with `-v7`"
-        )
-    return data
 
 
 def save(path: Path, rows: list[np.ndarray]) -> None:

@@ -32,30 +32,43 @@ def variable(path: Path, data: bytes, name: str, owner: str, file: str) -> Any:
     `owner` and `file` say in an error whose it must be and which. Raises `ReidError` where it is
     another format, is damaged, or has no such variable.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
-    if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it
-        raise ReidError(f"{path}: is HDF5 (MATLAB 7.3), {owner}'s is MATLAB 5; save it with `-v7`")
-    found = parsed(path, data, lambda file: loadmat(file, variable_names=[name]))
+    found = variables(path, data, name)
     if name not in found:
         raise ReidError(f"{path}: no variable `{name}`; this is not {owner}'s {file}")
     return found[name]
 
 
-def parsed(path: Path, data: bytes, parse: Callable[[io.BytesIO], Any]) -> Any:
-    """What a function of scipy's reads in the bytes of a MATLAB 5 file.
+def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
+    """Those of the names wanted that there are, by name; likewise."""
+    return _parsed(path, data, lambda scipy, file: scipy.loadmat(file, variable_names=wanted))
+
+
+def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and kind of every variable, by name; none of them is loaded."""
+    found = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
+    return {name: (tuple(shape), kind) for name, shape, kind in found}
+
+
+def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) -> Any:
+    """What a function of `scipy.io` reads in the bytes of a MATLAB 5 file.
 
     Raises `ReidError` where it cannot; where it would end this process, too: some damaged files
     crash it, so a process of its own reads each file first.
     """
     try:
+        import scipy.io
+    except ImportError:
+        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
+    if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it
+        raise ReidError(
+            f"{path}: is HDF5 (MATLAB 7.3), the official file is MATLAB 5; save it with `-v7`"
+        )
+    try:
         if _crashes(sha256(data).hexdigest(), data):
             raise ValueError("scipy crashes on it")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return parse(io.BytesIO(data))
+            return parse(scipy.io, io.BytesIO(data))
     except Exception as error:  # a damaged file raises whatever the parser trips over
         reason = names.printable(str(error).strip("'\""))[:120] or type(error).__name__
         raise ReidError(
