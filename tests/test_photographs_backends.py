@@ -26,6 +26,7 @@ NETWORKS = [  # stage, backend, library, further parameters
     ("joints", "ultralytics", "ultralytics", "weights: random"),
     ("joints", "torchvision", "torchvision", "weights: random, height: 64, width: 64"),
     ("crops", "ultralytics", "ultralytics", "weights: world, longest_side: 256"),
+    ("flow", "ptlflow", "ptlflow", "weights: world"),
     ("flow", "ptlflow", "ptlflow", "weights: random"),
     ("flow", "dis", "cv2", ""),
     ("flow", "lucas_kanade", "cv2", ""),

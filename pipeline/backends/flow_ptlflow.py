@@ -4,7 +4,8 @@
 things, which is `pretrained`, and sintel and kitti, fitted to these data sets. Sizes that a network
 cannot take are scaled or padded by the library. Frames of one size go in `batch` pairs at a time.
 Differs  the flow of a batch is that of its pairs alone: see `liteflownet_warp`. Another model that
-         mixes the pairs of a batch is refused, with `batch: 1` as the way out.
+         mixes the pairs of a batch is refused, with `batch: 1` as the way out. Correlations are
+         computed otherwise, to rounding the same: see `flow_correlation`.
 """
 
 from __future__ import annotations
