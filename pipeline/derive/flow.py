@@ -140,6 +140,13 @@ class Ready(NamedTuple):
     pairs: list[Pair]  # ... these pairs begin with
 
 
+class Found(NamedTuple):
+    """A call's frames with the flow that was found between them."""
+
+    ready: Ready
+    flows: list[Flow]  # of each of its pairs
+
+
 class Estimate:
     """Computes the flow of pairs of frames; those of a call go in together."""
 
@@ -167,12 +174,15 @@ class Estimate:
         first, second = (np.ascontiguousarray(image) for image in enlarged)
         return first, second
 
-    def __call__(self, ready: Ready) -> pa.Table:
-        found = self.estimator(ready.pairs) if ready.pairs else []
-        by_row = dict(zip(ready.first, found, strict=True))
-        sizes = ready.sizes
+    def __call__(self, ready: Ready) -> Found:
+        return Found(ready, self.estimator(ready.pairs) if ready.pairs else [])
+
+    def finish(self, found: Found) -> pa.Table:
+        """Encode, while the next call's flow is computed; what is repeated is encoded once."""
+        ready, sizes = found.ready, found.ready.sizes
+        by_row = dict(zip(ready.first, found.flows, strict=True))
         shows = {row: (int(ready.shown[row]), size) for row in ready.own if (size := sizes[row])}
-        different = sorted(set(shows.values()))  # what is repeated is encoded once
+        different = sorted(set(shows.values()))
         made = in_threads(lambda one: _cells(by_row.get(one[0]), *one[1]), different)
         cells = dict(zip(different, made, strict=True))
         return to_table(
