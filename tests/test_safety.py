@@ -41,7 +41,8 @@ ALLOWED = {  # (file, function, call): why
         "the same; else ArrayUnpickler, which knows NumPy's arrays alone",
     ("pipeline/core/byte_source.py", "system", "pickle.loads"):
         "a file system object of this process, pickled in the same line",
-    ("pipeline/core/params_edit.py", "with_entries", "yaml.load"): "ruamel's YAML(), which makes no objects",
+    ("pipeline/core/params_edit.py", "with_entries", "yaml.load"):
+        "ruamel's YAML(), which makes no objects",
 }  # fmt: skip
 
 
