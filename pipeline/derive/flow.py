@@ -89,7 +89,7 @@ def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa
     if params.backend == "given":
         return Given(flow_given.load(Path(params.path)))
     backend = importlib.import_module(f"pipeline.backends.flow_{params.backend}")
-    return Estimate(backend.build(params, device), params.scale)
+    return Estimate(backend.build(params, device), params.scale, behind=needs_device(params))
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -148,10 +148,13 @@ class Found(NamedTuple):
 
 
 class Estimate:
-    """Computes the flow of pairs of frames; those of a call go in together."""
+    """Computes the flow of pairs of frames; those of a call go in together.
 
-    def __init__(self, estimator: Callable[[list[Pair]], list[Flow]], scale: int):
-        self.estimator, self.scale = estimator, scale
+    Of a network it is encoded `behind` the next call; a search by OpenCV has all cores busy itself.
+    """
+
+    def __init__(self, estimator: Callable[[list[Pair]], list[Flow]], scale: int, *, behind: bool):
+        self.estimator, self.scale, self.behind = estimator, scale, behind
 
     def prepare(self, table: pa.Table) -> Ready:
         joined = follows(table)
@@ -174,11 +177,15 @@ class Estimate:
         first, second = (np.ascontiguousarray(image) for image in enlarged)
         return first, second
 
-    def __call__(self, ready: Ready) -> Found:
-        return Found(ready, self.estimator(ready.pairs) if ready.pairs else [])
+    def __call__(self, ready: Ready) -> Found | pa.Table:
+        found = Found(ready, self.estimator(ready.pairs) if ready.pairs else [])
+        return found if self.behind else self._encoded(found)
 
-    def finish(self, found: Found) -> pa.Table:
-        """Encode, while the next call's flow is computed; what is repeated is encoded once."""
+    def finish(self, made: Found | pa.Table) -> pa.Table:
+        return self._encoded(made) if isinstance(made, Found) else made
+
+    def _encoded(self, found: Found) -> pa.Table:
+        """What is repeated is encoded once."""
         ready, sizes = found.ready, found.ready.sizes
         by_row = dict(zip(ready.first, found.flows, strict=True))
         shows = {row: (int(ready.shown[row]), size) for row in ready.own if (size := sizes[row])}
