@@ -518,7 +518,10 @@ def matlab4(path: Path) -> None:
 
 
 FILES = {  # what is in place of the annotation: what the error says
-    "MATLAB 7.3": (hdf5, r"is HDF5 \(MATLAB 7.3\), the official file is MATLAB 5; save .* `-v7`"),
+    "MATLAB 7.3": (
+        hdf5,
+        r"is HDF5 \(MATLAB 7.3\), the official file is MATLAB 5; save it with `-v7`",
+    ),
     "HDF5 of another kind": (plain_hdf5, "is HDF5"),
     "empty": (lambda p: p.write_bytes(b""), "cannot be read as MATLAB 5"),
     "text": (lambda p: p.write_text("<html>sign in</html>" * 30), "cannot be read as MATLAB 5"),
