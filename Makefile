@@ -60,7 +60,7 @@ lint: install  ## ruff and pyright
 	pyright
 
 bench: install  ## speed as ratios against limits measured in the same run
-	reid bench
+	python -m tests.benchmarks
 
 soak: install  ## campaigns that try to break it: inputs, kills, disks, damage; hours
 	python -m tests.soak mutations --count $(or $(COUNT),1000)

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reid.data import Data, open
-    from reid.torch_data import StatefulLoader
+    from reid.data.dataset import Data, open
+    from reid.data.torch import StatefulLoader
 
 __all__ = ["Data", "StatefulLoader", "open"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "StatefulLoader":
-        from reid.torch_data import StatefulLoader
+        from reid.data.torch import StatefulLoader
 
         return StatefulLoader
     if name in __all__:
-        from reid import data
+        from reid.data import dataset as data
 
         return getattr(data, name)
     raise AttributeError(f"module 'reid' has no attribute {name!r}")

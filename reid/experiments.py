@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from pydantic import Field, create_model
 
-from pipeline.core import params as parameters
-from pipeline.core.errors import ReidError
-from pipeline.core.params import Strict
-from pipeline.core.project import Project, builder_of, key_of, manifest_of, sha256_of
-from reid.data import Data
-from reid.data import open as open_data
+from reid.data.dataset import Data
+from reid.data.dataset import open as open_data
 from reid.papers import PAPERS
+from reid.project import params as parameters
+from reid.project.errors import ReidError
+from reid.project.layout import Project, builder_of, key_of, manifest_of, sha256_of
+from reid.project.params import Strict
 
 
 class Training(Strict):
@@ -136,7 +136,7 @@ def paper_module(paper: str) -> ModuleType:
     """A paper's module; its file holds network, loss, recipe and tables."""
     if paper not in PAPERS:
         raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
-    return importlib.import_module(f"reid.papers.{paper}")
+    return importlib.import_module(f"reid.papers.{paper}.paper")
 
 
 @cache

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core import images
-from pipeline.core.project import Project
-from pipeline.core.schema import JOINT_NAMES
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
+from reid.arrays import images
+from reid.project.layout import Project
+from reid.shards.schema import JOINT_NAMES
 
 PARAMS = """\
 run: {executor: local, workers: 2}
@@ -96,7 +96,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def reid(*arguments: str, cwd: Path | None = None, patch: str = "", timeout: int = 120):
     """Run the `reid` command in a process of its own, optionally after a line of Python."""
-    begin, end = "import sys; sys.argv[0] = 'reid'", "from reid.cli import main; main()"
+    begin, end = (
+        "import sys; sys.argv[0] = 'reid'",
+        "from pipeline.commands.main import main; main()",
+    )
     code = f"{begin}\n{patch}\n{end}"
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     command = [sys.executable, "-c", code, *arguments]

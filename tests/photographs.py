@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 
 import reid
-from pipeline.cli import make_plan
-from pipeline.core import draw, engine, images
-from pipeline.core.project import Project
-from pipeline.datasets import market1501, mars
+from pipeline.commands.build import make_plan
+from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
+from pipeline.datasets.mars import reader as mars
+from pipeline.engine import run as engine
+from reid.arrays import draw, images
+from reid.project.layout import Project
 
 BOXES = {  # people in the pictures, x1, y1, x2, y2
     "bus.jpg": [(48, 395, 248, 905), (221, 405, 346, 862), (668, 390, 810, 880)],

@@ -18,8 +18,8 @@ import pytest
 from ruamel.yaml import YAML
 
 import reid
-from pipeline.core.schema import is_bytes_column
-from pipeline.derive import STAGES
+from pipeline.stages import STAGES
+from reid.shards.schema import is_bytes_column
 from tests.tiny import build_tiny, built_folders
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(data: Path) -> list[Path]:
-    from pipeline.core.project import Project
+    from reid.project.layout import Project
 
     found = built_folders(Project(data.parent))
     assert {folder.parent.name for folder in found} == {"1-shards", *STAGES}

@@ -12,9 +12,9 @@ import torch
 from ruamel.yaml import YAML
 
 import reid
-from pipeline.cli import make_plan
-from pipeline.core import engine
-from pipeline.core.errors import ReidError
+from pipeline.commands.build import make_plan
+from pipeline.engine import run as engine
+from reid.project.errors import ReidError
 from tests.conftest import make_project
 from tests.test_flow import dvc
 

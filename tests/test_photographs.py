@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import reid
-from pipeline.cli import make_plan
-from pipeline.core import engine, images
-from pipeline.core.project import Project
+from pipeline.commands.build import make_plan
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
-from reid import report
+from pipeline.engine import run as engine
+from reid.arrays import images
+from reid.project.layout import Project
+from reid.report import page as report
 
 PARAMS = """\
 ingest: {on: {bus: {reader: market1501}}}

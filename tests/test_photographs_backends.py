@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import reid
-from pipeline.core.project import Project, manifest_of
+from reid.project.layout import Project, manifest_of
 from tests import photographs
 
 NETWORKS = [  # stage, backend, library, further parameters

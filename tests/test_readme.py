@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import make_plan
-from pipeline.core import engine
-from pipeline.core.project import Project
+from pipeline.commands.build import make_plan
+from pipeline.engine import run as engine
+from reid.project.layout import Project
 from tests.conftest import make_project
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

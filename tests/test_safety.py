@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli import run_stage
-from pipeline.core import images, params
-from pipeline.core.errors import ReidError
-from pipeline.core.shards import Shard
+from pipeline.commands.build import run_stage
+from reid.arrays import images
+from reid.project import params
+from reid.project.errors import ReidError
+from reid.shards.folder import Shard
 from tests.soak.cases import snapshot
 from tests.soak.contents_of_files import CANARY, Payload
 
@@ -39,9 +40,9 @@ ALLOWED = {  # (file, function, call): why
         "full unpickling only where params.yaml says `trusted: true`",
     ("pipeline/backends/checkpoints.py", "_load_pickle", "pickle.Unpickler"):
         "the same; else ArrayUnpickler, which knows NumPy's arrays alone",
-    ("pipeline/core/byte_source.py", "system", "pickle.loads"):
+    ("reid/shards/remote.py", "system", "pickle.loads"):
         "a file system object of this process, pickled in the same line",
-    ("pipeline/core/params_edit.py", "with_entries", "yaml.load"):
+    ("pipeline/builds/params_edit.py", "with_entries", "yaml.load"):
         "ruamel's YAML(), which makes no objects",
 }  # fmt: skip
 
@@ -175,7 +176,7 @@ def test_weights_of_outside_models_run_nothing(here: Path, ending: str, write: C
 @pytest.mark.parametrize("write", [torch_file, pickle_file])
 def test_weights_of_our_networks_run_nothing(here: Path, write: Callable):
     pytest.importorskip("torch")
-    from reid.backbones import read_state
+    from reid.nn.backbones import read_state
 
     write(here / "weights.pt")
     with pytest.raises(ReidError):
@@ -184,7 +185,7 @@ def test_weights_of_our_networks_run_nothing(here: Path, write: Callable):
 
 def test_a_checkpoint_of_pretraining_runs_nothing(here: Path):
     torch = pytest.importorskip("torch")
-    from reid import pretrain
+    from reid.training import pretrain
 
     torch_file(here / "checkpoint.pt")
     module = torch.nn.Linear(1, 1)
@@ -193,7 +194,7 @@ def test_a_checkpoint_of_pretraining_runs_nothing(here: Path):
 
 
 def test_features_to_score_run_nothing(here: Path):
-    from reid import score
+    from reid.evaluation import score
 
     numpy_file(here / "features.npz")
     with pytest.raises(ReidError, match="holds pickled objects"):
@@ -254,8 +255,8 @@ class Tags(html.parser.HTMLParser):
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a data set whose files and name are HTML."""
     pytest.importorskip("jinja2")
-    from pipeline.core.project import Project
-    from reid import report
+    from reid.project.layout import Project
+    from reid.report import page as report
 
     home = tmp_path_factory.mktemp("evil")
     raw = home / "data/0-raw/<b>toy"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import datasets
-from pipeline.core import params
-from pipeline.core.errors import ReidError
+from reid.project import params
+from reid.project.errors import ReidError
 from tests.soak import damage, disk, kills, labels_in_files, mutations, settings_in_yaml, trees
 from tests.soak.cases import Case, Figures, changes, memory_folder, snapshot, time_limit
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from pipeline.cli import make_plan
-from pipeline.core import engine, params
-from pipeline.core.project import Project
-from pipeline.derive import STAGES
-from pipeline.scan import scan
-from pipeline.world import build, scenes
+from pipeline.builds.scan import scan
+from pipeline.commands.build import make_plan
+from pipeline.engine import run as engine
+from pipeline.stages import STAGES
+from pipeline.world import build
+from pipeline.world.scenes import scenes
+from reid.project import params
+from reid.project.layout import Project
 from tests.test_flow import TINY
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ReidError
+from reid.project.errors import ReidError
 
 
 def library(name: str, install: str) -> ModuleType:

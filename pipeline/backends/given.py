@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core.errors import ReidError
+from reid.project.errors import ReidError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pipeline.backends import small_pose, small_rcnn
 from pipeline.backends.checkpoints import (
     download,
     downloads_folder,
@@ -31,9 +30,10 @@ from pipeline.backends.checkpoints import (
     fill_model,
     load_state,
 )
+from pipeline.backends.libraries import small_pose, small_rcnn
 from pipeline.backends.settings import Network
-from pipeline.core.errors import ReidError
-from pipeline.core.project import as_json, write_atomically
+from reid.project.errors import ReidError
+from reid.project.layout import as_json, write_atomically
 
 WORLD = Path(__file__).with_name("world_weights")
 PINS = Path("data", "weights.json")  # below the project's root
@@ -61,11 +61,11 @@ NETWORKS = {
     "flow_ptlflow": Backend("ptlflow", "liteflownet", "liteflownet"),
 }
 ADDRESSES = {  # the module whose `address(choice)` asks a library
-    "torchvision": "torchvision_rcnn",
-    "detectron2": "masks_detectron2",
-    "ultralytics": "ultralytics_import",
-    "mmpose": "joints_mmpose",
-    "ptlflow": "flow_ptlflow",
+    "torchvision": "libraries.torchvision_rcnn",
+    "detectron2": "masks.detectron2",
+    "ultralytics": "libraries.ultralytics",
+    "mmpose": "joints.mmpose",
+    "ptlflow": "flow.ptlflow",
 }
 
 
@@ -129,7 +129,7 @@ def identity(stage: str, params: Any, root: Path) -> str:
     pinned nor there is fetched.
     """
     if params.backend == "given":
-        labels = importlib.import_module(f"pipeline.backends.{stage}_given")
+        labels = importlib.import_module(f"pipeline.backends.{stage}.given")
         return labels.load(root / params.path).digest()
     if f"{stage}_{params.backend}" not in NETWORKS:
         return ""

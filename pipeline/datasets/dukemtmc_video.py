@@ -27,12 +27,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.core.errors import ReidError
-from pipeline.core.images import encode_jpeg
-from pipeline.datasets import names
 from pipeline.datasets.base import LISTED, Info, Listing, Reject, Sample
-from pipeline.datasets.rgbd import check_labels
-from pipeline.datasets.tracklets import (
+from pipeline.datasets.layouts import names
+from pipeline.datasets.layouts.rgbd import check_labels
+from pipeline.datasets.layouts.tracklets import (
     ROLES,
     Tracklet,
     count_tracklets,
@@ -40,6 +38,8 @@ from pipeline.datasets.tracklets import (
     queries_without_match,
     tracklet_protocol,
 )
+from reid.arrays.images import encode_jpeg
+from reid.project.errors import ReidError
 
 INNER = "DukeMTMC-VideoReID"  # the folder that the download unpacks to
 PERSON = re.compile(r"0{0,3}[1-9][0-9]{0,3}"), "a person's folder such as 0001"

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ReidError
-from pipeline.core.images import encode_jpeg
-from pipeline.datasets import names
 from pipeline.datasets.base import Info, Listing, Sample, single_query
+from pipeline.datasets.layouts import names
+from reid.arrays.images import encode_jpeg
+from reid.project.errors import ReidError
 
 INNER = "Market-1501-v15.09.15"  # the folder that the download unpacks to
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

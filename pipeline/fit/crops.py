@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.backends.ultralytics_import import import_ultralytics, own_threads, untrained
+from pipeline.backends.libraries.ultralytics import import_ultralytics, own_threads, untrained
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.people import Example
 from pipeline.fit.training import Recipe

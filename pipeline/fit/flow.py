@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from pipeline.backends.flow_correlation import quicken
-from pipeline.backends.flow_ptlflow import import_ptlflow, untrained
-from pipeline.backends.liteflownet_warp import mend
-from pipeline.core.flow import Flow
+from pipeline.backends.flow.correlation import quicken
+from pipeline.backends.flow.liteflownet_warp import mend
+from pipeline.backends.flow.ptlflow import import_ptlflow, untrained
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.people import Example
 from pipeline.fit.training import Recipe
+from reid.arrays.flow import Flow
 
 WEIGHTS = "flow_ptlflow"
 MODEL = "liteflownet"

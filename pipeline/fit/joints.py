@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.backends import small_pose
 from pipeline.backends.coco import to_coco
-from pipeline.backends.joints_mmpose import untrained
+from pipeline.backends.joints.mmpose import untrained
+from pipeline.backends.libraries import small_pose
 from pipeline.fit import crop_views
 from pipeline.fit.crop_views import Crop
 from pipeline.fit.looks import change_light, degrade

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pipeline.core.images import decode, encode_jpeg
+from reid.arrays.images import decode, encode_jpeg
 
 CHANCE = 0.5  # of each change
 

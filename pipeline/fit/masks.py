@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.backends.small_rcnn import small_mask_rcnn
-from pipeline.derive.masks import tight_box
+from pipeline.backends.libraries.small_rcnn import small_mask_rcnn
 from pipeline.fit import crop_views
 from pipeline.fit.crop_views import Crop, examples
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.training import Recipe
+from pipeline.stages.masks import tight_box
 
 __all__ = ["DEFAULTS", "SHEETS", "WEIGHTS", "batch", "examples", "loss", "network"]
 

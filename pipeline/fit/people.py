@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core.flow import Flow, decode_known_flow
-from pipeline.core.images import decode, decode_mask, encode_png
-from pipeline.core.project import write_atomically
 from pipeline.world.crowd import Rendered
+from reid.arrays.flow import Flow, decode_known_flow
+from reid.arrays.images import decode, decode_mask, encode_png
+from reid.project.layout import write_atomically
 
 SEEDS = 1_000_000_000  # of sheets, and what is drawn for them
 VIEWS = ("street", "mall", "hall", "topview")
@@ -55,7 +55,7 @@ class Example:
 def draw_scene(view: str, number: int) -> Any:
     """The parameters of a sheet's scene."""
     rng = np.random.default_rng([SEEDS, VIEWS.index(view), number])
-    model = importlib.import_module(f"pipeline.world.{view}").Params
+    model = importlib.import_module(f"pipeline.world.scenes.{view}").Params
     drawn: dict[str, Any] = {
         "seed": SEEDS + len(VIEWS) * number + VIEWS.index(view),
         "train_identities": 4 * PASSES,
@@ -96,7 +96,7 @@ def draw_scene(view: str, number: int) -> Any:
 def render_sheet(view: str, number: int) -> Rendered:
     """The images of a sheet, pass by pass."""
     scene = draw_scene(view, number)
-    module = importlib.import_module(f"pipeline.world.{view}")
+    module = importlib.import_module(f"pipeline.world.scenes.{view}")
     rng = np.random.default_rng([SEEDS, VIEWS.index(view), number, 1])
     passes = module.plan(scene)
     chosen = sorted(rng.permutation(len(passes))[:PASSES].tolist())

@@ -16,10 +16,10 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from pipeline.core.errors import ReidError
-from pipeline.core.executors import cores
-from pipeline.core.project import Project, as_json, sha256_of, write_atomically
 from pipeline.fit import people
+from reid.project.errors import ReidError
+from reid.project.layout import Project, as_json, sha256_of, write_atomically
+from reid.project.threads import cores
 
 LESSONS = {  # by the backend's name
     "masks_torchvision": "masks",

@@ -32,9 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.backends.checkpoints import fill_model
-from pipeline.core.errors import ReidError
-from pipeline.core.project import key_of
-from pipeline.core.stage import ahead
+from pipeline.engine.plan import ahead
+from reid.project.errors import ReidError
+from reid.project.layout import key_of
 
 KEEP_SECONDS = 60.0  # between two checkpoints: what a stop may cost
 SAY_SECONDS = 20.0

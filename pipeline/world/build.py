@@ -6,7 +6,6 @@ Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 from collections import Counter, deque
@@ -15,10 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.core.errors import ReidError
 from pipeline.datasets.base import Sample
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
+from reid.project.errors import ReidError
 
 
 def build_world(
@@ -51,12 +50,9 @@ def _cores() -> int:
 
 
 def _layout(layout: str) -> ModuleType:
-    try:
-        module = importlib.import_module(f"pipeline.datasets.{layout}")
-    except ModuleNotFoundError as error:
-        if error.name != f"pipeline.datasets.{layout}":
-            raise
-        raise ReidError(f"world: no data set layout `{layout}` in pipeline/datasets") from None
+    from pipeline.datasets import reader
+
+    module = reader(layout)
     if not hasattr(module, "write"):
         raise ReidError(f"world: the layout `{layout}` can be read, not written")
     return module

@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.core.params import Strict
 from pipeline.datasets.base import Sample
 from pipeline.world.bodies import Outfit, Person, at_phase, draw_outfit, draw_person, solids_of
 from pipeline.world.cameras import Camera
@@ -26,6 +25,7 @@ from pipeline.world.gait import turn, walk
 from pipeline.world.paint import Light
 from pipeline.world.shapes import Frames, Solids
 from pipeline.world.truth import Truth
+from reid.project.params import Strict
 
 PERSON, CAMERA, PASS, OUTFIT, ROLES = range(5)  # what a random generator is for
 EXTRA_PEOPLE = 1_000_000  # passers-by and distractors are numbered from here

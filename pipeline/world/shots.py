@@ -11,13 +11,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline.core.flow import encode_flow
-from pipeline.core.images import encode_png
 from pipeline.world.backdrops import Backdrop
 from pipeline.world.cameras import SUPERSAMPLING, Camera, Window, develop
 from pipeline.world.paint import Light, shade, surface
 from pipeline.world.shapes import Frames, Hits, Solids, cast
 from pipeline.world.truth import BACK, FRONT, LEFT, RIGHT, Truth
+from reid.arrays.flow import encode_flow
+from reid.arrays.images import encode_png
 
 # How far the surface may lie before a joint that still counts as seen, in the order of JOINT_NAMES:
 # the face's points lie on it, the others inside a limb or the trunk.

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core import schema
-from pipeline.core.images import encode_png
+from reid.arrays.images import encode_png
+from reid.shards import schema
 
 ROWS_PER_FILE = 2048
 FRONT, BACK, LEFT, RIGHT = 1, 2, 3, 4  # viewpoint: the side of the person that the camera sees

@@ -11,7 +11,7 @@ One that trains in phases has
 
 begin_epoch(params, network, optimizer, epoch, batches_done)    which parameters learn from here on
 
-One whose samples are clips of tracklets (`reid.clips`) has
+One whose samples are clips of tracklets (`reid.data.clips`) has
 
 clips(params)                   which frames: batches are then (B, T, ...), numbers of tracklets
 TOGETHER                        optional: so many samples side by side go to one device

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import make_plan
-from pipeline.core import engine, images
-from pipeline.core.project import Project
-from pipeline.core.schema import IMAGE
-from pipeline.core.shards import Shards
+from pipeline.commands.build import make_plan
 from pipeline.datasets import market1501
+from pipeline.engine import run as engine
+from reid.arrays import images
+from reid.project.layout import Project
+from reid.shards.folder import Shards
+from reid.shards.schema import IMAGE
 from tests.conftest import make_project
 
 SECTIONS = """\

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.cli import make_plan
-from pipeline.core import engine
-from pipeline.core.project import Project
-from pipeline.core.shards import Shards
-from pipeline.datasets import opr, tvpr
+from pipeline.commands.build import make_plan
 from pipeline.datasets.base import Sample
+from pipeline.datasets.opr import reader as opr
+from pipeline.datasets.tvpr import reader as tvpr
+from pipeline.engine import run as engine
+from reid.project.layout import Project
+from reid.shards.folder import Shards
 
 HEIGHT, WIDTH, FLOOR_MM = 48, 64, 3000
 HEAD_MM, SHOULDERS_MM, LEGS_MM = 1700, 1400, 500  # above the floor

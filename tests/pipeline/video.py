@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core import engine, images, schema, stage
-from pipeline.core.project import Project, as_json, sha256_of
-from pipeline.core.shards import Shards, with_sizes, write_shard
-from pipeline.derive.flow import Params
+from pipeline.engine import plan as stage
+from pipeline.engine import run as engine
+from pipeline.stages.flow import Params
+from reid.arrays import images
+from reid.project.layout import Project, as_json, sha256_of
+from reid.shards import schema
+from reid.shards.folder import Shards, with_sizes, write_shard
 
 Key = tuple[int, int, int]  # person, camera, tracklet
 

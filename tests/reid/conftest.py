@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pipeline.cli import make_plan
-from pipeline.core import engine
-from pipeline.core.project import Project
+from pipeline.commands.build import make_plan
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
+from pipeline.engine import run as engine
 from reid import experiments
-from reid.evaluate import evaluate
-from reid.train import train
+from reid.evaluation.evaluate import evaluate
+from reid.project.layout import Project
+from reid.training.train import train
 from tests.conftest import make_project, standing_joints, toy_samples
 
 TRAINED = ("toy-baseline", "toy-intra")

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.cli import make_plan
-from pipeline.core import engine
-from pipeline.core.project import Project
-from pipeline.datasets import tvpr
+from pipeline.commands.build import make_plan
 from pipeline.datasets.base import Sample
+from pipeline.datasets.tvpr import reader as tvpr
+from pipeline.engine import run as engine
 from reid import experiments
-from reid.evaluate import evaluate
-from reid.train import train
+from reid.evaluation.evaluate import evaluate
+from reid.project.layout import Project
+from reid.training.train import train
 from tests.pipeline.overhead import frame_of
 
 EVALUATED = ("top-mat", "top-rgb-d")

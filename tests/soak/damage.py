@@ -18,13 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.core import images, inputs
-from pipeline.core.errors import ReidError
-from pipeline.core.project import Project
-from pipeline.core.shards import Shard
-from pipeline.core.verify import verify
-from pipeline.derive import masks
-from reid import data as library
+from pipeline.engine import inputs
+from pipeline.stages import masks
+from reid.arrays import images
+from reid.data import dataset as library
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.shards.folder import Shard
+from reid.shards.verify import verify
 from tests.soak import trees
 from tests.soak.cases import Case, last_lines, say, time_limit
 from tests.soak.mutations import Field

@@ -35,9 +35,9 @@ def scarce(*a, **k):
 setattr(owner, name, scarce)
 """
 POINTS = (
-    ("pipeline.core.journal", "write_shard"), ("pipeline.core.journal", "write_atomically"),
-    ("pipeline.core.engine", "write_shard"), ("pipeline.core.engine", "Path.write_bytes"),
-    ("pipeline.core.engine", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
+    ("pipeline.engine.journal", "write_shard"), ("pipeline.engine.journal", "write_atomically"),
+    ("pipeline.engine.run", "write_shard"), ("pipeline.engine.run", "Path.write_bytes"),
+    ("pipeline.engine.run", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
     ("os", "mkdir"),
 )  # fmt: skip
 JUMPS = """
@@ -146,7 +146,13 @@ class Disk:
 
     def two_runs(self, case: Case, project: Path, seed: int) -> None:
         del seed
-        command = [sys.executable, "-c", "from reid.cli import main; main()", "ingest", "toy"]
+        command = [
+            sys.executable,
+            "-c",
+            "from pipeline.commands.main import main; main()",
+            "ingest",
+            "toy",
+        ]
         runs = [
             subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True,
                              stdout=subprocess.DEVNULL)

@@ -22,10 +22,11 @@ from random import Random
 import cv2
 import numpy as np
 
-from pipeline.core import images
-from pipeline.core.journal import unused
-from pipeline.core.project import Project, write_atomically
-from pipeline.datasets import mars, tvpr
+from pipeline.datasets.mars import reader as mars
+from pipeline.datasets.tvpr import reader as tvpr
+from pipeline.engine.journal import unused
+from reid.arrays import images
+from reid.project.layout import Project, write_atomically
 from tests.conftest import PARAMS, contents, make_project
 from tests.soak import trees
 from tests.soak.cases import Case

@@ -20,11 +20,11 @@ from random import Random
 from typing import Any
 
 from pipeline import datasets
-from pipeline.cli import run_stage
-from pipeline.core.errors import ReidError
-from pipeline.core.params import load, section
-from pipeline.core.shards import Shards
-from pipeline.core.verify import verify
+from pipeline.commands.build import run_stage
+from reid.project.errors import ReidError
+from reid.project.params import load, section
+from reid.shards.folder import Shards
+from reid.shards.verify import verify
 from tests.soak import contents_of_files, labels_in_files, places_of_files, settings_in_yaml, trees
 from tests.soak.cases import Case, TookTooLong, changes, last_lines, snapshot, time_limit
 from tests.soak.contents_of_files import CANARY

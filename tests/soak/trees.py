@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline import datasets
-from pipeline.core import images
-from pipeline.core.params import load
 from pipeline.datasets.base import Sample
+from reid.arrays import images
+from reid.project.params import load
 
 NAME = "toy"
 OUTSIDE = "outside"  # a folder beside the project that nothing may touch

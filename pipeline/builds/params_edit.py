@@ -1,0 +1,175 @@
+"""Edits params.yaml: a new entry, a stage's batch; comments, order and all else stay as they are.
+
+Both look at what came out before it is written: an odd layout is refused, to be edited by hand.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.nodes import MappingNode, ScalarNode
+from ruamel.yaml.tokens import CommentToken
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from reid.project import params
+from reid.project.errors import ReidError
+from reid.project.layout import write_atomically
+
+
+class Entry(NamedTuple):
+    """`<section>.<group>.<key>` of params.yaml."""
+
+    section: str
+    key: str
+    values: dict[str, Any]
+    group: str = "on"
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.group}.{self.key}"
+
+
+# ------------------------------------------------------------------------------------ new entries
+
+
+def with_entries(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
+    """The text of the parameters file with `entries` added, its comments and order kept."""
+    text = path.read_text("utf-8")
+    _, indent, offset = load_yaml_guess_indent(text)
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 10_000, True  # long lines stay long
+    yaml.indent(mapping=indent or 2, sequence=indent or 2, offset=offset or 0)
+    document, stream = yaml.load(text), io.StringIO()
+    for section, key, values, group in entries:
+        _insert(_mapping(_mapping(document, section), group), key, values)
+    yaml.dump(document, stream)
+    out = _comments_of_anchors(text, stream.getvalue())
+    expected = copy.deepcopy(loaded)
+    for section, key, values, group in entries:
+        _mapping(_mapping(expected, section), group)[key] = values
+    if YAML(typ="safe", pure=True).load(out) != expected:  # an odd layout
+        raise ReidError(f"{path}: cannot be edited; write {', '.join(map(str, entries))} by hand")
+    return out
+
+
+def _comments_of_anchors(before: str, after: str) -> str:
+    """Comments beside anchors and aliases are on their line again; ruamel writes them below it."""
+    for line, comment in re.findall(r"^(.*: [&*]\S+)( +#.*)$", before, re.MULTILINE):
+        bare = re.compile(rf"^{re.escape(line)}$", re.MULTILINE)
+        below = re.compile(rf"\n +{re.escape(comment.strip())}$", re.MULTILINE)
+        if len(bare.findall(after)) == len(below.findall(after)) == 1:
+            after = bare.sub(lambda _, whole=line + comment: whole, below.sub("", after))
+    return after
+
+
+def _mapping(parent: dict[str, Any], key: str) -> Any:
+    """The mapping at `key`, made where it is absent or null."""
+    if parent.get(key) is None:
+        parent[key] = CommentedMap()
+    return parent[key]
+
+
+def _insert(parent: CommentedMap, key: str, values: dict[str, Any]) -> None:
+    """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
+    tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
+    parent[key] = CommentedMap(copy.deepcopy(values))  # a part that is there twice gets no anchor
+    if tail:
+        owner, last = _last(parent)
+        owner.ca.items[last] = [None, None, CommentToken(f"\n{tail}", CommentMark(0), None), None]
+
+
+def _last(mapping: CommentedMap) -> tuple[CommentedMap, Any]:
+    """The innermost last key below `mapping`, and its owner."""
+    key = next(reversed(mapping))
+    value = mapping[key]
+    if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
+        return _last(value)
+    return mapping, key
+
+
+def _cut_tail(owner: CommentedMap, key: Any) -> str:
+    """Take the blank lines and comments below a value away; one on its own line stays."""
+    token = (owner.ca.items.get(key) or [None] * 4)[2]
+    if token is None:
+        return ""
+    head, _, tail = token.value.partition("\n")
+    if head:
+        token.value = f"{head}\n"
+    else:
+        del owner.ca.items[key]
+    return tail
+
+
+# ---------------------------------------------------------------------------------- a stage's batch
+
+
+def set_batch(root: Path, stage: str, build: str, batch: int) -> bool:
+    """Put `batch` into params.yaml at `<stage>.on.<build>`; False where it says so already.
+
+    All else of the file stays as it is, byte for byte.
+    """
+    path = root / params.PARAMS_FILE
+    loaded = params.load(root)
+    own = params.section(loaded, stage, "on", build)
+    if {**params.section(loaded, stage, "with"), **own}.get("batch") == batch:
+        return False
+    text = path.read_bytes().decode("utf-8")
+    out = with_batch(text, (stage, "on", build), batch)
+    loaded[stage]["on"][build] = {**own, "batch": batch}
+    if out is None or YAML(typ="safe", pure=True).load(out) != loaded:  # an odd layout
+        place = f"{stage}.on.{build}"
+        raise ReidError(f"{path}: cannot be edited; write `batch: {batch}` at {place} by hand")
+    write_atomically(path, out.encode())
+    return True
+
+
+def with_batch(text: str, where: Sequence[str], batch: int) -> str | None:
+    """YAML `text` with `batch` in the mapping at `where`; None where there is no such place."""
+    node: Any = YAML(typ="safe", pure=True).compose(text)
+    key = node
+    for name in where:
+        pairs = node.value if isinstance(node, MappingNode) else []
+        key, node = next(((k, v) for k, v in pairs if k.value == name), (None, None))
+    if key is None or node.start_mark.index < key.start_mark.index:
+        return None  # an alias: its mapping is others' too
+    if isinstance(node, ScalarNode):  # null, which is mostly written as nothing
+        first, last = node.start_mark.index, node.end_mark.index
+        if not node.value:
+            first = last = text.index(":", key.end_mark.index) + 1
+        return f"{text[:first].rstrip(' ')} {{batch: {batch}}}{text[last:]}"
+    old = [value for name, value in node.value if name.value == "batch"]
+    if old:
+        return f"{text[: old[0].start_mark.index]}{batch}{text[old[0].end_mark.index :]}"
+    return _appended(text, node, f"batch: {batch}")
+
+
+def _appended(text: str, node: MappingNode, entry: str) -> str:
+    """`entry` behind the last one of a mapping; comments below that stay below."""
+    end = _end(node)
+    if node.flow_style:
+        return f"{text[:end]}{', ' if node.value else ''}{entry}{text[end:]}"
+    indent = " " * node.value[0][0].start_mark.column
+    line = text.find("\n", end) + 1
+    if not line:
+        return f"{text}\n{indent}{entry}\n"
+    ending = "\r\n" if text[:line].endswith("\r\n") else "\n"
+    return f"{text[:line]}{indent}{entry}{ending}{text[line:]}"
+
+
+def _end(node: Any) -> int:
+    """Where the last entry of a mapping ends; of an empty one, where the first would begin."""
+    if not node.value:
+        return node.start_mark.index + 1
+    name, value = node.value[-1]
+    if value.start_mark.index < name.start_mark.index:  # an alias
+        return name.end_mark.index
+    if isinstance(value, MappingNode) and not value.flow_style:
+        return _end(value)
+    return value.end_mark.index

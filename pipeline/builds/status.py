@@ -1,0 +1,121 @@
+"""What is built, what would run and why, and whether what is built is sound."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine.run import Plan, missing
+from pipeline.stages import STAGES
+from reid.project import params
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+
+WATCHED = {  # what a plan shares with a manifest, and how a change of it reads
+    "schema_version": "the schema's version",
+    "stage_version": "the stage's version",
+    "parameters": "parameters",
+    "weights": "weights",
+}
+
+
+def plan(found: Plan, project: Project) -> dict[str, Any]:
+    """Each shard with its state (reuse, compute) and the reason, and the bytes needed and free."""
+    todo = {task.name for task in missing(found, project)}
+    reason = _reason(found, project)
+    shards = [
+        {
+            "name": task.name,
+            "rows": task.rows,
+            "state": "compute" if task.name in todo else "reuse",
+            "why": reason if task.name in todo else "finished before",
+        }
+        for task in found.tasks
+    ]
+    needed = sum(task.bytes for task in found.tasks if task.name in todo)
+    return {"shards": shards, "bytes": needed, "free": shutil.disk_usage(project.root).free}
+
+
+def _reason(found: Plan, project: Project) -> str:
+    """Why shards are missing: never built, or what differs from what is published."""
+    path = project.built(found.stage, found.dataset) / "manifest.json"
+    try:
+        published = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return "never built, or not finished"
+    changed = []
+    for key, words in WATCHED.items():
+        old, new = published.get(key), found.manifest.get(key)
+        if old != new and isinstance(old, dict) and isinstance(new, dict):
+            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            changed += [f"{n}: {old.get(n)} -> {new.get(n)}" for n in names]
+        elif old != new:
+            changed.append(f"{words}: {old} -> {new}")
+    return "; ".join(changed) or "its input changed"
+
+
+def status(project: Project, make_plan: Callable[..., Plan]) -> list[dict[str, Any]]:
+    """A line for each stage and data set that params.yaml names."""
+    loaded = params.load(project.root)
+    out = []
+    for stage in ("ingest", *STAGES):
+        for dataset in params.section(loaded, stage, "on"):
+            out.append(_state(stage, dataset, project, make_plan))
+    return out
+
+
+def _state(
+    stage: str, dataset: str, project: Project, make_plan: Callable[..., Plan]
+) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "stage": stage,
+        "dataset": dataset,
+        "rows": "",
+        "rejects": "",
+        "shards": "",
+    }
+    path = project.built(stage, dataset) / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {**line, "state": "not built"}
+    line |= {k: manifest[k] for k in ("rows", "rejects")} | {"shards": len(manifest["shards"])}
+    try:
+        found = make_plan(stage, dataset, project)
+    except ReidError as error:
+        return {**line, "state": f"built; cannot be planned: {error}"}
+    todo = len(missing(found, project))
+    same = all(manifest.get(key) == found.manifest.get(key) for key in WATCHED)
+    if todo == 0 and same:
+        return {**line, "state": "built"}
+    return {**line, "state": f"stale: {_reason(found, project)} ({todo} shards to compute)"}
+
+
+def verify(project: Project, dataset: str = "") -> dict[str, list[str]]:
+    """Problems by built folder; of one data set, or of all. Raises where nothing is built."""
+    from reid.shards.verify import verify as verify_folder
+
+    found: dict[str, list[str]] = {}
+    for folder, base in built(project, dataset):
+        found[str(folder)] = [str(problem) for problem in verify_folder(folder, base)]
+    if not found:
+        raise ReidError(f"nothing is built{f' of {dataset}' if dataset else ''}; run `dvc repro`")
+    return found
+
+
+def built(project: Project, dataset: str = "") -> list[tuple[Path, Path | None]]:
+    """The built folders, each derived one with its base."""
+    bases = sorted(p.parent for p in project.shards("x").parent.glob("*/manifest.json"))
+    chosen = [p for p in bases if dataset in ("", p.name)]
+    out: list[tuple[Path, Path | None]] = [(p, None) for p in chosen]
+    names = {p.name: p for p in chosen}
+    for stage in STAGES:
+        for path in sorted(project.derived(stage, "x").parent.glob("*/manifest.json")):
+            manifest = json.loads(path.read_text("utf-8"))
+            of = manifest["dataset"]
+            if of in names or ("/" in of and (not dataset or of.endswith(f"/{dataset}"))):
+                out.append((path.parent, None if manifest.get("new_rows") else project.shards(of)))
+    return out

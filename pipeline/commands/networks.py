@@ -1,0 +1,86 @@
+"""The commands of `reid` about the networks that stages run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.build import BUILD
+from pipeline.commands.console import Device, Json, console, project, show, table
+from pipeline.commands.data import LOOK
+
+FITTED = Path(".work/fit/weights")
+app = typer.Typer()
+
+
+@app.command("fit-backend", rich_help_panel=BUILD)
+def fit_backend(
+    backend: Annotated[
+        str,
+        typer.Argument(help="masks_torchvision, joints_mmpose, crops_ultralytics, flow_ptlflow"),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the weights.")] = FITTED,
+    steps: Annotated[int, typer.Option(min=0, help="0 = the recipe's.")] = 0,
+    sheets: Annotated[int, typer.Option(min=0, help="Sheets of a view; 0 = the recipe's.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0, help="Stop then, to go on later.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="0 = one a core.")] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fit a backend's network to freshly rendered people. Ctrl-C keeps what is done."""
+    import signal
+    import threading
+
+    from pipeline.fit.run import fit_backend as fit
+
+    home, stop = project(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    found = fit(
+        backend, home, out=home.root / out, device=device, threads=threads, steps=steps,
+        sheets=sheets, minutes=minutes, start=start, stop=stop,
+        say=lambda line: typer.echo(line, err=True),
+    )  # fmt: skip
+
+    def lines() -> None:
+        state = "fitted" if found["done"] else "stopped; the same command goes on"
+        console().print(
+            f"{found['backend']}: {state}, {found['bytes'] / 1e6:.1f} MB: {out / found['file']}",
+            markup=False,
+        )
+
+    show(found, as_json, lines)
+    if not found["done"]:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=LOOK)
+def weights(as_json: Json = False) -> None:
+    """The weights of every network backend and build: where they lie, licence, hash, address."""
+    from pipeline.commands.weights_list import listing
+
+    found = listing(project())
+
+    def lines() -> None:
+        columns = ["stage", "backend", "build", "model", "weights", "there", "megabytes", "licence"]
+        rows = [[_cell(line[name]) for name in columns] for line in found]
+        for row, line in zip(rows, found, strict=True):
+            absent = line["address"] if not line["file"] else ""
+            row.append((line["sha256"] or "")[:12] or absent)
+        table("", [*columns, "sha256"], rows)
+        missing = {line["file"]: line["address"] for line in found if not line["there"]}
+        for file, address in missing.items():
+            if file and address:
+                console().print(f"{address}\n  would lie at {file}", markup=False)
+
+    show(found, as_json, lines)
+
+
+def _cell(value: bool | float | str | None) -> str:
+    """A table's yes, no, or nothing where a number is not known."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

@@ -1,0 +1,281 @@
+"""The commands that train and evaluate: train, evaluate, score, the papers' tables, the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands.console import Device, Json, Name, console, project, show, table
+from reid.project.errors import ReidError
+
+USE = "Train and evaluate"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=USE)
+def train(
+    experiment: Name,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them; torchrun says it itself.")] = 1,
+    overfit_batch: Annotated[
+        bool, typer.Option(help="Only check that one batch can be learnt by heart.")
+    ] = False,
+) -> None:
+    """Train an experiment, or go on where it was stopped."""
+    from reid import experiments
+    from reid.training import train as trainer
+    from reid.training.devices import is_first
+
+    home = project()
+    loaded = experiments.load(home, experiment)
+    if overfit_batch:
+        accuracy = trainer.overfit_batch(loaded, home)
+        console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
+        raise typer.Exit(0 if accuracy == 1.0 else 1)
+    folder = trainer.train(loaded, home, device=device, devices=devices)
+    if not is_first():
+        return
+    last = (folder / "history.csv").read_text("utf-8").splitlines()
+    shown = [f"{k} {v}" for k, v in zip(last[0].split(","), last[-1].split(","), strict=True) if v]
+    console().print(f"{experiment}: {', '.join(shown)}: {folder}")
+
+
+@app.command(rich_help_panel=USE)
+def rehearse(
+    experiment: Name,
+    steps: Annotated[int, typer.Option(help="How many; the first is not timed.")] = 10,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """A few steps, nothing kept: memory, speed, and how long the whole training would take."""
+    from reid import experiments
+    from reid.training.rehearse import rehearse as run
+
+    home = project()
+    found = run(experiments.load(home, experiment), home, steps=steps, device=device)
+
+    def lines() -> None:
+        console().print(
+            f"{experiment} on {found['device']}, {found['precision']}, {found['steps']} steps of "
+            f"{found['batch']:g} images: {found['images_per_second']:.1f} images/s, waiting for "
+            f"data {100 * found['waited_share']:.1f} %, memory {found['memory_gb']:.2f} GB; "
+            f"{found['hours_per_epoch']:.3f} hours per epoch, {found['hours']:.2f} hours for "
+            f"{found['epochs']} epochs"
+        )
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def evaluate(
+    experiment: Name,
+    dataset: Annotated[
+        str | None, typer.Option(help="Another data set than its own: a cross-domain test.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Another rule of the data set by name, such as classic-01.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Features, CMC and mAP of a trained experiment by a rule of its data set."""
+    from reid import experiments
+    from reid.evaluation.evaluate import evaluate as run
+
+    home = project()
+    loaded = experiments.load(home, experiment)
+    found = run(loaded, home, device=device, dataset=dataset, protocol=protocol)
+    show(found, as_json, lambda: _metrics(experiment, found))
+
+
+@app.command(rich_help_panel=USE)
+def pretrain(
+    paper: Annotated[str, typer.Argument(help="attention_driven")],
+    root: Annotated[Path, typer.Option(help="Images in one folder a class, such as ImageNet.")],
+    epochs: Annotated[int, typer.Option(help="The paper's 9.")] = 9,
+    dataset: Annotated[
+        str, typer.Option(help="Whose scale in params.yaml; the paper's size by default.")
+    ] = "",
+    device: Device = "auto",
+) -> None:
+    """Pretrain a paper's network on classified images; its weights feed `weights:`."""
+    from reid.experiments import network_params
+    from reid.training import pretrain as pretraining
+
+    if paper != "attention_driven":
+        raise ReidError(f"no pretraining for `{paper}` (there is one for attention_driven)")
+    home = project()
+    params = network_params(home, paper, dataset)
+    recipe = pretraining.Recipe(epochs=epochs)
+    folder = pretraining.pretrain(home, root, params, recipe, device)
+    console().print(f"weights: {folder / 'weights.pt'}")
+
+
+def _metrics(title: str, found: dict[str, Any]) -> None:
+    wanted = ("map", "minp", "chance_rank1")
+    names = [n for n in found if n in wanted or (n.startswith("rank") and n[4:].isdigit())]
+    names = [n for n in names if found[n] is not None]
+    table(title, names, [[f"{100 * found[n]:.2f}" for n in names]])
+    console().print(
+        f"{found['queries']:,} queries, {found['queries_without_match']} more without a match; "
+        f"gallery {found['gallery']:,}; AP rule {found['average_precision']}, "
+        f"excluded {found['exclude']}, distance {found['distance']}"
+    )
+
+
+@app.command(rich_help_panel=USE)
+def score(
+    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
+    protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
+    distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
+    average_tracklets: Annotated[
+        bool, typer.Option(help="Average the features of each tracklet first.")
+    ] = False,
+    pool: Annotated[
+        str | None, typer.Option(help="Multi-query: mean or max of a person's queries in a camera.")
+    ] = None,
+    rerank: Annotated[bool, typer.Option(help="k-reciprocal re-ranking.")] = False,
+    draw: Annotated[
+        str, typer.Option(help="Single gallery shot: expected, shared or per_query.")
+    ] = "expected",
+    repeats: Annotated[int, typer.Option(help="Draws of shared and per_query.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Score anyone's features: CMC, mAP by both rules, mINP."""
+    from typing import cast, get_args
+
+    from reid.evaluation import distances, single_shot
+    from reid.evaluation.score import Options
+    from reid.evaluation.score import score as run
+
+    choices = {"distance": distances.Distance, "pool": single_shot.Pool, "draw": single_shot.Draw}
+    for name, value in {"distance": distance, "pool": pool, "draw": draw}.items():
+        known = get_args(choices[name])
+        if value is not None and value not in known:
+            raise ReidError(f"--{name}: `{value}` is none of {', '.join(known)}")
+    options = Options(average_tracklets, cast(Any, pool), rerank, cast(Any, draw), repeats)
+    found = run(features, protocol, cast(Any, distance), options)
+    show(found, as_json, lambda: _metrics(str(features), found))
+
+
+@app.command(rich_help_panel=USE)
+def summary(
+    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    as_json: Json = False,
+) -> None:
+    """Parameters and multiply-adds of a paper's network, beside what the paper prints."""
+    from reid.results.network_cost import paper_summary
+
+    found = paper_summary(paper)
+
+    def lines() -> None:
+        for title, rows in found.items():
+            columns = list(rows[0])
+            table(title, columns, [[row[c] for c in columns] for row in rows])
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def tables(as_json: Json = False) -> None:
+    """All evaluated experiments of params.yaml beside the papers' own numbers."""
+    from reid.results.tables import evaluated
+
+    found = evaluated(project())
+
+    def lines() -> None:
+        for title, rows in found.items():
+            columns = list(rows[0])
+            table(title, columns, [[row[c] for c in columns] for row in rows])
+
+    show(found, as_json, lines)
+
+
+@app.command("table", rich_help_panel=USE)
+def paper_table(
+    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
+    dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
+    seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Only this row, by its name; may be given again.")
+    ] = None,
+    splits: Annotated[
+        int, typer.Option(help="Mean over so many random splits; 0 = the default rule alone.")
+    ] = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train and evaluate each row of a paper's table, ours beside theirs; equal rows once."""
+    from pipeline.builds.variants import build
+    from reid.results.tables import Run, run_table
+
+    run = Run(project(), paper, dataset, device, build, console().print, splits)
+    found = run_table(run, number, seeds, row or ())
+
+    def lines() -> None:
+        columns = list(found["rows"][0])
+        table(found["title"], columns, [[row[c] for c in columns] for row in found["rows"]])
+        console().print(found["note"], markup=False)
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def sources(
+    experiment: Annotated[
+        str | None, typer.Argument(help="By default each paper's last one on a rendered world.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings with each source.")] = 1,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="truth, networks or weight-free; may be given again. Default: all."),
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """An experiment with derived data from the truth, from networks, and from no network."""
+    from pipeline.builds.sources import from_sources
+    from reid.results.sources import Comparison, NoSource, compare, of_worlds
+
+    how = Comparison(project(), device, from_sources, console().print)
+    found = []
+    for name in [experiment] if experiment else of_worlds(how.project):
+        try:
+            found.append(compare(how, name, seeds, source or ()))
+        except NoSource as error:
+            if experiment:
+                raise
+            how.say(f"left out: {error}")
+
+    def lines() -> None:
+        for one in found:
+            columns = list(one["rows"][0])
+            table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
+        for note in {one["note"] for one in found}:
+            console().print(note, markup=False)
+
+    show(found, as_json, lines)
+
+
+@app.command(rich_help_panel=USE)
+def report() -> None:
+    """One self-contained HTML page with pictures, curves, ranked lists and tables of it all."""
+    from reid.report.page import write
+
+    console().print(f"report: {write(project())}")
+
+
+@app.command("convert-caffe", rich_help_panel=USE)
+def convert_caffe(
+    source: Annotated[Path, typer.Argument(help="bvlc_reference_caffenet.caffemodel")],
+    target: Annotated[Path, typer.Argument(help="A .safetensors file.")],
+) -> None:
+    """CaffeNet's published weights as safetensors; `weights:` takes either file."""
+    from reid.papers.multimodal_attention.caffe_weights import convert
+
+    state = convert(source, target)
+    values = sum(tensor.numel() for tensor in state.values())
+    console().print(f"{len(state)} tensors, {values:,} values: {target}", markup=False)

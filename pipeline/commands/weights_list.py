@@ -1,0 +1,106 @@
+"""`reid weights`: the weights of every network backend, and of every build that runs a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends import weights
+from pipeline.backends.checkpoints import downloads_folder, file_hash, file_name
+from pipeline.backends.weights import NETWORKS, Choice, Pin
+from pipeline.engine.plan import module
+from reid.project import params
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+
+OWN = "Apache-2.0, this project's"
+LICENCES = {  # of what a library offers; code and weights where they are not one
+    "torchvision": "BSD-3-Clause; trained on COCO",
+    "detectron2": "code Apache-2.0; weights CC BY-SA 3.0; trained on COCO",
+    "ultralytics": "AGPL-3.0; trained on COCO",
+    "mmpose": "Apache-2.0; trained on COCO",
+    "ptlflow": "code Apache-2.0; each model's own: see its folder in ptlflow",
+}
+LITEFLOWNET = "LiteFlowNet: for research only; weights: none stated"
+
+
+def listing(project: Project) -> list[dict[str, Any]]:
+    """A line for each network backend's own weights and the world's, and one for each build.
+
+    `there` says whether the file lies where it is looked for; `megabytes` and `sha256` are None,
+    and `address` is '' or says what is amiss, where they are not known. Nothing is downloaded. A
+    library is loaded where its address is not pinned yet.
+    """
+    pinned = weights.pins(project.root)
+    return [
+        _line(choice, build, project.root, pinned)
+        for build, choice in (*_backends(), *_builds(project))
+    ]
+
+
+def _backends() -> Iterator[tuple[str, Choice]]:
+    """Each backend with its stage's default weights, and with the world's where it has some."""
+    for name, network in NETWORKS.items():
+        stage, backend = name.split("_", 1)
+        settings = module(stage).Params()
+        yield "", weights.choose(stage, backend, settings)
+        if network.world:
+            settings = settings.model_copy(update={"weights": "world"})
+            yield "", weights.choose(stage, backend, settings)
+
+
+def _builds(project: Project) -> Iterator[tuple[str, Choice]]:
+    """The builds of params.yaml that run a network."""
+    loaded = params.load(project.root)
+    for stage in dict.fromkeys(name.split("_")[0] for name in NETWORKS):
+        for build in params.section(loaded, stage, "on"):
+            found = params.stage_params(loaded, stage, build, module(stage).Params)
+            if f"{stage}_{found.backend}" in NETWORKS:
+                yield build, weights.choose(stage, found.backend, found)
+
+
+def _line(choice: Choice, build: str, root: Path, pinned: dict[str, Pin]) -> dict[str, Any]:
+    pin = pinned.get(choice.key) if choice.kind == "pretrained" else None
+    address, path = _where(choice, root, pin)
+    there = path is not None and path.is_file()
+    size = path.stat().st_size if path and there else pin.bytes if pin else None
+    return {
+        "stage": choice.stage,
+        "backend": choice.backend,
+        "build": build,
+        "model": choice.model,
+        "weights": choice.weights,
+        "file": str(path or ""),
+        "there": there,
+        "megabytes": None if size is None else round(size / 1e6, 1),
+        "licence": _licence(choice),
+        "sha256": pin.sha256 if pin else file_hash(path) if path and there else None,
+        "address": address,
+    }
+
+
+def _where(choice: Choice, root: Path, pin: Pin | None) -> tuple[str, Path | None]:
+    """The address of a download, or what is amiss with it; and the file that is looked for."""
+    if choice.kind == "world":
+        return "", weights.world_file(choice)
+    if choice.kind != "pretrained":
+        return "", root / choice.weights if choice.kind == "path" else None
+    if pin is None and find_spec(choice.network.library) is None:
+        return f"needs {choice.network.library}", None
+    try:
+        address = pin.address if pin else weights.address_of(choice)
+    except ReidError as error:
+        return str(error), None
+    return address, downloads_folder() / file_name(address)
+
+
+def _licence(choice: Choice) -> str:
+    if choice.kind == "world":
+        return OWN
+    if choice.kind != "pretrained":
+        return "" if choice.kind == "random" else "the file's own"
+    if choice.model.startswith("liteflownet"):
+        return f"{LICENCES['ptlflow'].split(';')[0]}; {LITEFLOWNET}"
+    return LICENCES[choice.network.library]

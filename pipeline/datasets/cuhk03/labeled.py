@@ -1,0 +1,26 @@
+"""CUHK03, boxes drawn by hand. Layout, persons, cameras and protocols: see `cuhk03`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipeline.datasets.base import Listing, Sample
+from pipeline.datasets.cuhk03 import reader as cuhk03
+from pipeline.datasets.cuhk03 import writer as cuhk03_writing
+from pipeline.datasets.cuhk03.reader import open_source
+
+__all__ = ["INFO", "open_source", "read", "write"]
+
+KIND = "labeled"
+INFO = cuhk03.info(KIND)
+
+
+def read(root: Path) -> Listing:
+    """List the images; see `cuhk03.read`."""
+    return cuhk03.read(root, KIND)
+
+
+def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
+    """Write samples in the official layout; see `cuhk03_writing.write`."""
+    return cuhk03_writing.write(root, samples, KIND)

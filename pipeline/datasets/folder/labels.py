@@ -1,0 +1,131 @@
+"""A row of labels of one's own images, as text or numbers, checked and made one of `LISTED`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from pipeline.datasets.layouts import names
+from reid.project.errors import ReidError
+
+ROLES = ("train", "query", "gallery")
+JUNK, DISTRACTOR = -1, 0
+INTEGERS = {  # column: smallest and largest value
+    "person": (JUNK, 2**31 - 1),
+    "camera": (0, 2**15 - 1),
+    "tracklet": (0, 2**31 - 1),
+    "frame": (0, 2**31 - 1),
+    "viewpoint": (-(2**7), 2**7 - 1),
+}
+REQUIRED = ("path", "person", "camera")
+INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")  # pandas writes 3 as 3.0 beside an empty cell
+YES, NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
+ENDINGS = (".jpg", ".jpeg", ".png")
+LONGEST = 512  # characters of a path, and of a pattern
+
+
+class Unfit(ValueError):
+    """Why a row is left out."""
+
+
+class Row(NamedTuple):
+    """Labels before they are checked, and where they stand."""
+
+    place: str  # such as labels.csv:7, for a row without a path
+    values: dict[str, Any]
+
+
+def parse(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `LISTED` from labels as text or numbers. Raises `Unfit` with the reason."""
+    path = _path(values.get("path"), ENDINGS)
+    numbers = {name: _integer(name, values.get(name)) for name in INTEGERS}
+    roles = _roles(values)
+    person = numbers["person"]
+    if person is not None and person <= DISTRACTOR and roles != ("gallery",):
+        kind = "junk" if person == JUNK else "a distractor"
+        raise Unfit(f"person {person} is {kind}, which may be in the gallery alone; "
+                    "number people from 1")  # fmt: skip
+    depth = values.get("depth_path")
+    return {
+        "path": path,
+        "part": "train" if "train" in roles else "test",
+        "image_id": path.rpartition(".")[0],
+        **numbers,
+        **{role: role in roles for role in ROLES},
+        "depth_path": None if depth in (None, "") else _path(depth, (".png",), "depth: "),
+    }
+
+
+def _path(value: Any, endings: tuple[str, ...], label: str = "") -> str:
+    if not isinstance(value, str) or not value:
+        raise Unfit(f"{label}no path")
+    if len(value) > LONGEST:
+        raise Unfit(f"{label}a path of {len(value):,} characters; at most {LONGEST}")
+    if names.printable(value) != value:
+        raise Unfit(f"{label}a path that is not printable text")
+    if value.startswith("/") or ".." in value.split("/"):
+        raise Unfit(f"{label}leads out of the data set's folder; write the path below it")
+    if "#" in value:  # it parts a container file from what is inside
+        raise Unfit(f"{label}`#` in a path; rename the file")
+    path = str(PurePosixPath(value))  # a//b and ./a/b are a/b
+    if not path.lower().endswith(endings) or path.rpartition("/")[2].lower() in endings:
+        raise Unfit(f"{label}not a file such as name{endings[0]} ({', '.join(endings)} are read)")
+    return path
+
+
+def _integer(name: str, value: Any) -> int | None:
+    text = "" if value is None or value != value else str(value).strip()  # NaN is no value
+    if not text:
+        if name in REQUIRED:
+            raise Unfit(f"no {name}")
+        return None
+    if isinstance(value, bool) or INTEGER.fullmatch(text) is None:
+        shown = names.printable(text[:40])
+        raise Unfit(f"{name} `{shown}`: not a whole number of at most 18 digits")
+    number, (low, high) = int(text.partition(".")[0]), INTEGERS[name]
+    if not low <= number <= high:
+        raise Unfit(f"{name} {number} is not in {low} to {high}")
+    return number
+
+
+def _roles(values: Mapping[str, Any]) -> tuple[str, ...]:
+    if "roles" in values:
+        roles = tuple(values["roles"])
+    elif set(ROLES) & set(values):
+        roles = tuple(role for role in ROLES if _boolean(role, values.get(role)))
+    else:
+        given = values.get("role", values.get("part"))
+        roles = () if given is None or not str(given).strip() else (str(given).strip(),)
+    for role in roles:
+        if role not in ROLES:
+            shown = names.printable(role[:40])
+            raise Unfit(f"role `{shown}`{nearest(role, ROLES)} (there are {', '.join(ROLES)})")
+    if not roles:
+        raise Unfit(f"no role (there are {', '.join(ROLES)})")
+    return roles
+
+
+def _boolean(name: str, value: Any) -> bool:
+    text = "" if value is None or value != value else str(value).strip()
+    if text.lower() not in YES | NO:
+        raise Unfit(f"{name} `{names.printable(text[:40])}`: not true or false")
+    return text.lower() in YES
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What may have been meant, as the middle of an error; empty where nothing is like it."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def content(path: Path) -> str:
+    """The text of a file of labels. Raises `ReidError`."""
+    try:
+        return names.read_file(path).decode("utf-8-sig")
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ReidError(f"{path}: not UTF-8 at byte {error.start:,}; save it as UTF-8") from None

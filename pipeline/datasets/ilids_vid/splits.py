@@ -1,0 +1,90 @@
+"""train_test_splits_ilidsvid.mat: the ten official splits of iLIDS-VID, read, checked and written.
+
+ls_set   (10, 300) numbers; each row holds each of 1 to 300 once: positions in the sorted list
+         of the persons' folders. One half of a row is to train, the other to test.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.datasets.layouts import matlab, names
+from pipeline.datasets.layouts.matlab import HEADER
+from pipeline.datasets.layouts.two_camera_splits import SPLITS
+from reid.project.errors import ReidError
+
+FOLDER = "train-test people splits"
+FILE = "train_test_splits_ilidsvid.mat"
+VARIABLE = "ls_set"
+LARGEST = 1_000_000  # bytes; the official file has fewer than 30,000
+NUMBERS = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+           "uint64"}  # fmt: skip
+
+
+def find(*places: Path) -> Path | None:
+    """Where the file lies: in one of the places, or in its folder there."""
+    candidates = [path for place in places for path in (place / FOLDER / FILE, place / FILE)]
+    return next((path for path in candidates if os.path.lexists(path)), None)
+
+
+def load(path: Path, persons: int) -> list[np.ndarray]:
+    """The splits, each (persons,) positions from 1. Raises `ReidError`."""
+    found = _variable(path, persons)
+    rows = []
+    for number, row in enumerate(found, 1):
+        wrong = [v for v in row.tolist() if not (1 <= v <= persons and v == int(v))]
+        if not wrong:
+            values, times = np.unique(row, return_counts=True)
+            wrong = [f"{v:g} twice" for v in values[times > 1]]
+        if wrong:
+            first = wrong[0] if isinstance(wrong[0], str) else f"{wrong[0]:g}"
+            raise ReidError(
+                f"{path}: row {number} of `{VARIABLE}` must hold each of 1 to {persons} once; it "
+                f"has {first}"
+            )
+        rows.append(row.astype(int))
+    return rows
+
+
+def _variable(path: Path, persons: int) -> np.ndarray:
+    data = _bytes(path)
+    kinds = matlab.kinds(path, data)
+    if VARIABLE not in kinds:
+        has = ", ".join(names.printable(name) for name in kinds) or "none"
+        raise ReidError(f"{path}: no variable `{VARIABLE}`; it has {has}")
+    shape, kind = kinds[VARIABLE]
+    if kind not in NUMBERS:  # functions, objects and the like are not even loaded
+        raise ReidError(f"{path}: `{VARIABLE}` is of kind {kind}; expected numbers")
+    if shape != (SPLITS, persons):
+        raise ReidError(
+            f"{path}: `{VARIABLE}` is {' x '.join(map(str, shape))}, for {persons} folders of "
+            f"persons; expected {SPLITS} x {persons}: its numbers are positions in their whole list"
+        )
+    found = matlab.variables(path, data, VARIABLE).get(VARIABLE)
+    if not isinstance(found, np.ndarray) or found.shape != (SPLITS, persons):
+        raise ReidError(f"{path}: `{VARIABLE}` is damaged; copy or download it anew")
+    if found.dtype.kind not in "iuf":
+        raise ReidError(f"{path}: `{VARIABLE}` is of kind {found.dtype}; expected numbers")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
+        return names.read_file(path)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def save(path: Path, rows: list[np.ndarray]) -> None:
+    """Write splits, each (persons,) positions from 1; equal splits give equal bytes."""
+    from scipy.io import savemat
+
+    out = io.BytesIO()
+    savemat(out, {VARIABLE: np.array(rows, np.float64)})
+    names.write_file(path, HEADER + out.getvalue()[len(HEADER) :])  # the library's has the time

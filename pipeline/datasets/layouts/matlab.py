@@ -1,0 +1,90 @@
+"""MATLAB 5 files: one variable read with care, and a header without the time to write."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pipeline.datasets.layouts import names
+from reid.project.errors import ReidError
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+HEADER = b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + b"\x00\x01IM"  # as the format asks for
+
+TRIAL = """
+import contextlib, io, sys, warnings
+from scipy.io import loadmat
+warnings.simplefilter("ignore")
+with contextlib.suppress(Exception):
+    loadmat(io.BytesIO(sys.stdin.buffer.read()))
+"""
+
+
+def variable(path: Path, data: bytes, name: str, owner: str, file: str) -> Any:
+    """A variable of the MATLAB 5 file `path`, whose bytes are `data`; nothing in it is run.
+
+    `owner` and `file` say in an error whose it must be and which. Raises `ReidError` where it is
+    another format, is damaged, or has no such variable.
+    """
+    found = variables(path, data, name)
+    if name not in found:
+        raise ReidError(f"{path}: no variable `{name}`; this is not {owner}'s {file}")
+    return found[name]
+
+
+def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
+    """Those of the names wanted that there are, by name; likewise."""
+    return _parsed(path, data, lambda scipy, file: scipy.loadmat(file, variable_names=wanted))
+
+
+def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and kind of every variable, by name; none of them is loaded."""
+    found = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
+    return {name: (tuple(shape), kind) for name, shape, kind in found}
+
+
+def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) -> Any:
+    """What a function of `scipy.io` reads in the bytes of a MATLAB 5 file.
+
+    Raises `ReidError` where it cannot; where it would end this process, too: some damaged files
+    crash it, so a process of its own reads each file first.
+    """
+    try:
+        import scipy.io
+    except ImportError:
+        raise ReidError(f"{path} needs scipy; run `pip install scipy`") from None
+    if HDF5 in data[:1024]:  # at 0, or behind a header that MATLAB 7.3 puts before it
+        raise ReidError(
+            f"{path}: is HDF5 (MATLAB 7.3), the official file is MATLAB 5; save it with `-v7`"
+        )
+    try:
+        if _crashes(sha256(data).hexdigest(), data):
+            raise ValueError("scipy crashes on it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return parse(scipy.io, io.BytesIO(data))
+    except Exception as error:  # a damaged file raises whatever the parser trips over
+        reason = names.printable(str(error).strip("'\""))[:120] or type(error).__name__
+        raise ReidError(
+            f"{path}: cannot be read as MATLAB 5 ({reason}); copy or download it anew"
+        ) from None
+
+
+def _crashes(digest: str, data: bytes) -> bool:
+    """Whether reading ends the process; known by the digest of what was tried."""
+    if digest not in _tried:
+        try:
+            done = subprocess.run([sys.executable, "-c", TRIAL], input=data, capture_output=True)
+        except OSError:  # no process can be started here
+            return False
+        _tried[digest] = done.returncode < 0
+    return _tried[digest]
+
+
+_tried: dict[str, bool] = {}

@@ -1,0 +1,195 @@
+"""Helpers for data sets whose labels are in folder and file names. Names are not to be trusted:
+they may be links to nothing, no files at all, or no text."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.datasets.base import LISTED, Reject
+from reid.project.errors import ReidError
+
+CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "@eadir"}
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a desktop left this file behind (thumbnails, folder settings, resource forks)."""
+    return name.lower() in CLUTTER or name.startswith("._")
+
+
+def printable(name: str) -> str:
+    """A name as one line of valid text; what is not printable is escaped."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def locate(root: Path, inner: str, folders: Collection[str], title: str) -> Path:
+    """The folder that holds `folders`: `root` itself, or `inner` below it.
+
+    Raises `ReidError` where one of the folders is missing, and where two of them are one folder.
+    """
+    expected = f"expected {', '.join(f'{name}/' for name in folders)}"
+    what = f"{'an' if title[0] in 'aeiAEI' else 'a'} {title} download ({expected})"
+    if not _is_folder(root):
+        raise ReidError(f"{root}: no such folder; this is not {what}")
+    home = root
+    if not any(_is_folder(root / name) for name in folders) and _is_folder(root / inner):
+        home = root / inner
+    missing = [name for name in folders if not _is_folder(home / name)]
+    if missing:
+        names = ", ".join(missing)
+        raise ReidError(f"{home}: no folder {names}; this is not {what}")
+    real = {name: os.path.realpath(home / name) for name in folders}
+    for name, target in real.items():  # a link from test to train would go unseen, and leak
+        twins = [other for other in real if other > name and real[other] == target]
+        if twins:
+            raise ReidError(f"{home}: {name} and {twins[0]} are links to one and the same folder")
+    return home
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no right to look, or a name that is too long
+        return False
+
+
+def files_in(folder: Path, label: str) -> tuple[list[str], list[Reject]]:
+    """Sorted names of the files in `folder`; all else but clutter is rejected with its reason.
+
+    Folders are not descended into. `label` is the folder's path in the rejects' ids. Raises
+    `ReidError` where the folder cannot be read.
+    """
+    names: list[str] = []
+    rejects: list[Reject] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                reason = _why_no_file(entry)
+                if reason:
+                    rejects.append(Reject(f"{label}/{printable(entry.name)}", reason))
+                else:
+                    names.append(entry.name)
+    except OSError as error:
+        raise ReidError(
+            f"{folder}: cannot be read ({error.strerror}); check the folder's access rights"
+        ) from None
+    return sorted(names), sorted(rejects)
+
+
+def read_folders(
+    home: Path,
+    below: str,
+    folders: Mapping[str, str],
+    parse: Callable[[str, str], tuple[int, int, str]],
+    has_form: Callable[[str], Any],
+) -> tuple[dict[str, list[Any]], list[Reject]]:
+    """Listed columns and rejects of JPEG images that lie in one folder a role.
+
+    `folders` by role; `parse(name, role)` gives person, camera and why the name is rejected, empty
+    where it is not. A stray name that differs from one there is in case or ending alone, and whose
+    twin `has_form`, is called its duplicate. Paths begin with `below`.
+    """
+    columns: dict[str, list[Any]] = {
+        c: [] for c in ("path", "part", "image_id", "person", *folders, "camera")
+    }
+    rejects: list[Reject] = []
+    for role, folder in folders.items():
+        files, odd = files_in(home / folder, folder)
+        rejects += odd
+        known = set(files)
+        for name in files:
+            person, camera, reason = parse(name, role)
+            if reason:
+                twin = f"{name.rpartition('.')[0].lower()}.jpg"
+                if twin != name and twin in known and has_form(twin):
+                    reason = f"duplicate of {twin}"
+                rejects.append(Reject(f"{folder}/{printable(name)}", reason))
+                continue
+            columns["path"].append(f"{below}{folder}/{name}")
+            columns["part"].append("train" if role == "train" else "test")
+            columns["image_id"].append(f"{folder}/{name[:-4]}")
+            columns["person"].append(person)
+            columns["camera"].append(camera)
+            for other in folders:
+                columns[other].append(other == role)
+    return columns, rejects
+
+
+def count_roles(
+    columns: Mapping[str, Sequence[Any]], roles: Collection[str], junk: int, distractor: int
+) -> dict[str, int]:
+    """Images and identities by role, and the gallery's junk and distractors, of listed columns."""
+    found: dict[str, int] = {}
+    for role in roles:
+        people = [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
+        found[role] = len(people)
+        found[f"{role}_identities"] = len(set(people) - {junk, distractor})
+        if role == "gallery":
+            found["gallery_distractors"] = people.count(distractor)
+            found["gallery_junk"] = people.count(junk)
+    return found
+
+
+def _why_no_file(entry: os.DirEntry[str]) -> str:
+    """Empty for a file or a link to one."""
+    try:
+        if entry.is_file():
+            return ""
+        if entry.is_dir():
+            return "a folder among the images"
+        return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
+    except OSError as error:  # such as a link to itself
+        return f"cannot be looked at: {error.strerror}"
+
+
+def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """A table of `LISTED` from lists of equal length; a nullable column may be left out."""
+    rows = len(columns["image_id"])
+    arrays = [
+        pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type)
+        for f in LISTED
+    ]
+    return pa.table(arrays, schema=LISTED)
+
+
+def check_regular(path: Path) -> None:
+    """Raises `OSError` where `path` is a pipe, a socket or a device: reading it may never end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. Raises `OSError`, also where it is neither file nor folder."""
+    check_regular(path)
+    return path.read_bytes()
+
+
+def new_folder(folder: Path) -> None:
+    """Make `folder` for writing. Raises `ReidError` where it cannot be made or is not empty."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise ReidError(f"{folder}: cannot be made: {error.strerror}") from None
+    if used:
+        raise ReidError(f"{folder}: not empty; write into a new folder")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write one file. Raises `ReidError` where it cannot be written."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,95 @@
+"""What readers of tracklets in folders share: the folders, counts by role, and the protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.datasets.base import Reject, single_query
+from pipeline.datasets.layouts import names
+from reid.project.errors import ReidError
+
+ROLES = ("train", "query", "gallery")
+
+
+class Tracklet(NamedTuple):
+    """What is counted of one tracklet."""
+
+    person: int
+    camera: int
+    frames: int
+    roles: tuple[str, ...]
+
+
+def folders_in(folder: Path, label: str, expected: str) -> tuple[list[str], list[Reject]]:
+    """Sorted names of the folders in `folder`, and links to some; all else but clutter is rejected.
+
+    `label` is the folder's path in the rejects' ids, `expected` what belongs there. Raises
+    `ReidError` where the folder cannot be read.
+    """
+    found: list[str] = []
+    rejects: list[Reject] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if names.is_clutter(entry.name):
+                    continue
+                reason = _why_no_folder(entry, expected)
+                if reason:
+                    rejects.append(Reject(f"{label}/{names.printable(entry.name)}", reason))
+                else:
+                    found.append(entry.name)
+    except OSError as error:
+        raise ReidError(
+            f"{folder}: cannot be read ({error.strerror}); check the folder's access rights"
+        ) from None
+    return sorted(found), sorted(rejects)
+
+
+def _why_no_folder(entry: os.DirEntry[str], expected: str) -> str:
+    try:
+        if entry.is_dir():
+            return ""
+        if entry.is_symlink() and not entry.is_file():
+            return "a link to nothing"
+    except OSError as error:  # such as a link to itself
+        return f"cannot be looked at: {error.strerror}"
+    return f"not a folder; expected {expected}"
+
+
+def count_tracklets(tracklets: Iterable[Tracklet], roles: Sequence[str] = ROLES) -> dict[str, int]:
+    """Images, tracklets and persons by role; junk and distractors are no persons."""
+    tracklets = list(tracklets)
+    found: dict[str, int] = {}
+    for role in roles:
+        chosen = [t for t in tracklets if role in t.roles]
+        found[role] = sum(t.frames for t in chosen)
+        found[f"{role}_identities"] = len({t.person for t in chosen if t.person > 0})
+        found[f"{role}_tracklets"] = len(chosen)
+    return found
+
+
+def queries_without_match(tracklets: Iterable[Tracklet]) -> int:
+    """Query tracklets whose person no gallery tracklet of another camera shows."""
+    tracklets = list(tracklets)
+    cameras: dict[int, set[int]] = {}
+    for tracklet in tracklets:
+        if "gallery" in tracklet.roles:
+            cameras.setdefault(tracklet.person, set()).add(tracklet.camera)
+    queries = [t for t in tracklets if "query" in t.roles]
+    return sum(not cameras.get(t.person, set()) - {t.camera} for t in queries)
+
+
+def tracklet_protocol(
+    name: str,
+    title: str,
+    published: Mapping[str, int],
+    found: Mapping[str, int],
+    junk: Sequence[int] = (),
+    distractors: Sequence[int] = (),
+) -> dict[str, Any]:
+    """The usual protocol of videos: one tracklet is searched among tracklets of other cameras."""
+    made = single_query(name, title, published, found, junk, distractors)
+    return {**made, "rule": {**made["rule"], "query": "tracklet", "gallery": "tracklet"}}

@@ -1,0 +1,201 @@
+"""What readers of people before two cameras share: tracklets in folders, one of each in each.
+
+A person has a folder below each camera's, and it is one tracklet. `two_camera_splits` divides them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.datasets.base import Reject, Sample
+from pipeline.datasets.layouts import names
+from reid.arrays.images import BadImage, encode_png, kind_of
+from reid.project.errors import ReidError
+
+
+class Frame(NamedTuple):
+    """One image; sorts by person, camera and frame."""
+
+    person: int
+    camera: int
+    frame: int
+    path: str  # below the raw root
+    image_id: str
+
+
+class Layout(NamedTuple):
+    """How a data set names its folders and files."""
+
+    folders: Mapping[int, str]  # by camera: what holds its persons' folders
+    person: Callable[[str, int], int]  # (folder, camera) to its person; 0 where it is none's
+    frame: Callable[[str, int, int], int | str]  # (file, person, camera) to frame, or a reason
+    example: str  # of a person's folder
+
+
+@dataclass
+class Found:
+    """What lies in the folders."""
+
+    frames: list[Frame] = field(default_factory=list)  # sorted
+    folders: dict[str, int] = field(default_factory=dict)  # persons by folder, empty ones too
+    empty: int = 0  # folders without a frame
+    rejects: list[Reject] = field(default_factory=list)
+
+    def by_tracklet(self) -> dict[tuple[int, int], list[int]]:
+        """Frame numbers in order, by (person, camera)."""
+        numbers: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for one in self.frames:
+            numbers[one.person, one.camera].append(one.frame)
+        return numbers
+
+    def in_both(self, least: int = 1) -> list[int]:
+        """Persons of whom each camera has at least `least` frames."""
+        seen = Counter(p for (p, _), frames in self.by_tracklet().items() if len(frames) >= least)
+        return sorted(person for person, cameras in seen.items() if cameras == 2)
+
+
+# ------------------------------------------------------------------------------------ the folders
+
+
+def home_of(root: Path, inners: Sequence[str], layout: Layout, title: str) -> tuple[Path, str]:
+    """Where a layout's folders lie, at or below `root`, and what paths there begin with.
+
+    `inners` are the folders that a download may have around them. Raises `ReidError`.
+    """
+    top = layout.folders[1].partition("/")[0]
+    inner = next((i for i in inners if _is_folder(root / i / top)), "")
+    home = names.locate(root / inner, "", layout.folders.values(), title)
+    return home, f"{inner}/" if inner else ""
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no right to look, or a name that is too long
+        return False
+
+
+def read_tracklets(home: Path, below: str, layout: Layout) -> Found:
+    """All frames by their folders and names; what does not fit is a reject."""
+    found = Found()
+    known: dict[tuple[int, int], str] = {}  # places on the disk: a link would show a folder twice
+    for camera, top in layout.folders.items():
+        for name, place in _folders_in(home / top, top, layout.example, found.rejects):
+            person, label = layout.person(name, camera), f"{top}/{names.printable(name)}"
+            if not person:
+                reason = f"not a person's folder such as {layout.example}"
+                found.rejects.append(Reject(label, reason))
+                continue
+            found.folders[name] = person
+            if known.setdefault(place, label) != label:
+                found.rejects.append(Reject(label, f"one and the same folder as {known[place]}"))
+                continue
+            frames = _frames_in(home / top / name, label, layout, person, camera, found.rejects)
+            found.empty += not frames
+            found.frames += [
+                Frame(person, camera, number, f"{below}{label}/{file}", f"{label}/{file[:-4]}")
+                for number, file in frames.items()
+            ]
+    found.frames.sort()
+    return found
+
+
+def _folders_in(
+    folder: Path, label: str, example: str, rejects: list[Reject]
+) -> list[tuple[str, tuple[int, int]]]:
+    """Sorted (name, place on the disk) of the folders in a folder; all else is a reject."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if names.is_clutter(entry.name):
+                    continue
+                reason = f"not a person's folder such as {example}"
+                try:
+                    if entry.is_dir():
+                        status = entry.stat()
+                        found.append((entry.name, (status.st_dev, status.st_ino)))
+                        continue
+                except OSError as error:  # such as a link to itself
+                    reason = f"cannot be looked at: {error.strerror}"
+                rejects.append(Reject(f"{label}/{names.printable(entry.name)}", reason))
+    except OSError as error:
+        raise ReidError(f"{folder}: cannot be read ({error.strerror})") from None
+    return found
+
+
+def _frames_in(
+    folder: Path, label: str, layout: Layout, person: int, camera: int, rejects: list[Reject]
+) -> dict[int, str]:
+    """Files of one tracklet by frame, in that order."""
+    files, odd = names.files_in(folder, label)
+    frames: dict[int, str] = {}
+    for name in files:
+        frame = layout.frame(name, person, camera)
+        if isinstance(frame, int) and frame in frames:
+            frame = f"frame {frame} is {frames[frame]} already"
+        if isinstance(frame, str):
+            odd.append(Reject(f"{label}/{names.printable(name)}", frame))
+        else:
+            frames[frame] = name
+    if not frames:
+        odd.append(Reject(label, "no frame in it"))
+    rejects += odd
+    return dict(sorted(frames.items()))
+
+
+def count(found: Found) -> dict[str, int]:
+    """Counts of all that is there, whatever the split."""
+    tracklets = found.by_tracklet().values()
+    people = {frame.person for frame in found.frames}
+    both = len(found.in_both())
+    return {
+        "images": len(found.frames), "identities": len(people), "tracklets": len(tracklets),
+        "one_camera_identities": len(people) - both, "empty_folders": found.empty,
+        "tracklets_of_one_frame": sum(len(t) == 1 for t in tracklets),
+        "tracklets_with_gaps": sum(t[-1] - t[0] >= len(t) for t in tracklets),
+    }  # fmt: skip
+
+
+def check_persons(root: Path, persons: Sequence[int], layout: str, rejects: list[Reject]) -> None:
+    """`ReidError` where fewer than two persons can be divided."""
+    if len(persons) < 2:
+        first = f"; first reject: {rejects[0].image_id}: {rejects[0].reason}" if rejects else ""
+        raise ReidError(f"{root}: {len(persons)} persons are seen by both cameras; two are needed "
+                        f"at least ({layout}){first}")  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def png_of(sample: Sample) -> bytes:
+    """A sample's PNG bytes. `ReidError` where it comes encoded as something else."""
+    if sample.encoded is None:
+        return encode_png(sample.image)
+    try:
+        kind = kind_of(sample.encoded)
+    except BadImage as error:
+        kind = str(error)
+    if kind != "png":
+        raise ReidError(f"person {sample.person}: encoded bytes must be PNG, not {kind}")
+    return sample.encoded
+
+
+def write_frame(path: Path, data: bytes, made: set[Path]) -> None:
+    """Write one frame, its folder with the first. `ReidError` where it is there already."""
+    if path.parent not in made:
+        names.new_folder(path.parent)
+        made.add(path.parent)
+    if path.exists():
+        raise ReidError(f"{path}: written twice")
+    names.write_file(path, data)
+
+
+def persons_of(folders: Iterable[Path]) -> list[str]:
+    """Sorted names of the persons' folders below any camera's."""
+    return sorted({folder.name for folder in folders})

@@ -1,0 +1,197 @@
+"""The data card, README.md of a built folder: where its rows come from, and how they were made.
+
+Reads   the manifest and protocol of the folder that is being built, the cards of the folders that
+        it was built from (of a folder without steps in its card, its manifest)
+Writes  Markdown. Its YAML header names the parts for `datasets.load_dataset`; a comment at its end
+        has the source and all steps as JSON, for the cards of what is built from it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.engine.protocols import ROLES
+from reid.shards.folder import Shard
+
+STEPS = re.compile(r"<!-- reid\.steps (.*) -->")
+SHOWN = 5  # rules and reasons that are told; of more only the number
+SOURCE = ("title", "licence", "where", "citation")  # of a reader's INFO
+
+Step = dict[str, Any]
+
+
+def card(
+    stage: str,
+    build: str,
+    described: Mapping[str, Any],
+    paths: Sequence[Path],
+    rejects: Sequence[tuple[str, str]],
+    *,
+    inputs: Iterable[Path] = (),
+    protocol: Mapping[str, Any] | None = None,
+    source: Mapping[str, str] | None = None,
+) -> bytes:
+    """The card of a build: `described` is what its manifest says, `paths` its shards.
+
+    `inputs` are the built folders that it was made from, the data set's rows first; `protocol` is
+    its own protocol.json, by default the first input's. `source`, for a data set that is ingested,
+    has `SOURCE`'s entries.
+    """
+    folders = list(inputs)
+    rows = sum(Shard(path).num_rows for path in paths)
+    own = _step(stage, build, {**described, "rows": rows, "rejects": len(rejects)})
+    if source is not None:
+        own["source"] = {name: source[name] for name in SOURCE}
+    steps = _joined([*(_steps_of(folder) for folder in folders), [own]])
+    rules = protocol if protocol is not None else _protocol_of(folders)
+    title = build if stage == "ingest" else f"{stage} of {build}"
+    first = (
+        f"{rows:,} rows in {len(paths)} shards, {len(rejects)} rejects (see rejects.parquet). "
+        f"Columns: {', '.join(described['columns'])}."
+    )
+    sections = [
+        _header(title, paths), f"# {title}\n\n{first}", _source(steps), _counts(rules),
+        _rules(rules), _made(steps), _rejects(rejects),
+    ]  # fmt: skip
+    kept = json.dumps(steps, sort_keys=True).replace("--", "-\\u002d")  # ends no comment
+    text = "\n\n".join(section for section in sections if section)
+    return f"{text}\n\n<!-- reid.steps {kept} -->\n".encode()
+
+
+def _header(title: str, paths: Sequence[Path]) -> str:
+    """`datasets` keeps what it loaded under the last name of the folder, the configuration and its
+    version: only these two tell parts/street from joints/street, and a build from an earlier one.
+    """
+    lines = ["---", "configs:", f"- config_name: {'-'.join(title.split())}"]
+    lines += [f"  version: 0.0.{_mark(paths)}", "  data_files:"]
+    for part in sorted({path.name.split("-")[0] for path in paths}):
+        split = "whole" if part == "all" else part  # `datasets` keeps `all` for itself
+        lines += [f"  - split: {split}", f"    path: rows/{part}-*.parquet"]
+    return "\n".join([*lines, "---"])
+
+
+def _mark(paths: Sequence[Path]) -> int:
+    """A number that changes with the shards: the checksum of their footers, lengths and all."""
+    found = 0
+    for path in paths:
+        with path.open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(4), "little")
+            file.seek(-8 - length, os.SEEK_END)
+            found = zlib.crc32(file.read(length), found)
+    return found
+
+
+# -- steps -----------------------------------------------------------------------------------
+
+
+def _step(stage: str, build: str, described: Mapping[str, Any]) -> Step:
+    """One stage's part in how the rows were made."""
+    names = ("dataset", "stage_version", "parameters", "weights", "rows", "rejects", "libraries")
+    return {"stage": stage, "build": build, **{n: described[n] for n in names if n in described}}
+
+
+def _steps_of(folder: Path) -> list[Step]:
+    """The steps that made a built folder, the first one first."""
+    try:
+        found = STEPS.search((folder / "README.md").read_text("utf-8"))
+    except FileNotFoundError:
+        found = None
+    if found is not None:
+        return json.loads(found[1])
+    described = json.loads((folder / "manifest.json").read_text("utf-8"))
+    if "stage" not in described:  # not built by this package
+        return []
+    return [_step(described["stage"], folder.name, described)]
+
+
+def _joined(chains: Iterable[list[Step]]) -> list[Step]:
+    """All steps once, each behind those before it."""
+    steps = {(step["stage"], step["build"]): step for chain in chains for step in chain}
+    return list(steps.values())
+
+
+def _protocol_of(folders: Sequence[Path]) -> Mapping[str, Any]:
+    path = folders[0] / "protocol.json" if folders else None
+    return json.loads(path.read_text("utf-8")) if path and path.is_file() else {}
+
+
+# -- sections --------------------------------------------------------------------------------
+
+
+def _source(steps: Sequence[Step]) -> str:
+    found = next((step["source"] for step in steps if "source" in step), None)
+    if found is None:
+        return ""
+    return (
+        f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
+        f"- where to ask: {found['where']}\n- to cite: {found['citation']}"
+    )
+
+
+def _counts(protocol: Mapping[str, Any]) -> str:
+    """Images, persons and cameras by role under the default rule, and what was published."""
+    built = protocol.get("built", {})
+    if not built:
+        return ""
+    lines = ["| role | images | persons | cameras |", "|---|---|---|---|"]
+    lines += [
+        f"| {role} | {n['images']:,} | {n['identities']:,} | {n['cameras']:,} |"
+        for role, n in ((role, built[role]) for role in ROLES if role in built)
+    ]
+    published = (protocol.get("protocols") or [{}])[0].get("published", {})
+    found = protocol.get("found", {})
+    differing = [
+        f"{name} {found[name]:,} of {count:,}"
+        for name, count in published.items()
+        if name in found and found[name] != count
+    ]
+    told = f"\n\nOther than published: {', '.join(differing)}." if differing else ""
+    return "## Counts under the default rule\n\n" + "\n".join(lines) + told
+
+
+def _rules(protocol: Mapping[str, Any]) -> str:
+    rules = protocol.get("protocols", [])
+    if not rules:
+        return ""
+    lines = [
+        f"- {rule['name']}: {rule['title']}; "
+        + ", ".join(f"{k} {json.dumps(v)}" for k, v in sorted(rule.get("rule", {}).items()))
+        for rule in rules[:SHOWN]
+    ]
+    if len(rules) > SHOWN:
+        lines.append(f"- and {len(rules) - SHOWN} more, to {rules[-1]['name']}: see protocol.json")
+    return "## Rules of evaluation, the default first\n\n" + "\n".join(lines)
+
+
+def _made(steps: Sequence[Step]) -> str:
+    lines = []
+    for number, step in enumerate(steps, 1):
+        facts = [
+            f"{name} {json.dumps(step[name], sort_keys=True)}"
+            for name in ("parameters", "weights", "libraries")
+            if step.get(name)
+        ]
+        counts = f"{step['rows']:,} rows, {step['rejects']:,} rejects"
+        head = f"{number}. {step['stage']} {step['build']}, version {step['stage_version']}"
+        lines.append("; ".join([f"{head}: {counts}", *facts]))
+    return "## Made by\n\n" + "\n".join(lines)
+
+
+def _rejects(rejects: Sequence[tuple[str, str]]) -> str:
+    """The most frequent reasons, each with the first row that it left out."""
+    if not rejects:
+        return ""
+    first = {reason: image_id for image_id, reason in reversed(rejects)}
+    common = Counter(reason for _, reason in rejects).most_common(SHOWN)
+    lines = [f"- {count:,}: {reason} (first: {first[reason]})" for reason, count in common]
+    others = len(first) - len(common)
+    more = [f"- and {others} more reasons: see rejects.parquet"] if others else []
+    return "## Rejects\n\n" + "\n".join([*lines, *more])

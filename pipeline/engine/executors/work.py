@@ -1,0 +1,36 @@
+"""What an executor runs, and what it gives back.
+
+A `Work` is picklable; `start()` runs once per worker (it loads the model), and what it returns
+takes one payload and gives one small outcome. Images never travel between processes: payloads
+name files, outcomes are counts and hashes. Another executor is one more function of the shape
+`(work, payloads, workers) -> Iterator[(index, outcome)]`; 0 workers are as many as there is room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+from reid.project.errors import ReidError
+
+
+class Work(Protocol):
+    """What a worker needs to know, picklable.
+
+    Optional, for executors that can use them: `needs_gpu()` says whether it runs a network that
+    would use a GPU; `ended(process)` clears, in the driver, what a killed worker left behind.
+    """
+
+    def start(self) -> Callable[[Any], Any]: ...
+
+
+Outcomes = Generator[tuple[int, Any], None, None]  # closing it ends the workers
+Executor = Callable[[Work, Sequence[Any], int], Outcomes]
+
+
+class PayloadLost(ReidError):
+    """A payload whose workers died again and again; `index` is its place among the payloads."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index

@@ -1,0 +1,144 @@
+"""The work journal: finished shards by key, what a rerun may reuse.
+
+`.work/<stage>/<key>.parquet` is a finished shard; `<key>.json` beside it says its rows, bytes,
+SHA-256 and rejects, and is written first, so that a shard that lies there is whole and described.
+Temporary files carry host and process: `.work/` may be shared by several machines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from reid.project.errors import ReidError
+from reid.project.layout import (
+    as_json,
+    sha256_of,
+    this_host,
+    this_process,
+    write_atomically,
+)
+from reid.shards.folder import Shard, write_shard
+
+ABANDONED_S = 7 * 24 * 3600.0  # another host's temporary file, untouched so long, is nobody's
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a finished shard."""
+
+    rows: int
+    bytes: int
+    sha256: str
+    rejects: list[list[str]]  # [image_id, reason]
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a damaged note has other values than these."""
+        counts = (self.rows, self.bytes)
+        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in self.rejects]
+        sound = isinstance(self.sha256, str) and isinstance(self.rejects, list) and all(pairs)
+        if not (sound and all(type(n) is int and n >= 0 for n in counts)):
+            raise ValueError("not the note of a shard")
+
+
+class Journal:
+    """The finished shards of one stage below `.work/<stage>`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def shard(self, key: str) -> Path:
+        return self.folder / f"{key}.parquet"
+
+    def outcome(self, key: str) -> Outcome | None:
+        """What was noted of a finished shard; None where it is missing or was left half done."""
+        try:
+            noted = Outcome(**json.loads((self.folder / f"{key}.json").read_text("utf-8")))
+            whole = self.shard(key).stat().st_size == noted.bytes
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
+        return noted if whole else None
+
+    def sound(self, key: str) -> bool:
+        """Whether a finished shard still has the bytes that were written (reads them all)."""
+        noted = self.outcome(key)
+        if noted is None or sha256_of(self.shard(key)) != noted.sha256:
+            return False
+        return Shard(self.shard(key)).num_rows == noted.rows
+
+    def drop(self, key: str) -> None:
+        """Forget a shard; it will be computed again."""
+        for path in (self.shard(key), self.folder / f"{key}.json"):
+            path.unlink(missing_ok=True)
+
+    def keep(
+        self, key: str, table: pa.Table, rejects: list[list[str]], metadata: Mapping[str, str]
+    ) -> Outcome:
+        """Write a finished shard: temporary name, fsync, note, rename last."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{key}.{this_process()}.tmp"
+        write_shard(temporary, table, metadata)
+        size, digest = temporary.stat().st_size, sha256_of(temporary)
+        outcome = Outcome(table.num_rows, size, digest, rejects)
+        write_atomically(self.folder / f"{key}.json", as_json(asdict(outcome)))
+        temporary.replace(self.shard(key))
+        return outcome
+
+    def sweep(self, process: str) -> None:
+        """Remove the temporary files of a process that has ended, see `this_process`."""
+        for path in self.folder.glob(f".*.{process}.tmp"):
+            path.unlink(missing_ok=True)
+
+    def refresh(self) -> None:
+        """Ask a network file system for the folder anew: other machines' shards show at once."""
+        if self.folder.is_dir():
+            next(self.folder.iterdir(), None)
+
+
+def note_keys(work: Path, stage: str, dataset: str, keys: list[str]) -> None:
+    """Remember which keys the published data set uses: `gc` keeps these."""
+    write_atomically(work / stage / f"{dataset}.keys", as_json(sorted(set(keys))))
+
+
+def unused(work: Path) -> list[Path]:
+    """Finished shards, fits and temporary files that no published data set uses."""
+    found: list[Path] = []
+    for folder in sorted(p for p in work.glob("*") if any(p.glob("*.keys"))):
+        used: set[str] = set()
+        for noted in folder.glob("*.keys"):
+            used |= _keys(noted)
+        for path in sorted(folder.iterdir()):
+            done = path.suffix in {".parquet", ".json", ".fit"}
+            if (done and path.stem not in used) or (path.suffix == ".tmp" and not alive(path)):
+                found.append(path)
+    return found
+
+
+def _keys(noted: Path) -> set[str]:
+    """The keys of a data set. Raises `ReidError` where they are not known: nothing may go then."""
+    try:
+        return set(json.loads(noted.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise ReidError(
+            f"{noted}: damaged; run `reid {noted.parent.name} {noted.stem}` again, or delete it"
+        ) from None
+
+
+def alive(temporary: Path) -> bool:
+    """Whether the process whose host and number a temporary file carries may still run."""
+    host, _, number = temporary.name.split(".")[-2].rpartition("-")
+    if host not in ("", this_host()):  # nobody here can ask for it; files without a host are ours
+        return time.time() - temporary.stat().st_mtime < ABANDONED_S
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,40 @@
+"""protocol.json beside a data set's shards: its rules of evaluation, and what is found in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from reid.project.layout import as_json
+from reid.shards.folder import Shard
+
+ROLES = ("train", "query", "gallery")
+
+
+def counts(paths: list[Path]) -> dict[str, dict[str, int]]:
+    """Images, identities and cameras by role, of built shards."""
+    rows = pa.concat_tables([Shard(path).table(["person", "camera", *ROLES]) for path in paths])
+    out = {}
+    for role in ROLES:
+        chosen = rows.filter(rows[role])
+        people = {person for person in chosen["person"].unique().to_pylist() if person > 0}
+        cameras = len(chosen["camera"].unique())
+        out[role] = {"images": chosen.num_rows, "identities": len(people), "cameras": cameras}
+    return out
+
+
+def carried(base: Path, paths: list[Path]) -> dict[str, bytes]:
+    """protocol.json of new rows that come of those in the folder `base`: its rules, by name.
+
+    Members are told by columns and labels, which the new rows have. Counts are their own, and
+    none are published.
+    """
+    rows = pa.concat_tables([Shard(path).table(["person"]) for path in paths])
+    people = {person for person in rows["person"].unique().to_pylist() if person > 0}
+    found = {"images": rows.num_rows, "identities": len(people)}
+    rules = json.loads((base / "protocol.json").read_text("utf-8"))["protocols"]
+    rules = [{**rule, "published": {}, "found": found} for rule in rules]
+    built = {"protocols": rules, "found": found, "built": counts(paths)}
+    return {"protocol.json": as_json(built)}

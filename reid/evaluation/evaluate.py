@@ -1,0 +1,297 @@
+"""Evaluates a trained experiment: features once, then metrics, curves and ranked lists.
+
+Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
+Writes  3-runs/<experiment>/evaluate: features.parquet (image_id, labels, feature), metrics.json,
+        cmc.csv, ranked.parquet (each query's first gallery images and which of them match);
+        for another data set than the experiment's own, or by another rule:
+        3-runs/<experiment>/evaluate-on-<data set>, .../evaluate-by-<rule>
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from reid.data.clips import Tracklets, clips_of
+from reid.data.clips import batches as clip_batches
+from reid.data.dataset import Data
+from reid.data.views import Batch, Views
+from reid.evaluation import metrics
+from reid.evaluation.score import rule_of
+from reid.evaluation.single_shot import single_gallery_shot
+from reid.experiments import Experiment
+from reid.project.errors import ReidError
+from reid.project.layout import Project, as_json, replace_folder
+from reid.shards.folder import write_shard
+
+CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
+RANKED = 10  # gallery images kept for each query
+LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
+
+
+def embed_views(
+    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor, batch: int = 64
+) -> np.ndarray:
+    """(N, D) float32 test features of prepared samples, in order."""
+    was_training = network.training
+    network.eval()
+    order = np.array_split(np.arange(len(views.data)), max(1, -(-len(views.data) // batch)))
+    found = [embed(paper, params, network, samples, mean) for _, samples in views.batches(order)]
+    network.train(was_training)
+    return np.concatenate(found)
+
+
+def embed_data(
+    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor
+) -> tuple[Data, np.ndarray]:
+    """Test features (N, D) and the rows that they are of: each, or the first of each tracklet."""
+    clips = clips_of(paper, params)
+    if clips is None:
+        return views.data, embed_views(paper, params, network, views, mean)
+    was_training = network.training
+    network.eval()
+    tracklets = Tracklets.of(views.data)
+    drawn = list(clip_batches(tracklets.test_clips(clips), CLIP_FRAMES))
+    total: np.ndarray | None = None
+    source = views.batches(rows.ravel() for rows, _ in drawn)
+    for (rows, owner), (_, samples) in zip(drawn, source, strict=True):
+        shaped = {name: values.unflatten(0, rows.shape) for name, values in samples.items()}
+        feature = embed(paper, params, network, shaped, mean)
+        total = np.zeros((len(tracklets), feature.shape[1])) if total is None else total
+        np.add.at(total, owner, feature)
+    network.train(was_training)
+    assert total is not None  # a data set has rows, and each is of a tracklet
+    count = np.bincount(np.concatenate([owner for _, owner in drawn]))[:, None]
+    return tracklets.heads, (total / count).astype(np.float32)
+
+
+def feature_parts(paper: ModuleType, params: Any) -> int:
+    """Of how many equal parts a feature consists whose distances are added up."""
+    return paper.feature_parts(params) if hasattr(paper, "feature_parts") else 1
+
+
+def embed(
+    paper: ModuleType, params: Any, network: nn.Module, samples: Batch, mean: Tensor
+) -> np.ndarray:
+    """(B, D) float32 test features of a batch of prepared samples; `network` is in eval mode."""
+    kind = next(iter(samples.values())).device.type
+    mixed = kind == "cuda" and params.precision == "auto"
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=mixed):
+        ready = paper.normalize(params, samples, mean)
+        return paper.embed(network, params, ready).float().cpu().numpy()
+
+
+def mean_metrics(
+    feature: np.ndarray, person: np.ndarray, camera: np.ndarray, distance: Any, parts: int = 1
+) -> tuple[float, float]:
+    """Rank 1 and mean average precision of rows searched among themselves, across cameras."""
+    labels = (person, camera, feature, person, camera)
+    result = metrics.evaluate(feature, *labels, distance=distance, parts=parts)
+    return result.rank1, result.map
+
+
+def training_key(experiment: Experiment, project: Project) -> str:
+    """The key of the published training, see `Experiment.key`; empty where there is none."""
+    try:
+        path = project.run(experiment.name) / "train" / "experiment.json"
+        return json.loads(path.read_text("utf-8"))["key"]
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def trained_network(
+    experiment: Experiment, project: Project, device: torch.device
+) -> tuple[nn.Module, Tensor, dict[str, Any]]:
+    """The published network of an experiment, its channel means and its description."""
+    from safetensors.torch import load_file
+
+    folder = project.run(experiment.name) / "train"
+    try:
+        described = json.loads((folder / "experiment.json").read_text("utf-8"))
+    except OSError:
+        raise ReidError(f"{folder}: not trained yet; run `reid train {experiment.name}`") from None
+    if any(described["params"].get(k) != v for k, v in experiment.trained().items()):
+        raise ReidError(
+            f"{folder}: was trained with other parameters than params.yaml has now; "
+            f"run `reid train {experiment.name}`"
+        )
+    params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
+    network = experiment.code.build(params, len(described["people"]))
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return (
+        network.to(device).eval(),
+        torch.tensor(described["channel_mean"], device=device),
+        described,
+    )
+
+
+def features(
+    experiment: Experiment, project: Project, data: Data, device: torch.device
+) -> tuple[Data, np.ndarray]:
+    """(N, D) test features by the published network, and the rows that they are of.
+
+    These are all of `data`, or where a paper's samples are clips the first of each tracklet.
+    """
+    network, mean, _ = trained_network(experiment, project, device)
+
+    def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
+        return experiment.code.view(experiment.params, row["image"], row)
+
+    views = Views(data, view, device, experiment.params.resident)
+    return embed_data(experiment.code, experiment.params, network, views, mean)
+
+
+def pool_passages(data: Data, feature: np.ndarray, rule: str) -> tuple[Data, np.ndarray]:
+    """One feature a passage, the `mean` or `max` of its images' (N, D), beside its first row.
+
+    A passage is a tracklet of one person in one camera; without tracklets, all his images there.
+    """
+    labels = [data.labels(n) for n in ("person", "camera", "tracklet", "query", "gallery")]
+    _, first, group = np.unique(np.stack(labels), axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    start = np.searchsorted(group[order], np.arange(len(first)))
+    if rule == "max":
+        return data.choose(first), np.maximum.reduceat(feature[order], start)
+    total = np.add.reduceat(feature[order].astype(np.float64), start)
+    count = np.bincount(group)[:, None]
+    return data.choose(first), (total / count).astype(np.float32)
+
+
+def place_of(device: str) -> torch.device:
+    """`auto` as CUDA where there is one, else the processor."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise ReidError(f"device: no `{device}` (there are auto, cpu, cuda)") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ReidError(f"device: `{device}`, but torch finds no CUDA device; use cpu")
+    return place
+
+
+def folder_of(
+    experiment: Experiment,
+    project: Project,
+    dataset: str | None = None,
+    protocol: str | None = None,
+) -> Path:
+    """Where an evaluation lies: in a folder of its own for another data set or another rule."""
+    params, words = experiment.params, ["evaluate"]
+    if dataset and dataset != params.dataset:
+        words.append(f"on-{dataset}")
+    if protocol and protocol != params.protocol:
+        words.append(f"by-{protocol}")
+    return project.run(experiment.name) / "-".join(words)
+
+
+def evaluate(
+    experiment: Experiment, project: Project, *,
+    device: str = "auto", dataset: str | None = None, protocol: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Extract features, score them by a rule of the data set, publish. Returns the metrics.
+
+    `dataset` names another data set than the experiment's own (a cross-domain test), `protocol`
+    another rule than the experiment's, or than the first of that other data set.
+    """
+    place = place_of(device)
+    params = experiment.params
+    data = experiment.open(project, dataset, protocol)
+    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    _check_persons(experiment, project, data)
+    tested, feature = features(experiment, project, tested, place)
+    pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
+    if pooling != "none":
+        tested, feature = pool_passages(tested, feature, pooling)
+    query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
+    in_force = data.protocol_in_force()
+    rule = rule_of(in_force)
+    person, camera = tested.labels("person"), rule.view(tested.labels("camera"))
+    sides = (feature[query], person[query], camera[query])
+    others = (feature[gallery], person[gallery], camera[gallery])
+    settings: dict[str, Any] = {
+        "distance": params.distance, "junk": rule.junk, "exclude": rule.exclude,
+    }  # fmt: skip
+    parts = feature_parts(experiment.code, params)
+    result = metrics.evaluate(*sides, *others, **settings, parts=parts)
+    shown = min(RANKED, len(gallery))
+    first = metrics.ranked(*sides, *others, shown, **settings, parts=parts)
+    scores = single_gallery_shot(*sides, *others, **settings) if rule.single_shot else result
+    found = {
+        "experiment": experiment.name, "paper": experiment.paper,
+        "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
+        "params": experiment.described(), "training": training_key(experiment, project),
+        **scores.as_dict(),
+        "protocol": in_force.get("name", "default"), "single_gallery_shot": rule.single_shot,
+    }  # fmt: skip
+    target = folder_of(experiment, project, dataset, protocol)
+    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    _write(staged, tested, feature, found)
+    ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
+    _write_ranked(staged, ids, person, query, gallery, first, result)
+    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    return found
+
+
+def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:
+    """`ReidError` where a rule tests on persons of its own whom the network was trained on.
+
+    A rule that has the same persons in training and test, as in passages, asks for it.
+    """
+    query = {*data.role("query").labels("person").tolist()}
+    unseen = query - {*data.role("train").labels("person").tolist()}
+    path = project.run(experiment.name) / "train" / "experiment.json"
+    if not path.is_file() or data.rule == experiment.params.protocol:
+        return
+    trained = {*json.loads(path.read_text("utf-8"))["people"]}
+    if seen := unseen & trained:
+        raise ReidError(
+            f"{experiment.name} was trained on {len(seen)} of the {len(query)} persons that "
+            f"{data.rule} tests; train an experiment with `protocol: {data.rule}`"
+        )
+
+
+def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:
+    """Label columns with (N, D) features beside them as the column `feature`."""
+    values = pa.array(feature.astype(np.float32).ravel())
+    column = pa.FixedSizeListArray.from_arrays(values, feature.shape[1])
+    return labels.append_column("feature", column)
+
+
+def _write(folder: Path, data: Data, feature: np.ndarray, found: dict[str, Any]) -> None:
+    write_shard(folder / "features.parquet", feature_table(data.rows.select(LABELS), feature), {})
+    (folder / "metrics.json").write_bytes(as_json(found))
+    with (folder / "cmc.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rank", "share"])
+        writer.writerows((i + 1, f"{share:.6f}") for i, share in enumerate(found["cmc"]))
+
+
+def _write_ranked(
+    folder: Path, ids: np.ndarray, person: np.ndarray, query: np.ndarray, gallery: np.ndarray,
+    first: np.ndarray, result: metrics.Result,
+) -> None:  # fmt: skip
+    rows = []
+    for i, order in enumerate(first):
+        chosen = gallery[order[order >= 0]]
+        rows.append(
+            {
+                "query": ids[query[i]],
+                "gallery": ids[chosen].tolist(),
+                "match": (person[chosen] == person[query[i]]).tolist(),
+                "average_precision": float(result.query_average_precision[i]),
+                "first_match": int(result.query_first_rank[i]),
+            }
+        )
+    write_shard(folder / "ranked.parquet", pa.Table.from_pylist(rows), {})

@@ -1,0 +1,131 @@
+"""k-reciprocal re-ranking: distances that also ask whose neighbours the neighbours are.
+
+Only each entry's nearest k1 and the sparse neighbour weights are held, never a matrix of all
+against all.
+
+Source  Zhong et al., CVPR 2017, arXiv:1701.08398, sections 3.2 to 3.5 and, for what they leave
+        open, the authors' program: distances are divided by each row's largest, an entry is among
+        its own neighbours, and half of k1 is rounded to even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from reid.evaluation.distances import Distance, distance_blocks, prepared
+from reid.project.errors import ReidError
+
+
+def rerank(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    distance: Distance = "cosine",
+    *,
+    k1: int = 20,
+    k2: int = 6,
+    original: float = 0.3,
+    chunk: int = 256,
+) -> Iterator[np.ndarray]:
+    """Re-ranked distances of features (Q, D) and (G, D), as blocks (<= chunk, G) of rows.
+
+        d* = (1 - original) * Jaccard distance of the neighbour weights + original * d
+
+    `k1` neighbours are asked, each entry's weights are the mean of its `k2` nearest's, `original`
+    is the equation's lambda. Leave junk out of the gallery; feed `metrics.evaluate_distance`.
+    """
+    if not 1 <= k2 <= k1 or not 0 <= original <= 1:
+        raise ReidError(f"rerank: k1 {k1}, k2 {k2}, original {original}; 1 <= k2 <= k1, 0 to 1")
+    everyone = np.concatenate([query, gallery]).astype(np.float32)  # (N, D)
+    k1 = min(k1, len(everyone) - 1)
+    nearest, largest = _nearest(everyone, distance, k1 + 1, chunk)
+    weights = _weights(everyone, distance, nearest, largest, k1)
+    weights = _mean_of(nearest[:, : min(k2, k1 + 1)]) @ weights
+    count = len(query)
+    own, theirs = weights[:count].tocsr(), weights[count:].tocsc()
+    start = 0
+    blocks = distance_blocks(everyone[:count], everyone[count:], distance, chunk=chunk)
+    for block in blocks:
+        block *= (original / largest[start : start + len(block)])[:, None]
+        for row in block:
+            row += (1 - original) * _jaccard(own, theirs, start)
+            start += 1
+        yield block
+
+
+def _nearest(
+    everyone: np.ndarray, distance: Distance, count: int, chunk: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each entry's nearest, itself first, (N, count), and the distance of its farthest (N,)."""
+    nearest = np.empty((len(everyone), count), dtype=np.int64)
+    largest = np.empty(len(everyone), dtype=np.float32)
+    index = 0
+    for block in distance_blocks(everyone, everyone, distance, chunk=chunk):
+        for row in block:
+            largest[index] = max(row.max(), 1e-12)
+            row[index] = -np.inf
+            limit = np.partition(row, count - 1)[count - 1]
+            near = np.flatnonzero(row <= limit)
+            nearest[index] = near[np.argsort(row[near], kind="stable")][:count]
+            index += 1
+    return nearest, largest
+
+
+def _reciprocal(nearest: np.ndarray, k: int) -> np.ndarray:
+    """(N, k + 1) bool: which of an entry's k nearest (and itself) have it among theirs."""
+    mutual = np.empty((len(nearest), k + 1), dtype=bool)
+    for start in range(0, len(nearest), 1024):  # bounds memory
+        rows = np.arange(start, min(start + 1024, len(nearest)))
+        back = nearest[nearest[rows, : k + 1], : k + 1]  # (rows, k + 1, k + 1)
+        mutual[rows] = (back == rows[:, None, None]).any(2)
+    return mutual
+
+
+def _weights(
+    everyone: np.ndarray, distance: Distance, nearest: np.ndarray, largest: np.ndarray, k1: int
+) -> Any:
+    """Gaussian weights of the expanded reciprocal neighbours, (N, N) csr_array, rows sum to one."""
+    from scipy.sparse import csr_array
+
+    half = round(k1 / 2)
+    mutual, closer = _reciprocal(nearest, k1), _reciprocal(nearest, half)
+    ready, _, _ = prepared(everyone, everyone, distance)
+    columns, values = [], []
+    for index, feature in enumerate(ready):
+        own = nearest[index][mutual[index]]
+        near, there = nearest[own, : half + 1], closer[own]  # (R, half + 1)
+        shared = (np.isin(near, own) & there).sum(1)
+        add = shared > 2 / 3 * there.sum(1)
+        members = np.unique(np.concatenate([own, near[add][there[add]]]))
+        if distance == "cosine":
+            apart = 1 - ready[members] @ feature
+        else:
+            apart = ((ready[members] - feature) ** 2).sum(1)
+        weight = np.exp(-apart / largest[index])
+        columns.append(members)
+        values.append(weight / weight.sum())
+    ends = np.cumsum([0] + [len(part) for part in columns])
+    shape = (len(everyone), len(everyone))
+    return csr_array((np.concatenate(values), np.concatenate(columns), ends), shape=shape)
+
+
+def _mean_of(nearest: np.ndarray) -> Any:
+    """The (N, N) csr_array that takes each entry to the mean of its `nearest` (N, k)."""
+    from scipy.sparse import csr_array
+
+    count, k = nearest.shape
+    values = np.full(count * k, 1 / k, dtype=np.float32)
+    ends = np.arange(0, count * k + 1, k)
+    return csr_array((values, nearest.ravel(), ends), shape=(count, count))
+
+
+def _jaccard(own: Any, theirs: Any, query: int) -> np.ndarray:
+    """1 - sum min / sum max of a query's weights and each gallery entry's, (G,)."""
+    at = slice(own.indptr[query], own.indptr[query + 1])
+    there = theirs[:, own.indices[at]]  # (G, members): gallery entries that share a neighbour
+    mine = np.repeat(own.data[at], np.diff(there.indptr))
+    least = np.minimum(mine, there.data)
+    both = np.bincount(there.indices, weights=least, minlength=theirs.shape[0])
+    return 1 - both / (2 - both)  # both rows sum to one: sum max = 2 - sum min

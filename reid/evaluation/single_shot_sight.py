@@ -1,0 +1,73 @@
+"""What each query of a single-gallery-shot evaluation sees of the gallery, grouped by person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid.evaluation.ranks import Labels
+
+
+class View:
+    """The gallery without one camera (None: all of it), its entries grouped by person."""
+
+    def __init__(self, labels: Labels, hidden_camera: int | None):
+        entries = np.arange(len(labels.gallery_person))
+        if hidden_camera is not None:
+            entries = np.flatnonzero(labels.gallery_camera != hidden_camera)
+        person = labels.gallery_person[entries]
+        order = np.argsort(person, kind="stable")
+        self.entries = entries[order]  # (S,)
+        self.persons, self.start, self.count = np.unique(  # (J,) each
+            person[order], return_index=True, return_counts=True
+        )
+        self.group = np.repeat(np.arange(len(self.persons)), self.count)  # (S,)
+        self.drawn = np.empty((0, len(self.persons)), dtype=np.int64)  # (R, J) if shared
+
+    def find(self, person: int) -> int | None:
+        """The person's group, if it is in sight."""
+        at = int(np.searchsorted(self.persons, person))
+        return at if at < len(self.persons) and self.persons[at] == person else None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query with a match: what it sees of its own person and of the others."""
+
+    own: View
+    own_group: int
+    others: View
+    own_among_others: int | None  # this group of `others` does not count
+    place: np.ndarray  # (G,) of each gallery entry in the query's ranking, from 0
+
+    @property
+    def matches(self) -> np.ndarray:
+        start = self.own.start[self.own_group]
+        return self.own.entries[start : start + self.own.count[self.own_group]]
+
+
+class Sight:
+    """The views that the queries have of the gallery, by the camera of the query."""
+
+    def __init__(self, labels: Labels):
+        self.labels = labels
+        self.whole = View(labels, None)
+        cameras = [] if labels.exclude == "none" else np.unique(labels.query_camera).tolist()
+        self.without = {camera: View(labels, camera) for camera in cameras}
+
+    def query(self, index: int, row: np.ndarray) -> Query | None:
+        """The query with its row (G,) of distances; None if it has no match."""
+        person = int(self.labels.query_person[index])
+        own = self.without.get(int(self.labels.query_camera[index]), self.whole)
+        others = own if self.labels.exclude == "same_camera" else self.whole
+        group = own.find(person)
+        if group is None:
+            return None
+        place = np.empty(len(row), dtype=np.int32)
+        place[np.argsort(row, kind="stable")] = np.arange(len(row), dtype=np.int32)
+        return Query(own, group, others, others.find(person), place)
+
+    def views(self) -> list[View]:
+        """All of them, the whole gallery first."""
+        return [self.whole, *self.without.values()]

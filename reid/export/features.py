@@ -1,0 +1,130 @@
+"""Writes the features that an evaluation compares, as `reid score` reads them.
+
+Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
+Writes  one Parquet file: image_id (of a tracklet or passage its first), person, camera, tracklet,
+        `role`, or where roles overlap the columns query and gallery, and `feature`, a fixed-size
+        list of float32; the footer says experiment, rule, distance and parts
+
+`reid features` has all rows of a data set instead, one by one, training rows included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from reid.data.dataset import Data
+from reid.evaluation.evaluate import (
+    feature_parts,
+    feature_table,
+    features,
+    place_of,
+    pool_passages,
+    training_key,
+)
+from reid.evaluation.score import PROTOCOLS, Protocol, rule_of
+from reid.experiments import Experiment
+from reid.project.errors import ReidError
+from reid.project.layout import Project, this_process
+from reid.shards.folder import write_shard
+
+LABELS = ["image_id", "person", "camera", "tracklet"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, and how `reid score` is asked for the evaluation's own figures."""
+
+    path: Path
+    rows: int
+    dimensions: int
+    protocol: str  # of `reid score`; empty where none of its rules is this one
+    note: str
+
+
+def export_features(
+    experiment: Experiment, project: Project, out: Path, *,
+    dataset: str | None = None, protocol: str | None = None, device: str = "auto",
+) -> Written:  # fmt: skip
+    """Write the features that `reid evaluate` compares, by the same choice of data set and rule.
+
+    A clip's paper has one a tracklet; where the experiment pools, there is one a passage.
+    """
+    if out.suffix != ".parquet":
+        raise ReidError(f"{out}: must end in .parquet")
+    data = experiment.open(project, dataset, protocol)
+    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    if not len(tested):
+        raise ReidError(f"{dataset or experiment.params.dataset}: has neither query nor gallery")
+    tested, feature = features(experiment, project, tested, place_of(device))
+    pooling = getattr(experiment.params, "pool", "none")
+    if pooling != "none":
+        tested, feature = pool_passages(tested, feature, pooling)
+    table = feature_table(_labels(tested), feature)
+    parts = feature_parts(experiment.code, experiment.params)
+    footer = {
+        "reid.experiment": experiment.name,
+        "reid.training": training_key(experiment, project),
+        "reid.dataset": dataset or experiment.params.dataset,
+        "reid.protocol": data.protocol_in_force().get("name", "default"),
+        "reid.distance": experiment.params.distance,
+        "reid.feature_parts": str(parts),
+    }
+    _write(out, table, footer)
+    rule = matching(rule_of(data.protocol_in_force()), tested) if parts == 1 else ""
+    return Written(out, len(table), feature.shape[1], rule, _note(experiment, out, rule, parts))
+
+
+def _labels(tested: Data) -> pa.Table:
+    """Labels with `role`, or with both roles as columns where a row has two."""
+    query, gallery = tested.labels("query").astype(bool), tested.labels("gallery").astype(bool)
+    labels = tested.rows.select(LABELS)
+    if (query & gallery).any():
+        return labels.append_column("query", pa.array(query)).append_column(
+            "gallery", pa.array(gallery)
+        )
+    return labels.append_column("role", pa.array(np.where(query, "query", "gallery")))
+
+
+def matching(rule: Protocol, tested: Data) -> str:
+    """The rule of `reid score` that counts these rows as `rule` does; empty where there is none."""
+    query = {*tested.role("query").labels("person").tolist()}
+    gallery = {*tested.role("gallery").labels("person").tolist()}
+    for name, known in PROTOCOLS.items():
+        same = (known.exclude, known.single_shot, known.views) == (
+            rule.exclude, rule.single_shot, rule.views,
+        )  # fmt: skip
+        dropped = {*rule.junk} & gallery == {*known.junk} & gallery
+        if same and dropped and not {*known.junk, *known.distractors} & query:
+            return name
+    return ""
+
+
+def _note(experiment: Experiment, out: Path, rule: str, parts: int) -> str:
+    if parts > 1:
+        return (
+            f"its distance is the sum over {parts} parts of a feature; `reid score` takes them as "
+            "one, and gives other figures"
+        )
+    if not rule:
+        return "no rule of `reid score` is the evaluation's; its figures are others"
+    return (
+        f"`reid score {out} --protocol {rule} --distance {experiment.params.distance}` gives the "
+        "evaluation's figures"
+    )
+
+
+def _write(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
+    """The whole file or nothing."""
+    temporary = out.with_name(f".{out.name}.{this_process()}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_shard(temporary, table, footer)
+        temporary.replace(out)
+    except OSError as error:
+        raise ReidError(f"{out}: cannot be written ({error.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,274 @@
+r"""Writes a built data set as a Market-1501 folder, which other re-identification code reads.
+
+Reads   the data set's rows under one of its rules, and their image bytes; depth is left alone
+Writes  <out>/bounding_box_train, query, bounding_box_test with 0002_c1s1_000451_03.jpg ...;
+        labels.csv: each file's image_id, person and camera as they are in the data set; README.md
+Source  Zheng et al., ICCV 2015, for names and folders. torchreid and fast-reid take `*.jpg` of each
+        folder and `([-\d]+)_c(\d)` of its whole path, demand persons 0 to 1501 and cameras 1 to 6
+        and leave -1 out; layumi's Person_reID_baseline_pytorch takes a name's first four
+        characters and the one behind its first c.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid.arrays.images import BadImage, decode, encode_jpeg, kind_of
+from reid.data.dataset import ROLES, Data
+from reid.data.dataset import open as open_data
+from reid.evaluation.score import Protocol, rule_of
+from reid.export.folder import new_folder
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.shards.schema import RANDOM_SPLITS
+
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+NAME = re.compile(r"(-1|[0-9]{4})_c([1-9])s[0-9]_[0-9]{6}_[0-9]{2}")
+SEEN = re.compile(r"[-\d]+_c\d")  # what the readers look for in a path
+JUNK, DISTRACTOR = -1, 0
+LIMITS = {  # what torchreid and fast-reid allow, and what a name holds
+    "persons": (1501, 9999),
+    "cameras": (6, 9),
+}
+QUALITY = 95  # of images that are no JPEG
+CHUNK = 256  # rows read at a time
+COLUMNS = ("file", "image_id", "role", "person", "camera", "written_person", "written_camera",
+           "tracklet", "frame")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What was written: images by role, and what a reader of it should know."""
+
+    folder: Path
+    images: dict[str, int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Persons and cameras of the data set as the names have them."""
+
+    person: Mapping[int, int]
+    camera: Mapping[int, int]
+    notes: list[str]
+
+
+def write_tree(
+    project: Project, dataset: str, out: Path, protocol: str = "", *, wide: bool = False
+) -> Tree:
+    """Write `dataset` to the new folder `out`, roles by the rule `protocol` or its default.
+
+    An image with two roles is in both folders. JPEG bytes stay as they are, other images become
+    JPEG. `wide` also allows labels that a name can hold but torchreid and fast-reid refuse.
+    Raises `ReidError` where labels do not fit, or `out` holds something already.
+    """
+    _check_path(out)
+    data = open_data(project.root / "data", dataset, ["image"])
+    data = _under(data, dataset, protocol).complete()
+    data = data.choose(np.any([data.labels(role).astype(bool) for role in ROLES], axis=0))
+    if not len(data):
+        raise ReidError(
+            f"{dataset}: no image has a role under this rule; there is nothing to write"
+        )
+    rule = rule_of(data.protocol_in_force())
+    labels = _labels(data, rule, dataset, wide)
+    notes = [*_notes(data, rule, dataset), *labels.notes]
+    files = _files(data, labels)
+    with new_folder(out) as folder:
+        notes += _write(folder, data, files)
+        _write_labels(folder / "labels.csv", data, files)
+        (folder / "README.md").write_text(_readme(dataset, data, notes), "utf-8")
+    return Tree(out, {role: sum(f.role == role for f in files) for role in ROLES}, notes)
+
+
+def _check_path(out: Path) -> None:
+    """`ReidError` where the folder's own path has what readers look for in a whole path."""
+    found = SEEN.search(f"{out.resolve()}/")
+    if found:
+        raise ReidError(
+            f"{out}: torchreid and fast-reid would take `{found[0]}` in its path for a person and "
+            "a camera; write into another folder"
+        )
+
+
+def _under(data: Data, dataset: str, protocol: str) -> Data:
+    """The rows under a rule, which must be named where splits are drawn at random."""
+    rules = [rule["name"] for rule in data.protocol.get("protocols", [])]
+    drawn = any(shard.path.name.startswith(RANDOM_SPLITS) for shard in data.base.shards)
+    if drawn and not protocol and len(rules) > 1:
+        raise ReidError(
+            f"{dataset}: has {len(rules)} splits; name one by --protocol "
+            f"({', '.join(rules[:3])}{' ...' if len(rules) > 3 else ''})"
+        )
+    return data.under(protocol)
+
+
+# -- labels ----------------------------------------------------------------------------------
+
+
+def _labels(data: Data, rule: Protocol, dataset: str, wide: bool) -> Labels:
+    """Which person and camera each label becomes: itself, where all fit into names."""
+    apart = {**dict.fromkeys(rule.distractors, DISTRACTOR), **dict.fromkeys(rule.junk, JUNK)}
+    found = {
+        "persons": sorted({*data.labels("person").tolist()} - apart.keys()),
+        "cameras": sorted({*data.labels("camera").tolist()}),
+    }
+    fitted, notes = {}, []
+    for what, values in found.items():
+        most, wider = LIMITS[what]
+        fitted[what] = _fitted(values, wider if wide else most)
+        if fitted[what] is None:
+            hint = "" if wide else f"; --wide allows {wider:,}, which layumi's code reads"
+            raise ReidError(
+                f"{dataset}: {len(values):,} {what}, Market-1501's readers take "
+                f"{wider if wide else most:,}{hint}"
+            )
+        if any(old != new for old, new in fitted[what].items()):
+            notes.append(f"{what} are numbered anew, 1 to {len(values):,}: see labels.csv")
+    return Labels({**fitted["persons"], **apart}, fitted["cameras"], notes)
+
+
+def _fitted(values: Sequence[int], most: int) -> dict[int, int] | None:
+    """Each value itself where all are 1 to `most`, else its number; None where there are more."""
+    if len(values) > most:
+        return None
+    if all(1 <= value <= most for value in values):
+        return {value: value for value in values}
+    return {value: number for number, value in enumerate(values, 1)}
+
+
+def _notes(data: Data, rule: Protocol, dataset: str) -> list[str]:
+    """How the rule differs from what other readers do with the folder."""
+    force = data.protocol_in_force()
+    notes = [f"roles are those of {dataset}'s rule {force.get('name', 'default')}"]
+    if rule.exclude == "same_camera":
+        notes.append(
+            "by this rule a query leaves out all images of its camera; other readers leave out "
+            "only its own person's, so their figures are lower"
+        )
+    if rule.single_shot:
+        notes.append("this rule shows one gallery image of each person; the folder has all")
+    if force.get("rule", {}).get("query") == "tracklet":
+        notes.append("by this rule tracklets are compared; here each frame is an image of its own")
+    if not data.labels("query").any():
+        notes.append("there are no queries: for training alone")
+    return notes
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class File:
+    """One image of the tree: which row it shows, in which role, and its name less .jpg."""
+
+    row: int
+    role: str
+    name: str
+    person: int
+    camera: int
+
+    @property
+    def path(self) -> str:
+        """Below the tree."""
+        return f"{FOLDERS[self.role]}/{self.name}.jpg"
+
+
+def _files(data: Data, labels: Labels) -> list[File]:
+    """All files; with the images' own names where these are Market-1501's and say the same."""
+    persons = [labels.person[p] for p in data.labels("person").tolist()]
+    cameras = [labels.camera[c] for c in data.labels("camera").tolist()]
+    members = [(role, np.flatnonzero(data.labels(role)).tolist()) for role in ROLES]
+    chosen = [(row, role, persons[row], cameras[row]) for role, rows in members for row in rows]
+    for _, role, person, _ in chosen:
+        if person <= DISTRACTOR and role != "gallery":
+            kind = "junk" if person == JUNK else "a distractor"
+            raise ReidError(f"an image of {role} is {kind}; those belong in the gallery alone")
+    own = [image_id.rpartition("/")[2] for image_id in data.rows["image_id"].to_pylist()]
+    kept = [File(row, role, own[row], person, camera) for row, role, person, camera in chosen]
+    if all(_says(file) for file in kept) and len({file.path for file in kept}) == len(kept):
+        return kept
+    numbers = _running([*zip(persons, cameras, strict=True)])
+    return [
+        File(row, role, f"{_shown(person)}_c{camera}s1_{numbers[row]:06d}_00", person, camera)
+        for row, role, person, camera in chosen
+    ]
+
+
+def _says(file: File) -> bool:
+    """Whether a file's name is Market-1501's and of its person and camera."""
+    match = NAME.fullmatch(file.name)
+    return match is not None and (int(match[1]), int(match[2])) == (file.person, file.camera)
+
+
+def _shown(person: int) -> str:
+    return "-1" if person == JUNK else f"{person:04d}"
+
+
+def _running(keys: Sequence[Any]) -> list[int]:
+    """For each key how often it came before."""
+    seen: Counter[Any] = Counter()
+    numbers = []
+    for key in keys:
+        numbers.append(seen[key])
+        seen[key] += 1
+    return numbers
+
+
+def _write(folder: Path, data: Data, files: Sequence[File]) -> list[str]:
+    """Write all images; a note where some were encoded anew."""
+    for name in FOLDERS.values():
+        (folder / name).mkdir(parents=True)
+    places: dict[int, list[File]] = {}
+    for file in files:
+        places.setdefault(file.row, []).append(file)
+    encoded = 0
+    for row, raw in _images(data):
+        image_id = data.rows["image_id"][row].as_py()
+        try:
+            found = raw if kind_of(raw) == "jpeg" else encode_jpeg(decode(raw), QUALITY)
+        except BadImage as error:
+            raise ReidError(f"{image_id}: {error}; run `reid verify`") from None
+        encoded += found is not raw
+        for file in places[row]:
+            (folder / file.path).write_bytes(found)
+    note = f"{encoded:,} images that are no JPEG were encoded as JPEG of quality {QUALITY}: the "
+    return [f"{note}readers take *.jpg alone"] if encoded else []
+
+
+def _images(data: Data) -> Iterator[tuple[int, bytes]]:
+    """Row numbers and encoded images, read a chunk at a time."""
+    shards, column = data.sources["image"]
+    for start in range(0, len(data), CHUNK):
+        chosen = data.index[start : start + CHUNK].tolist()
+        for row, raw in enumerate(shards.read_many(column, chosen), start):
+            yield row, raw or b""
+
+
+def _write_labels(path: Path, data: Data, files: Sequence[File]) -> None:
+    rows = data.rows.select(["image_id", "person", "camera", "tracklet", "frame"]).to_pylist()
+    with path.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for file in files:
+            written = {"written_person": file.person, "written_camera": file.camera}
+            row = {"file": file.path, "role": file.role, **written, **rows[file.row]}
+            writer.writerow([row[name] for name in COLUMNS])
+
+
+def _readme(dataset: str, data: Data, notes: Sequence[str]) -> str:
+    title = f"# {dataset} in Market-1501's layout\n\n"
+    counts = "".join(
+        f"- {FOLDERS[role]}: {int(data.labels(role).sum()):,} images\n" for role in ROLES
+    )
+    changed = "".join(f"- {note}\n" for note in notes)
+    return f"{title}{counts}\n{changed}\nlabels.csv has each file's own image_id and labels.\n"

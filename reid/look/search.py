@@ -1,0 +1,232 @@
+"""Uses a trained experiment: the features of a data set, and a search of a gallery for one image.
+
+Reads   3-runs/<experiment>/train, the data set's rows; /evaluate (or /evaluate-on-<data set>) where
+        its features are still those of the network and the data
+Writes  features as Parquet that `reid score` reads
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from reid.arrays import draw, images
+from reid.arrays.poses import strips
+from reid.data.dataset import Data
+from reid.evaluation import distances
+from reid.evaluation.evaluate import (
+    LABELS,
+    embed,
+    feature_table,
+    features,
+    folder_of,
+    place_of,
+    trained_network,
+)
+from reid.evaluation.score import rule_of
+from reid.experiments import Experiment
+from reid.look import pictures
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.shards.folder import Shard, write_shard
+
+ABREAST = 10  # gallery images in a line of a picture
+
+STRIPS = "has no part boxes: the whole image and its four equal strips stand for them"
+
+
+# -- features --------------------------------------------------------------------------------
+
+
+def write_features(
+    experiment: Experiment, project: Project, dataset: str, out: Path | None, device: str = "auto"
+) -> tuple[Path, pa.Table]:
+    """Test features of all rows of `dataset` with their labels, as `reid score` reads them.
+
+    Where roles overlap one column cannot hold them, so they are the columns train, query and
+    gallery. By default the file lies in the run's folder. Rows that a stage rejected are left out.
+    """
+    path = out or project.run(experiment.name) / f"features-on-{dataset}.parquet"
+    if path.suffix != ".parquet":
+        raise ReidError(f"{path}: must end in .parquet")
+    place = place_of(device)
+    data = experiment.open(project, dataset)
+    data, feature = features(experiment, project, data, place)
+    table = feature_table(data.rows.select([*LABELS, "tracklet"]), feature)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_shard(path, table, {})
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be written ({error.strerror})") from None
+    return path, table
+
+
+# -- search ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image and the gallery images nearest to it."""
+
+    image: str  # its image_id, or the name of its file
+    dataset: str
+    query: np.ndarray  # (H, W, 3) uint8
+    person: int | None  # None: unknown, junk or a distractor, who match nobody
+    rows: list[dict[str, Any]]  # rank, image_id, person, camera, distance; nearest first
+    nearest: list[np.ndarray]  # the rows' images
+    note: str = ""
+
+
+def search(
+    experiment: Experiment, project: Project, image: str, *,
+    dataset: str | None = None, top: int = 10, device: str = "auto",
+) -> Found:  # fmt: skip
+    """The `top` gallery images nearest to `image`: an image_id of the data set, or a file.
+
+    All are ranked but junk and the image itself, also those of its own camera. The distance is
+    the experiment's; the Euclidean one is squared. A file has no part boxes; `note` says so.
+    """
+    if top < 1:
+        raise ReidError(f"top: {top}, must be at least 1")
+    name = dataset or experiment.params.dataset
+    if hasattr(experiment.code, "clips"):
+        raise ReidError(
+            f"{experiment.name} compares tracklets, not single images; see ranked.parquet in "
+            f"{folder_of(experiment, project)}, or `reid compare`"
+        )
+    place = place_of(device)
+    data = experiment.open(project, name)
+    row, note = _query(image, data, name)
+    rule = rule_of(data.protocol_in_force())
+    gallery = _gallery(data, rule.junk, row["image_id"], name)
+    query = _embed(experiment, project, row, place)
+    feature = _gallery_features(experiment, project, gallery, name, place)
+    distance = next(distances.distance_blocks(query, feature, experiment.params.distance))[0]
+    order = np.argsort(distance, kind="stable")[:top]
+    near = gallery.choose(order).rows.select(["image_id", "person", "camera"]).to_pylist()
+    rows = [
+        {"rank": rank, **labels, "distance": float(distance[i])}
+        for rank, (labels, i) in enumerate(zip(near, order, strict=True), 1)
+    ]
+    person = row.get("person")
+    known = None if person in (*rule.junk, *rule.distractors) else person
+    return Found(
+        row["image_id"], name, row["image"], known, rows, gallery.values("image", order), note
+    )
+
+
+def _query(image: str, data: Data, dataset: str) -> tuple[dict[str, Any], str]:
+    """The image as a row that a paper's `view` takes, and what is to be said about it."""
+    ids = data.rows["image_id"].to_pylist()
+    if image in ids:
+        return data[ids.index(image)], ""
+    try:
+        pixels = images.decode(Path(image).read_bytes())
+    except OSError as error:
+        raise ReidError(
+            f"{image}: neither an image_id among the complete rows of {dataset} nor a readable "
+            f"file ({error.strerror})"
+        ) from None
+    except images.BadImage as error:
+        raise ReidError(f"{image}: not readable as an image ({error})") from None
+    missing = set(data.sources) - {"image", "parts"}
+    if missing:
+        raise ReidError(
+            f"{image}: this network also reads {', '.join(sorted(missing))}; name an image_id of "
+            f"{dataset} instead of a file"
+        )
+    row: dict[str, Any] = {"image_id": Path(image).name, "image": pixels}
+    if "parts" not in data.sources:
+        return row, ""
+    height, width = pixels.shape[:2]
+    row["parts"] = strips(np.array([height]), np.array([width]))[0]
+    return row, f"{row['image_id']} {STRIPS}"
+
+
+def _gallery(data: Data, junk: Sequence[int], itself: str, dataset: str) -> Data:
+    """The gallery without junk and without the image `itself`."""
+    chosen = data.labels("gallery").astype(bool) & ~np.isin(data.labels("person"), junk)
+    chosen &= np.array(data.rows["image_id"].to_pylist(), dtype=object) != itself
+    if not chosen.any():
+        raise ReidError(f"{dataset}: has no gallery to search")
+    return data.choose(chosen)
+
+
+def _embed(
+    experiment: Experiment, project: Project, row: dict[str, Any], place: torch.device
+) -> np.ndarray:
+    """(1, D) test feature of one row."""
+    network, mean, _ = trained_network(experiment, project, place)
+    paper, params = experiment.code, experiment.params
+    view = paper.view(params, row["image"], row)
+    sample = {n: torch.from_numpy(v)[None].to(place) for n, v in view.items()}
+    return embed(paper, params, network, sample, mean)
+
+
+def _gallery_features(
+    experiment: Experiment, project: Project, gallery: Data, dataset: str, place: torch.device
+) -> np.ndarray:
+    """(G, D) test features of the gallery: those of the evaluation where they fit, else new."""
+    published = _published(experiment, project, gallery, dataset)
+    if published is not None:
+        at = {image_id: i for i, image_id in enumerate(published["image_id"].to_pylist())}
+        rows = [at.get(image_id) for image_id in gallery.rows["image_id"].to_pylist()]
+        if None not in rows:
+            feature = published["feature"].combine_chunks()
+            return feature.flatten().to_numpy().reshape(len(feature), -1)[rows]
+    return features(experiment, project, gallery, place)[1]
+
+
+def _published(
+    experiment: Experiment, project: Project, data: Data, dataset: str
+) -> pa.Table | None:
+    """The evaluation's features, if of these parameters and younger than network and data."""
+    folder = folder_of(experiment, project, dataset)
+    path = folder / "features.parquet"
+    inputs = [project.run(experiment.name) / "train" / "model.safetensors"]
+    inputs += [Path(str(shards.folder)) / "manifest.json" for shards, _ in data.sources.values()]
+    try:
+        if path.stat().st_mtime_ns < max(file.stat().st_mtime_ns for file in inputs):
+            return None
+        told = json.loads((folder / "metrics.json").read_text("utf-8"))
+        if told["params"] != experiment.described():
+            return None
+        return Shard(path).table(["image_id", "feature"])
+    except (OSError, ValueError, KeyError, ReidError):
+        return None
+
+
+def picture(found: Found) -> np.ndarray:
+    """The query, and right of it the gallery images with rank, person and camera."""
+    known = found.person is not None
+    shots = [
+        (
+            pictures.framed(image, row["person"] == found.person if known else None),
+            f"{row['rank']} p{row['person']} c{row['camera']}",
+        )
+        for row, image in zip(found.rows, found.nearest, strict=True)
+    ]
+    cells: list[np.ndarray] = []
+    labels: list[str] = []
+    for start in range(0, len(shots), ABREAST):
+        line = shots[start : start + ABREAST]
+        cells += [pictures.empty() if start else found.query, *(image for image, _ in line)]
+        labels += ["" if start else f"query p{found.person}" if known else "query"]
+        labels += [label for _, label in line]
+    about = f"{found.image} and the nearest images in the gallery of {found.dataset}"
+    marks = "p: person, c: camera"
+    if known:
+        marks += "; a green frame and a tick: the same person, a red double frame and a cross: not"
+    height, width = pictures.CELL_PX
+    grid = draw.grid(
+        cells, labels, columns=1 + ABREAST, height=height, width=width, gap=pictures.EDGE_PX
+    )
+    edge = pictures.EDGE_PX
+    return pictures.titled(grid, *({edge: text} for text in (about, marks, found.note) if text))

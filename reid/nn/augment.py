@@ -1,0 +1,215 @@
+"""Random changes of a batch of images, on their device, one draw per sample.
+
+Every function takes named tensors (B, ..., C, H, W) that show the same samples: the whole body and
+its parts, an image and its mask, the frames of a clip. All views of a sample share its draw. Draws
+come from a `torch.Generator` on the CPU, so every device gets the same; nothing loops over samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reid.project.errors import ReidError
+
+Views = dict[str, Tensor]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0 to 1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+TRIES = 20  # of a rectangle that fits; all 20 fail for fewer than one sample in a million
+
+
+def to_float(images: Mapping[str, Tensor]) -> Views:
+    """uint8 0 to 255 as float32 0 to 1."""
+    return {name: image.float() / 255 for name, image in images.items()}
+
+
+def subtract_mean(images: Mapping[str, Tensor], mean: Sequence[float] = IMAGENET_MEAN) -> Views:
+    """Each channel less its mean, and nothing else."""
+    return normalize(images, mean, (1.0,) * len(mean))
+
+
+def normalize(
+    images: Mapping[str, Tensor],
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Views:
+    """Each channel less its mean, over its standard deviation. Images are float."""
+    return {
+        name: (image - _channels(mean, image)) / _channels(std, image)
+        for name, image in images.items()
+    }
+
+
+def horizontal_flip(
+    images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
+) -> Views:
+    """Mirror a sample, all its views, with probability `p`."""
+    return _flip(images, generator, p, -1)
+
+
+def vertical_flip(
+    images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
+) -> Views:
+    """Turn a sample, all its views, upside down with probability `p`: from above there is no up."""
+    return _flip(images, generator, p, -2)
+
+
+def _flip(images: Mapping[str, Tensor], generator: torch.Generator, p: float, axis: int) -> Views:
+    flip = torch.rand(_count(images), generator=generator) < p
+    return {
+        name: torch.where(_to(flip, image), image.flip(axis), image)
+        for name, image in images.items()
+    }
+
+
+def change_light(
+    images: Mapping[str, Tensor], generator: torch.Generator, brightness: float, tint: float
+) -> Views:
+    """Other light on a sample of uint8 images: a factor for its pixels, and one for each channel.
+
+    `brightness` and `tint` are the standard deviations of the factors' logarithms.
+    """
+    count = _count(images)
+    factor = brightness * torch.randn(count, 1, generator=generator)
+    factor = (factor + tint * torch.randn(count, 3, generator=generator)).exp()
+    return {
+        name: (image * _per_channel(factor, image)).round().clip(max=255).to(torch.uint8)
+        for name, image in images.items()
+    }
+
+
+def pad_and_crop(images: Mapping[str, Tensor], generator: torch.Generator, pad: int = 10) -> Views:
+    """Shift a sample by up to `pad` pixels each way, black where it leaves the image.
+
+    The same as padding by `pad` zeros on all sides and cropping the old size at random. For a fill
+    of the mean colour, apply it after `subtract_mean` or `normalize`.
+    """
+    count = _count(images)
+    top = torch.randint(2 * pad + 1, (count,), generator=generator)
+    left = torch.randint(2 * pad + 1, (count,), generator=generator)
+    return {
+        name: crop_at(functional.pad(image, (pad,) * 4), top, left, _size(image))
+        for name, image in images.items()
+    }
+
+
+def resize_crop(
+    images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5, scale: float = 1.125
+) -> Views:
+    """With probability `p` enlarge a sample `scale` times (bilinear) and crop the old size.
+
+    The place is drawn as a share of the room there is, so views of other sizes are cropped alike.
+    Images are float.
+    """
+    count = _count(images)
+    chosen = torch.rand(count, generator=generator) < p
+    place = torch.rand(2, count, generator=generator)
+    cropped = {}
+    for name, image in images.items():
+        height, width = _size(image)
+        larger = (round(height * scale), round(width * scale))
+        flat = image.flatten(0, -4)  # (B * ..., C, H, W)
+        enlarged = functional.interpolate(flat, larger, mode="bilinear", align_corners=False)
+        enlarged = enlarged.unflatten(0, image.shape[:-3])
+        top = (place[0] * (larger[0] - height + 1)).long()
+        left = (place[1] * (larger[1] - width + 1)).long()
+        cropped[name] = torch.where(
+            _to(chosen, image), crop_at(enlarged, top, left, (height, width)), image
+        )
+    return cropped
+
+
+def random_erasing(
+    images: Mapping[str, Tensor],
+    generator: torch.Generator,
+    p: float = 0.5,
+    area: tuple[float, float] = (0.02, 0.4),
+    aspect: tuple[float, float] = (0.3, 1 / 0.3),
+    fill: Sequence[float] = (0.0, 0.0, 0.0),
+) -> Views:
+    """With probability `p` fill a rectangle of a sample with the colour `fill` (one per channel).
+
+    Its share of the image's `area` and its `aspect` (height over width, in pixels) are drawn evenly
+    from their ranges, again until it fits, then its place. Views of other sizes lose the same
+    shares of their height and width; shapes are drawn for the first view.
+    Source: Zhong et al., AAAI 2020, algorithm 1.
+    """
+    count = _count(images)
+    height, width = _size(next(iter(images.values())))
+    chosen = torch.rand(count, generator=generator) < p
+    share = _even(area, (count, TRIES), generator) * height * width  # (B, TRIES) pixels
+    ratio = _even(aspect, (count, TRIES), generator)
+    tall, wide = (share * ratio).sqrt().round() / height, (share / ratio).sqrt().round() / width
+    fits = (tall < 1) & (wide < 1)
+    first = fits.float().argmax(1, keepdim=True)  # the first try that fits
+    chosen &= fits.any(1)
+    tall, wide = tall.gather(1, first)[:, 0], wide.gather(1, first)[:, 0]  # (B,) shares
+    place = torch.rand(2, count, generator=generator)
+    erased = {}
+    for name, image in images.items():
+        rows = _within(place[0], tall, image.shape[-2])  # (B, H)
+        columns = _within(place[1], wide, image.shape[-1])  # (B, W)
+        hole = chosen[:, None, None] & rows[:, :, None] & columns[:, None, :]  # (B, H, W)
+        hole = hole.reshape(count, *(1,) * (image.ndim - 3), *hole.shape[1:]).to(image.device)
+        erased[name] = torch.where(hole, _channels(fill, image), image)
+    return erased
+
+
+def _within(place: Tensor, share: Tensor, size: int) -> Tensor:
+    """(B, size) bool: pixels of a span of `share` of the size, at `place` (0 to 1) in its room."""
+    length = (share * size).round().long()
+    start = (place * (size - length + 1)).long()
+    pixel = torch.arange(size)
+    return (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
+
+
+def crop_at(image: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, ..., C, *size): each sample from its own corner."""
+    rows = top[:, None] + torch.arange(size[0])  # (B, H)
+    columns = left[:, None] + torch.arange(size[1])  # (B, W)
+    middle = (1,) * (image.ndim - 3)
+    rows = rows.reshape(len(rows), *middle, size[0], 1).to(image.device)
+    columns = columns.reshape(len(columns), *middle, 1, size[1]).to(image.device)
+    image = image.gather(-2, rows.expand(*image.shape[:-2], size[0], image.shape[-1]))
+    return image.gather(-1, columns.expand(*image.shape[:-1], size[1]))
+
+
+def _count(images: Mapping[str, Tensor]) -> int:
+    """The number of samples, which all views must share."""
+    shapes = {name: tuple(image.shape) for name, image in images.items()}
+    if not shapes or min(len(shape) for shape in shapes.values()) < 4:
+        raise ReidError(f"augment: {shapes or 'no images'}; each must be (B, ..., C, H, W)")
+    counts = {shape[0] for shape in shapes.values()}
+    if len(counts) > 1:
+        raise ReidError(f"augment: {shapes}; all views must have the same number of samples")
+    return counts.pop()
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
+
+
+def _to(chosen: Tensor, image: Tensor) -> Tensor:
+    """(B,) as (B, 1, ...) on the image's device."""
+    return chosen.reshape(-1, *(1,) * (image.ndim - 1)).to(image.device)
+
+
+def _per_channel(values: Tensor, image: Tensor) -> Tensor:
+    """(B, C) as (B, 1, ..., C, 1, 1) on the image's device."""
+    middle = (1,) * (image.ndim - 4)
+    return values.reshape(len(values), *middle, -1, 1, 1).to(image.device)
+
+
+def _channels(values: Sequence[float], image: Tensor) -> Tensor:
+    """One value per channel as (C, 1, 1)."""
+    return torch.tensor(values, dtype=image.dtype, device=image.device)[:, None, None]
+
+
+def _even(
+    limits: tuple[float, float], shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * torch.rand(shape, generator=generator)

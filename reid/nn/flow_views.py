@@ -1,0 +1,44 @@
+"""Flow as images for networks, in batches: what `reid.arrays.flow` does to single frames.
+
+Flow is a float tensor (..., h, w, 2): pixels to the right and down. Views have channels before
+rows. Mirror, crop and resize the flow itself, and make its view last.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reid.arrays.flow import TWO_CHANNEL_ZERO, WHEEL
+
+
+def colour_wheel(flow_px: Tensor, maximum_px: float) -> Tensor:
+    """(..., h, w, 2) to (..., 3, h, w): Middlebury's colours, RGB 0 to 1, white no motion.
+
+    At `maximum_px` and beyond a colour is full.
+    """
+    u, v = (flow_px / maximum_px).unbind(-1)  # (..., h, w)
+    wheel = torch.from_numpy(WHEEL).to(flow_px)
+    place = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * len(wheel)
+    below = place.floor().long()
+    part = (place - below)[..., None]
+    full = wheel[below % len(wheel)] * (1 - part) + wheel[(below + 1) % len(wheel)] * part
+    radius = torch.hypot(u, v).clamp(max=1)[..., None]
+    return (1 - radius * (1 - full)).movedim(-1, -3)
+
+
+def uv_magnitude(flow_px: Tensor, maximum_px: float) -> Tensor:
+    """(..., h, w, 2) to (..., 3, h, w): u, v, |uv| in shares of the maximum, cut off at 1."""
+    scaled = flow_px / maximum_px
+    length = torch.hypot(scaled[..., :1], scaled[..., 1:])
+    return torch.cat([scaled, length], -1).clamp(-1, 1).movedim(-1, -3)
+
+
+def uv(flow_px: Tensor, maximum_px: float) -> Tensor:
+    """(..., h, w, 2) to (..., 2, h, w): u and v in shares of the maximum, cut off at 1."""
+    return (flow_px / maximum_px).clamp(-1, 1).movedim(-1, -3)
+
+
+def two_channel(flow_px: Tensor) -> Tensor:
+    """(..., h, w, 2) to (..., 2, h, w): v, then u, in whole pixels + 127, as 8 bits hold them."""
+    return (flow_px.flip(-1) + TWO_CHANNEL_ZERO).round().clamp(0, 255).movedim(-1, -3)

@@ -1,0 +1,128 @@
+"""Where things lie below a project's root, and the small file habits that all stages share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reid.project.errors import ReidError
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folders of one project. `root` holds params.yaml, dvc.yaml and data/."""
+
+    root: Path
+
+    @property
+    def work(self) -> Path:
+        """Unpublished work: finished shards by key, locks, logs. Never tracked, safe to delete."""
+        return self.root / ".work"
+
+    def raw(self, dataset: str) -> Path:
+        return self.root / "data" / "0-raw" / dataset
+
+    def digest(self, dataset: str) -> Path:
+        return self.root / "data" / "0-raw" / f"{dataset}.json"
+
+    def shards(self, dataset: str) -> Path:
+        """The folder of a data set's own rows.
+
+        `crops/topview` is the data set that the stage crops made, in its build topview.
+        """
+        folder = "2-derived" if "/" in dataset else "1-shards"
+        return self.root / "data" / folder / dataset
+
+    def derived(self, stage: str, dataset: str) -> Path:
+        return self.root / "data" / "2-derived" / stage / dataset
+
+    def built(self, stage: str, dataset: str) -> Path:
+        """The published folder of a stage: `ingest` writes the base shards, others derive."""
+        return self.shards(dataset) if stage == "ingest" else self.derived(stage, dataset)
+
+    def run(self, experiment: str) -> Path:
+        return self.root / "data" / "3-runs" / experiment
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "data" / "4-reports"
+
+
+def builder_of(dataset: str) -> str:
+    """The command that builds a data set's own rows."""
+    stage, _, build = dataset.rpartition("/")
+    return f"reid {stage or 'ingest'} {build}"
+
+
+def manifest_of(folder: Path, hint: str) -> dict[str, Any]:
+    """The manifest of a built folder, or an error that says which command builds it."""
+    path = folder / "manifest.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReidError(f"{folder}: not built yet; run `{hint}`") from None
+    except (ValueError, OSError) as error:
+        raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
+
+
+def key_of(parts: Any) -> str:
+    """A stable name for whatever JSON can hold: equal content, equal key."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def this_host() -> str:
+    """This machine's name without dots."""
+    return socket.gethostname().replace(".", "_")
+
+
+def this_process() -> str:
+    """Host and process, as temporary files carry them: `host-1234`, no dot in it."""
+    return f"{this_host()}-{os.getpid()}"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: temporary name, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def as_json(value: Mapping[str, Any] | list[Any]) -> bytes:
+    """The one way that JSON files are written here: sorted, indented, newline at the end."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def link(source: Path, target: Path) -> None:
+    """One copy on disk where the file system can: a hard link, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def replace_folder(staged: Path, target: Path, trash: Path) -> None:
+    """Put a finished folder in place; a kill in between leaves the old, the new or none."""
+    shutil.rmtree(trash, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        target.replace(trash)
+    staged.replace(target)
+    shutil.rmtree(trash, ignore_errors=True)

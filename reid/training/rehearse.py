@@ -1,0 +1,74 @@
+"""A few steps of an experiment at its full size: memory, speed, and how long all of it would take.
+
+Nothing is kept. The first step, which also sets up, is left out of the speed where there are more.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reid.experiments import Experiment
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.training.devices import precision_of
+from reid.training.train import Trainer
+
+
+def rehearse(
+    experiment: Experiment, project: Project, *, steps: int = 10, device: str = "auto"
+) -> dict[str, Any]:
+    """Figures of the first `steps` steps. Times in seconds or hours, memory in 1e9 bytes."""
+    if steps < 1:
+        raise ReidError(f"steps: {steps}, must be at least 1")
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        log = logging.getLogger(f"reid.training.rehearse-{experiment.name}")
+        trainer = Trainer(experiment, project, Path(folder), log, device)
+        whole = trainer.sampler.batches(0)
+        prepared = time.perf_counter() - begun
+        taken, waited = _run(trainer, whole[:steps])
+    timed = slice(1, None) if len(taken) > 1 else slice(None)
+    step = sum(taken[timed]) / len(taken[timed])
+    hours = step * len(whole) / 3600
+    batch = sum(map(len, whole)) / len(whole)
+    return {
+        "steps": len(taken), "device": str(trainer.fabric.device),
+        "precision": precision_of(device, experiment.params.precision), "batch": round(batch, 1),
+        "prepare_s": prepared, "step_s": step, "images_per_second": batch / step,
+        "waited_share": sum(waited[timed]) / sum(taken[timed]),
+        "memory_gb": memory(trainer.fabric.device) / 1e9,
+        "steps_per_epoch": len(whole), "hours_per_epoch": hours,
+        "epochs": experiment.params.epochs, "hours": hours * experiment.params.epochs,
+    }  # fmt: skip
+
+
+def _run(trainer: Trainer, batches: list[Any]) -> tuple[list[float], list[float]]:
+    """For each step its seconds, and how many of them went by waiting for data."""
+    drawn = [trainer.draw(rows, i) for i, rows in enumerate(batches)]
+    source = trainer.views.batches(draw.needed for draw in drawn)
+    taken, waited = [], []
+    trainer.network.train()
+    for i, draw in enumerate(drawn):
+        start = time.perf_counter()
+        batch = trainer.combined(next(source)[1], draw)
+        waited.append(time.perf_counter() - start)
+        target = trainer.targets[torch.from_numpy(draw.samples)]
+        trainer.step(batch, target, i / len(batches)).cpu()  # waits for the device
+        taken.append(time.perf_counter() - start)
+    return taken, waited
+
+
+def memory(device: torch.device) -> int:
+    """The most bytes that were in use: on a GPU its own, else this process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,72 @@
+"""How close stages come to their kernels alone: ingest, and a rerun of nothing.
+
+The function that a worker runs over a shard is timed as the engine runs it (reading, checking,
+decoding ahead, computing, writing with fsync) against the kernel on what already lies in memory.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.datasets import market1501
+from pipeline.datasets.base import Sample
+from pipeline.engine import run as engine
+from pipeline.engine.journal import Journal
+from pipeline.stages.ingest import IngestWork, Params, plan
+from reid.arrays import images
+from reid.project.layout import Project
+from tests.benchmarks.turns import pictures, row, share, take_turns
+
+IMAGES = 2_048
+ROUNDS = 5
+
+
+def rows_stages(folder: Path) -> list[dict[str, Any]]:
+    """A small Market-1501 folder below `folder`, ingested; then again, with nothing to do."""
+    project = Project(folder)
+    encoded = pictures(256)
+    blank = images.decode(encoded[0])
+    samples = (
+        Sample(blank, 1 + i // 20, 1 + i % 6, "train", frame=i, encoded=encoded[i % len(encoded)])
+        for i in range(IMAGES)
+    )
+    count = sum(1 for _ in market1501.write(project.raw("made"), samples))
+    found = plan("made", Params(reader="market1501"), project)
+    engine.run(found, project, executor="local")
+    return [_ingest(found, project, encoded, count), _nothing(folder)]
+
+
+def _kept(work: Any, folder: Path) -> Callable[[Any], Any]:
+    """A worker's step as the engine runs it, shard written and synced."""
+    return engine.Keeping(work, Journal(folder).folder).start()
+
+
+def _ingest(
+    found: engine.Plan, project: Project, encoded: Sequence[bytes], count: int
+) -> dict[str, Any]:
+    assert isinstance(found.work, IngestWork)
+    step, task = _kept(found.work, project.work / "bench"), found.tasks[0]
+    chosen = [encoded[i % len(encoded)] for i in range(task.rows)]
+
+    def decode() -> None:
+        for data in chosen:
+            images.decode(data)
+
+    limit, ours = take_turns([decode, lambda: step(("ingest", task.payload))], ROUNDS)
+    rate = task.rows / statistics.median(ours)
+    name = f"ingest, images/s of one worker, {count:,} images (decoding alone)"
+    return row(name, rate, rate / share(limit, ours), 0.9)
+
+
+def _nothing(folder: Path) -> dict[str, Any]:
+    """A rerun of a built stage, as a command, against 3 seconds."""
+    (folder / "params.yaml").write_text("ingest: {on: {made: {reader: market1501}}}\n")
+    command = [sys.executable, "-m", "reid", "ingest", "made"]
+    once = lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)  # noqa: E731
+    [seconds] = take_turns([once], 3)
+    return row("rerun of a built stage, s (3 s)", statistics.median(seconds), 3.0, 1.0, most=True)

@@ -1,0 +1,223 @@
+"""Joints that come from files: each format, and how labels meet images."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.backends.coco import BODY_25_NAMES, COCO_NAMES
+from pipeline.backends.joints.given import load
+from reid.arrays.poses import joints_column
+from reid.project.errors import ReidError
+from reid.shards.schema import JOINT_NAMES
+
+# Every joint has its own numbers by its name, so that a wrong order cannot pass.
+PLACE = {name: (float(i), 100.0 + i, 0.5 + i / 100) for i, name in enumerate(JOINT_NAMES)}
+JOINTS = np.array([PLACE[name] for name in JOINT_NAMES], np.float32)
+NECK = JOINT_NAMES.index("neck")
+
+# COCO has no neck: it comes out between the shoulders, with the lower confidence of the two.
+FROM_COCO = JOINTS.copy()
+FROM_COCO[NECK] = (2 + 5) / 2, (102 + 105) / 2, 0.52
+
+
+def numbers(names):
+    """51, 54 or 75 numbers of the joints above in another order of names."""
+    return [v for name in names for v in PLACE.get(name, (-1.0, -1.0, 0.9))]
+
+
+def columns(rows, count):
+    return {f"v{i}": [float(row[i]) for row in rows] for i in range(count)}
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def test_neck_lies_between_the_shoulders_of_the_sample():
+    assert JOINT_NAMES.index("right_shoulder") == 2
+    assert JOINT_NAMES.index("left_shoulder") == 5
+
+
+@pytest.mark.parametrize("names", [JOINT_NAMES, COCO_NAMES, BODY_25_NAMES],
+                         ids=["OpenPose", "COCO", "BODY_25"])  # fmt: skip
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_tables_of_numbers(tmp_path, names, ending):
+    row = numbers(names)
+    table = pa.table({"image_id": ["train/a", "train/b"], **columns([row, row[::-1]], len(row))})
+    path = tmp_path / f"joints.{ending}"
+    if ending == "csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    expected = FROM_COCO if names is COCO_NAMES else JOINTS
+    np.testing.assert_allclose(load(path).find("train/a"), expected, rtol=1e-6)
+
+
+def test_numeric_image_ids_of_a_csv_stay_text(tmp_path):
+    pyarrow.csv.write_csv(
+        pa.table({"image_id": ["0001"], **columns([numbers(JOINT_NAMES)], 54)}), tmp_path / "j.csv"
+    )
+    assert load(tmp_path / "j.csv").find("0001") is not None
+
+
+def test_empty_cells_are_missing_joints(tmp_path):
+    row = [str(v) for v in numbers(JOINT_NAMES)]
+    row[3:6] = ["", "", ""]
+    header = ",".join(["image_id", *(f"v{i}" for i in range(54))])
+    (tmp_path / "j.csv").write_text(f"{header}\na,{','.join(row)}\n")
+    found = load(tmp_path / "j.csv").find("a")
+    assert found is not None
+    assert found[1].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(found[2:], JOINTS[2:], rtol=1e-6)
+
+
+def test_a_worlds_truth_is_a_folder_of_parquet_with_other_columns_and_files(tmp_path):
+    for index, name in enumerate(["b", "a"]):
+        column = joints_column(np.stack([JOINTS + index, JOINTS]), np.array([False, True]))
+        table = pa.table({"image_id": [f"t/{name}", f"t/{name}x"], "mask": [b"1", b"2"],
+                          "joints": column})  # fmt: skip
+        pq.write_table(table, tmp_path / f"{index}.parquet")
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "persons.parquet")
+    labels = load(tmp_path)
+    np.testing.assert_array_equal(labels.find("t/a"), JOINTS + 1)
+    assert labels.find("t/ax") is None  # a null row is an image without joints
+    assert sorted(labels.joints) == ["t/a", "t/b"]
+
+
+@pytest.mark.parametrize("names", [JOINT_NAMES, BODY_25_NAMES], ids=["18", "BODY_25"])
+def test_openpose_folder_takes_the_surest_person(tmp_path, names):
+    weak = [v * (0.5 if i % 3 == 2 else 2) for i, v in enumerate(numbers(names))]
+    people = [{"pose_keypoints_2d": weak}, {"pose_keypoints_2d": numbers(names)}]
+    write_json(tmp_path / "train" / "a_keypoints.json", {"people": people})
+    write_json(tmp_path / "train" / "b_keypoints.json", {"people": []})
+    labels = load(tmp_path)
+    np.testing.assert_allclose(labels.find("train/a"), JOINTS, rtol=1e-6)
+    assert labels.find("train/b") is None
+
+
+def test_alphapose_takes_the_person_with_the_highest_score(tmp_path):
+    entry = {"image_id": "a.jpg", "category_id": 1, "keypoints": numbers(COCO_NAMES), "score": 2.5}
+    other = {**entry, "keypoints": [0.9] * 51, "score": 1.5}
+    path = write_json(tmp_path / "alphapose-results.json", [other, entry, other])
+    np.testing.assert_allclose(load(path).find("test/a"), FROM_COCO, rtol=1e-6)
+
+
+def test_coco_annotations_by_file_name(tmp_path):
+    keypoints = numbers(COCO_NAMES)
+    keypoints[2::3] = [2] * 17
+    keypoints[2 + 3 * COCO_NAMES.index("left_ear")] = 1  # labelled, not visible
+    keypoints[:3] = [0, 0, 0]  # the nose is not labelled
+    images = [{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "train/b.jpg"}]
+    annotations = [
+        {"image_id": 7, "keypoints": keypoints},
+        {"image_id": 8, "keypoints": [0] * 51},
+        {"image_id": 8, "bbox": [0, 0, 1, 1]},
+    ]
+    value = {"images": images, "annotations": annotations}
+    labels = load(write_json(tmp_path / "person_keypoints.json", value))
+    found = labels.find("train/a")
+    assert found is not None
+    assert found[JOINT_NAMES.index("left_ear")].tolist() == [17, 117, 0.5]
+    assert found[JOINT_NAMES.index("right_ear")].tolist() == [16, 116, 1]
+    assert found[0].tolist() == [0, 0, 0]
+    assert labels.find("train/b") is None
+
+
+# --- matching ------------------------------------------------------------------------------------
+
+
+def labels_of(tmp_path, names):
+    row = numbers(JOINT_NAMES)
+    table = pa.table({"image_id": names, **columns([row] * len(names), 54)})
+    pq.write_table(table, tmp_path / "joints.parquet")
+    return load(tmp_path / "joints.parquet")
+
+
+@pytest.mark.parametrize(
+    ("label", "image_id", "matches"),
+    [
+        pytest.param("train/a", "train/a", True, id="whole image_id"),
+        pytest.param("./train/a.jpg", "train/a", True, id="with ending and leading ./"),
+        pytest.param("train\\a.PNG", "train/a", True, id="Windows path"),
+        pytest.param("a.jpg", "train/a", True, id="file name alone"),
+        pytest.param("images/a", "train/a", True, id="file name in another folder"),
+        pytest.param("b", "train/a", False, id="another name"),
+        pytest.param("0001_c1.2", "x/0001_c1.2", True, id="a dot that is no ending"),
+    ],
+)
+def test_matching(tmp_path, label, image_id, matches):
+    assert (labels_of(tmp_path, [label]).find(image_id) is not None) == matches
+
+
+def test_file_names_that_labels_share_match_by_whole_image_id_alone(tmp_path):
+    labels = labels_of(tmp_path, ["cam_a/0001", "cam_b/0001"])
+    assert labels.find("cam_a/0001") is not None
+    assert labels.find("cam_c/0001") is None
+
+
+def test_a_label_that_two_images_claim_is_an_error(tmp_path):
+    labels = labels_of(tmp_path, ["0001.png"])
+    labels.find("cam_a/0001")
+    with pytest.raises(ReidError, match=r"0001 fits both cam_a/0001 and cam_b/0001"):
+        labels.find("cam_b/0001")
+
+
+def test_unmatched_labels_are_named(tmp_path):
+    assert labels_of(tmp_path, ["b", "a", "c"]).unmatched(["t/a", "t/z"]) == ["b", "c"]
+
+
+def test_digest_follows_names_and_numbers_not_the_file(tmp_path):
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    second.mkdir()
+    digest = labels_of(first, ["a", "b"]).digest()
+    assert labels_of(second, ["b", "a"]).digest() == digest
+    assert labels_of(second, ["a", "c"]).digest() != digest
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        pytest.param("j.json", "{", "not readable as JSON", id="broken JSON"),
+        pytest.param("j.json", "[]", "no joints in it", id="empty list"),
+        pytest.param("j.json", '[{"image_id": "a", "keypoints": [1, 2]}]', "2 numbers",
+                     id="two numbers"),
+        pytest.param("j.json", '[{"image_id": "a"}]', "neither a list", id="no keypoints"),
+        pytest.param("j.json", '{"a": 1}', "neither a list", id="another JSON"),
+        pytest.param("j.csv", "image_id,x\na,1\n", "1 numbers", id="CSV of one number"),
+        pytest.param("j.csv", "image_id\na\n", "no joints beside image_id", id="CSV of names"),
+        pytest.param("j.csv", "name,x\na,1\n", "no column image_id", id="CSV without image_id"),
+        pytest.param("j.csv", "image_id,x\na,left\n", "must be numbers", id="CSV of words"),
+        pytest.param("j.csv", "", "not readable as CSV", id="empty CSV"),
+        pytest.param("j.parquet", "no", "not readable as Parquet", id="no Parquet"),
+        pytest.param("j.txt", "no", "joints are read from", id="another ending"),
+        pytest.param("d/a_keypoints.json", "[1]", "no list `people`", id="not OpenPose's"),
+        pytest.param("d/notes.txt", "", "neither", id="folder of other files"),
+    ],
+)  # fmt: skip
+def test_errors_name_the_file_and_what_is_wrong(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ReidError, match=message) as caught:
+        load(tmp_path / name.split("/")[0])
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(ReidError, match="no such file or folder of joints"):
+        load(tmp_path / "missing")
+
+
+def test_two_rows_of_one_image_are_an_error(tmp_path):
+    with pytest.raises(ReidError, match="two rows of image_id a"):
+        labels_of(tmp_path, ["a", "a"])

@@ -1,0 +1,138 @@
+"""The digest changes when names or sizes do, and for nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.builds import scan as module
+from pipeline.builds.scan import scan
+from reid.project.errors import ReidError
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """0-raw with one data set: a.jpg of 3 bytes, b/c.jpg of 5, b/d.jpg of none."""
+    folder = tmp_path / "0-raw"
+    (folder / "street" / "b").mkdir(parents=True)
+    (folder / "street" / "a.jpg").write_bytes(b"123")
+    (folder / "street" / "b" / "c.jpg").write_bytes(b"12345")
+    (folder / "street" / "b" / "d.jpg").touch()
+    return folder
+
+
+def test_digest_is_of_sorted_paths_and_sizes(raw):
+    found = scan(raw, "street")
+    text = "a.jpg\t3\nb/c.jpg\t5\nb/d.jpg\t0\n"
+    expected = {"files": 3, "bytes": 8, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert found == {"dataset": "street", **expected}
+    assert json.loads((raw / "street.json").read_bytes()) == found
+
+
+def test_truth_is_covered(raw):
+    (raw / "street.truth").mkdir()
+    (raw / "street.truth" / "joints.parquet").write_bytes(b"1")
+    before = scan(raw, "street")
+    assert (before["truth"]["files"], before["truth"]["bytes"]) == (1, 1)
+    (raw / "street.truth" / "joints.parquet").write_bytes(b"12")
+    after = scan(raw, "street")
+    assert after["truth"] != before["truth"]
+    assert after["sha256"] == before["sha256"]
+
+
+def test_no_change_no_write(raw):
+    scan(raw, "street")
+    digest = raw / "street.json"
+    before = digest.read_bytes(), digest.stat().st_ino
+    os.utime(raw / "street" / "a.jpg", (1, 1))  # times are no part of it
+    (raw / "street" / "b" / "c.jpg").write_bytes(b"54321")  # nor is content
+    scan(raw, "street")
+    assert (digest.read_bytes(), digest.stat().st_ino) == before
+    assert sorted(p.name for p in raw.iterdir()) == ["street", "street.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda d: (d / "a.jpg").write_bytes(b"1234"), id="another size"),
+        pytest.param(lambda d: (d / "a.jpg").rename(d / "e.jpg"), id="another name"),
+        pytest.param(lambda d: (d / "a.jpg").rename(d / "b" / "a.jpg"), id="another folder"),
+        pytest.param(lambda d: (d / "b" / "d.jpg").unlink(), id="an empty file less"),
+        pytest.param(lambda d: (d / "e.jpg").symlink_to(d / "none"), id="a link to nothing more"),
+    ],
+)
+def test_any_change_is_seen(raw, change):
+    before = scan(raw, "street")["sha256"]
+    change(raw / "street")
+    assert scan(raw, "street")["sha256"] != before
+
+
+def test_place_and_order_of_creation_do_not_matter(raw, tmp_path):
+    copy = tmp_path / "elsewhere" / "street"
+    (copy / "b").mkdir(parents=True)
+    for path in ("b/d.jpg", "b/c.jpg", "a.jpg"):
+        (copy / path).write_bytes((raw / "street" / path).read_bytes())
+    assert scan(copy.parent, "street") == scan(raw, "street")
+
+
+def test_a_linked_data_set_is_followed(raw, tmp_path):
+    expected = scan(raw, "street")
+    linked = tmp_path / "other"
+    linked.mkdir()
+    (linked / "street").symlink_to(raw / "street")
+    assert scan(linked, "street") == expected
+
+
+def test_loops_end_and_count_nothing_twice(raw):
+    before = scan(raw, "street")
+    (raw / "street" / "b" / "up").symlink_to("..")
+    (raw / "street" / "here").symlink_to(".")
+    (raw / "street" / "self").symlink_to("self")
+    (raw / "street" / "b" / "again").symlink_to(raw / "street" / "b")
+    found = scan(raw, "street")
+    assert (found["files"], found["bytes"]) == (before["files"], before["bytes"])
+    assert found["sha256"] != before["sha256"]
+
+
+def test_many_crossing_links_take_no_time(raw):
+    folders = [raw / "street" / f"x{i}" for i in range(12)]
+    for folder in folders:
+        folder.mkdir()
+        for other in folders:
+            (folder / other.name).symlink_to(other)  # 12! ways through
+    assert scan(raw, "street")["files"] == 3
+
+
+def test_a_name_that_is_no_text(raw):
+    (raw / "street" / os.fsdecode(b"\xff\n.jpg")).touch()
+    assert scan(raw, "street")["files"] == 4
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "Street", "street.truth", "-x", "a b", "a\n"])
+def test_bad_names_are_refused(raw, name):
+    with pytest.raises(ReidError, match="cannot name a data set"):
+        scan(raw, name)
+
+
+def test_a_missing_folder_is_one_line(raw):
+    with pytest.raises(ReidError, match="mall: no such folder; `reid add`"):
+        scan(raw, "mall")
+    assert not (raw / "mall.json").exists()
+
+
+def test_an_unreadable_folder_is_one_line(raw, monkeypatch):
+    real = os.scandir
+
+    def scandir(place):
+        if str(place).endswith("/b"):
+            raise PermissionError(13, "Permission denied")
+        return real(place)
+
+    monkeypatch.setattr(module.os, "scandir", scandir)
+    with pytest.raises(ReidError, match=r"street/b: cannot be read \(Permission denied\)"):
+        scan(raw, "street")
+    assert not (raw / "street.json").exists()

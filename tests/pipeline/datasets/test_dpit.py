@@ -1,0 +1,424 @@
+"""DPI-T: colour images in folders, their depth in HDF5, and whatever may be wrong with either."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.datasets.base import LISTED, Sample
+from pipeline.datasets.dpit import depth as dpit_depth
+from pipeline.datasets.dpit import reader as dpit
+from pipeline.engine import run as engine
+from pipeline.stages import ingest
+from reid.arrays import images
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+
+CALM = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+COLOUR = np.full((6, 8, 3), (200, 40, 90), np.uint8)
+VIDEOS = (("train", 1, 0), ("train", 1, 12), ("train", 3, 5), ("query", 1, 7), ("query", 3, 5))
+FRAMES = (3, 4, 11)
+TRAIN, TEST = "DPI-T_train_rgb", "DPI-T_test_rgb"
+MAPS = "DPI-T_train_depth_map.h5"
+
+
+def depth_of(number: int) -> np.ndarray:
+    depth = np.full((6, 8), 3000, np.uint16)
+    depth[2, 3], depth[0, 0] = 1201 + number, 0
+    return depth
+
+
+def samples():
+    for role, person, video in VIDEOS:
+        for frame in FRAMES:
+            yield Sample(COLOUR, person, 1, role, frame=frame, tracklet=video,
+                         depth_mm=depth_of(frame))  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    home = tmp_path / "data/0-raw/hallway"
+    ids = list(dpit.write(home, samples()))
+    assert ids[4] == "DPI-T_train_rgb/00/012/00_012_0004"
+    return home
+
+
+def rows_of(listing) -> dict[str, dict]:
+    return {row["image_id"]: row for row in listing.files.to_pylist()}
+
+
+def frames_of(folder: str) -> list[str]:
+    person, video = folder.split("/")[1:]
+    return [f"{folder}/{person}_{video}_{frame:04d}" for frame in FRAMES]
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def test_a_frame_gives_its_row(root):
+    files = dpit.read(root).files
+    assert files.schema.equals(LISTED)
+    image_id = "DPI-T_train_rgb/02/005/02_005_0011"
+    assert rows_of(dpit.read(root))[image_id] == {
+        "path": f"{image_id}.jpg", "part": "train", "image_id": image_id, "person": 3,
+        "train": True, "query": False, "gallery": True, "camera": 1, "tracklet": 5, "frame": 11,
+        "viewpoint": None, "depth_path": f"{MAPS}#2#{image_id}",
+    }  # fmt: skip
+
+
+def test_the_gallery_is_the_training_part(root):
+    listing = dpit.read(root)
+    assert listing.rejects == []
+    for row in listing.files.to_pylist():
+        train = row["image_id"].startswith(TRAIN)
+        assert (row["train"], row["gallery"], row["query"]) == (train, train, not train)
+        assert row["camera"] == (1 if train else 2)
+    assert listing.found == {
+        "train": 9, "train_videos": 3, "train_identities": 2,
+        "query": 6, "query_videos": 2, "query_identities": 2,
+    }  # fmt: skip
+
+
+def test_the_protocol_has_the_videos_that_were_tested(root):
+    (protocol,) = dpit.read(root).protocols
+    assert json.loads(json.dumps(protocol)) == protocol
+    assert (protocol["published"]["query_videos"], protocol["published"]["train_videos"]) == (
+        249,
+        213,
+    )
+    assert dpit.PUBLISHED["query_videos"] == 262
+    assert protocol["rule"]["query"] == protocol["rule"]["gallery"] == "tracklet"
+
+
+def test_what_is_beside_is_left_alone(root):
+    assert (root / "DPI-T_train_depth/00/012/00_012_0004.jpg").is_file()  # 8-bit pictures
+    (root / "DPI-T_train_point_cloud.h5").touch()
+    (root / TRAIN / "Thumbs.db").touch()
+    listing = dpit.read(root)
+    assert (listing.files.num_rows, listing.rejects) == (15, [])
+
+
+def test_depth_comes_back_to_the_millimetre(root):
+    source = dpit.open_source(root)
+    for row in dpit.read(root).files.to_pylist():
+        assert (images.decode_depth(source(row["depth_path"])) == depth_of(row["frame"])).all()
+        assert source(row["path"]) == (root / row["path"]).read_bytes()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_each_reading_is_repeated_where_the_image_is_larger(root, times):
+    image_id = frames_of(f"{TRAIN}/00/012")[0]
+    large = images.encode_jpeg(np.zeros((6 * times, 8 * times, 3), np.uint8))
+    (root / f"{image_id}.jpg").write_bytes(large)
+    depth = images.decode_depth(dpit.open_source(root)(f"{MAPS}#0#{image_id}"))
+    assert depth.shape == (6 * times, 8 * times)
+    for y in range(6 * times):
+        for x in range(8 * times):
+            assert depth[y, x] == depth_of(3)[y // times, x // times]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor"),
+    [
+        pytest.param("f4", 0.001, id="metres"),
+        pytest.param("f8", 0.001, id="metres, double"),
+        pytest.param("f4", 1, id="millimetres of floating point"),
+        pytest.param("u2", 1, id="millimetres"),
+        pytest.param("i4", 1, id="millimetres, signed"),
+    ],
+)
+def test_the_unit_is_told_from_type_and_range(root, dtype, factor):
+    def rewrite(maps):
+        return (np.nan_to_num(maps) * 1000 * factor).astype(dtype)
+
+    with h5py.File(root / MAPS, "r+") as file:
+        for name in [f"{p}/{v}" for p in file for v in file[p]]:
+            data = rewrite(file[name][()].astype(np.float64) + 1e-9)
+            del file[name]
+            file[name] = data
+    source = dpit.open_source(root)
+    for row in dpit.read(root).files.to_pylist()[:9]:
+        depth = images.decode_depth(source(row["depth_path"])).astype(int)
+        assert np.abs(depth - depth_of(row["frame"])).max() <= (dtype[0] != "f")
+
+
+@CALM
+@given(st.floats(width=32), st.sampled_from([1.0, 1000.0]))
+def test_a_reading_in_millimetres(value, scale):
+    found = int(dpit_depth.to_millimetres(np.full((1, 1), value, np.float32), scale)[0, 0])
+    exact = float(np.float32(value)) * scale
+    if not np.isfinite(exact) or exact < 0.5 or exact > 65_535:
+        assert found == 0
+    else:
+        assert abs(found - exact) <= 0.5
+
+
+# ----------------------------------------------------------------------------------------- damage
+
+
+def edit(change):
+    def harm(root: Path) -> None:
+        with h5py.File(root / MAPS, "r+") as file:
+            change(file)
+
+    return harm
+
+
+def put(name: str, data, **options):
+    def change(file) -> None:
+        del file[name]
+        file.create_dataset(name, data=data, **options)
+
+    return edit(change)
+
+
+def link(name: str, target):
+    def change(file) -> None:
+        del file[name]
+        file[name] = target
+
+    return edit(change)
+
+
+def add(path: str):
+    def harm(root: Path) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+    return harm
+
+
+def all_of(names: list[str], reason: str) -> dict[str, str]:
+    return dict.fromkeys(names, reason)
+
+
+ONE, TWO = frames_of(f"{TRAIN}/00/000"), frames_of(f"{TRAIN}/00/012")
+FORM = "expected frames x height x width"
+NO_FRAME = "not a frame such as 05_012_0003.jpg"
+REJECTED = {
+    "no group": (
+        edit(lambda f: f.__delitem__("00")), all_of(ONE + TWO, f"{MAPS} has no group 00"),
+    ),
+    "no array": (
+        edit(lambda f: f.__delitem__("00/012")), all_of(TWO, f"{MAPS} has no array 00/012"),
+    ),
+    "an array for a group": (
+        put("00", np.ones(3)), all_of(ONE + TWO, f"{MAPS} has no group 00"),
+    ),
+    "a group for an array": (
+        edit(lambda f: (f.__delitem__("00/012"), f.create_group("00/012"))),
+        all_of(TWO, f"{MAPS} has no array 00/012"),
+    ),
+    "a map too few": (
+        put("00/012", np.ones((2, 6, 8))), all_of(TWO, f"3 frames, but 2 depth maps in {MAPS}"),
+    ),
+    "a map too many": (
+        put("00/012", np.ones((4, 6, 8))), all_of(TWO, f"3 frames, but 4 depth maps in {MAPS}"),
+    ),
+    "an image too few": (
+        lambda r: (r / f"{TWO[1]}.jpg").unlink(),
+        all_of([TWO[0], TWO[2]], f"2 frames, but 3 depth maps in {MAPS}"),
+    ),
+    "an image too many": (
+        add(f"{TRAIN}/00/012/00_012_0999.jpg"),
+        all_of([*TWO, f"{TRAIN}/00/012/00_012_0999"], f"4 frames, but 3 depth maps in {MAPS}"),
+    ),
+    "one map for all": (
+        put("00/012", np.ones((6, 8))),
+        all_of(TWO, f"{MAPS}: 00/012 is 6 x 8 of float64; {FORM}"),
+    ),
+    "colours for depth": (
+        put("00/012", np.ones((3, 6, 8, 3))),
+        all_of(TWO, f"{MAPS}: 00/012 is 3 x 6 x 8 x 3 of float64; {FORM}"),
+    ),
+    "no pixel": (
+        put("00/012", np.ones((3, 0, 8))),
+        all_of(TWO, f"{MAPS}: 00/012 is 3 x 0 x 8 of float64; {FORM}"),
+    ),
+    "text": (
+        put("00/012", "depth"),
+        all_of(TWO, f"{MAPS}: 00/012 is a single value of object; {FORM}"),
+    ),
+    "complex numbers": (
+        put("00/012", np.ones((3, 6, 8), complex)),
+        all_of(TWO, f"{MAPS}: 00/012 is 3 x 6 x 8 of complex128; {FORM}"),
+    ),
+    "8-bit depth": (
+        put("00/012", np.ones((3, 6, 8), np.uint8)),
+        all_of(TWO, f"{MAPS}: 00/012 is uint8: 8-bit pictures, which are no depth"),
+    ),
+    "a link within": (
+        link("00/012", h5py.SoftLink("/00/000")), all_of(TWO, "012 is a link, and is not followed"),
+    ),
+    "a link to another file": (
+        link("00/012", h5py.ExternalLink("/etc/hosts", "/")),
+        all_of(TWO, "012 is a link, and is not followed"),
+    ),
+    "a linked group": (
+        link("00", h5py.ExternalLink("none.h5", "/")),
+        all_of(ONE + TWO, "00 is a link, and is not followed"),
+    ),
+    "a name of another video": (
+        add(f"{TRAIN}/00/012/00_013_0004.jpg"),
+        {f"{TRAIN}/00/012/00_013_0004.jpg": "of person 00, video 013, in the folder of 00/012"},
+    ),
+    "a PNG": (
+        add(f"{TRAIN}/00/012/00_012_0004.png"), {f"{TRAIN}/00/012/00_012_0004.png": NO_FRAME},
+    ),
+    "an odd name": (
+        add(f"{TRAIN}/00/012/fram\ne.jpg"), {f"{TRAIN}/00/012/fram\\ne.jpg": NO_FRAME},
+    ),
+    "digits of another script": (
+        add(f"{TRAIN}/00/012/00_012_٠٠٠٤.jpg"), {f"{TRAIN}/00/012/00_012_٠٠٠٤.jpg": NO_FRAME},
+    ),
+    "an odd person": (
+        add(f"{TRAIN}/anna/012/00_012_0004.jpg"),
+        {f"{TRAIN}/anna": "not a person's folder such as 05"},
+    ),
+    "an odd video": (
+        add(f"{TRAIN}/00/12/00_012_0004.jpg"),
+        {f"{TRAIN}/00/12": "not a video's folder such as 012"},
+    ),
+    "a file among persons": (
+        add(f"{TRAIN}/00_012_0004.jpg"),
+        {f"{TRAIN}/00_012_0004.jpg": "not a person's folder such as 05"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", REJECTED)
+def test_damage_is_a_reject_and_the_rest_stays(root, damage):
+    harm, expected = REJECTED[damage]
+    before = set(rows_of(dpit.read(root)))
+    harm(root)
+    listing = dpit.read(root)
+    assert dict(listing.rejects) == expected
+    gone = {TWO[1]} if damage == "an image too few" else set()
+    assert set(rows_of(listing)) == before - set(expected) - gone
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        pytest.param(lambda r: (r / MAPS).unlink(), "h5: no such file; unpack", id="no file"),
+        pytest.param(lambda r: (r / MAPS).write_bytes(b""), "cannot be read as HDF5", id="empty"),
+        pytest.param(
+            lambda r: (r / MAPS).write_bytes((r / MAPS).read_bytes()[:700]),
+            "cannot be read as HDF5", id="cut off",
+        ),
+        pytest.param(lambda r: (r / MAPS).write_text("depth"), "cannot be read as HDF5", id="text"),
+        pytest.param(
+            lambda r: ((r / MAPS).unlink(), (r / MAPS).mkdir()), "cannot be read", id="a folder"
+        ),
+        pytest.param(
+            lambda r: (r / TEST).rename(r / "x"), f"no folder {TEST}; this is not a DPI-T",
+            id="no test images",
+        ),
+        pytest.param(
+            lambda r: ((r / TEST).rename(r / "x"), (r / TEST).symlink_to(TRAIN)),
+            "one and the same folder", id="test is train",
+        ),
+    ],
+)  # fmt: skip
+def test_damage_is_one_line(root, harm, reason):
+    harm(root)
+    with pytest.raises(ReidError, match=reason) as error:
+        dpit.read(root)
+    assert str(error.value).isprintable()
+
+
+@CALM
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=9)), max_size=6))
+def test_damaged_maps_never_end_in_a_traceback(tmp_path_factory, damage):
+    home = tmp_path_factory.mktemp("damaged") / "hallway"
+    list(dpit.write(home, samples()))
+    data = bytearray((home / MAPS).read_bytes())
+    for at, piece in damage:
+        at %= len(data)
+        data[at : at + len(piece)] = piece
+    (home / MAPS).write_bytes(data)
+    try:
+        listing = dpit.read(home)
+        source = dpit.open_source(home)
+    except ReidError:
+        return
+    assert listing.files.num_rows + len(listing.rejects) == 15
+    assert all(f"{r.image_id}{r.reason}".isprintable() for r in listing.rejects)
+    for row in listing.files.to_pylist():
+        try:
+            assert images.decode_depth(source(row["depth_path"])).shape == (6, 8)
+        except images.BadImage as error:
+            reason = str(error)
+            assert reason.isprintable(), reason
+
+
+# ---------------------------------------------------------------------------------- writing, ingest
+
+
+def sample(**labels) -> Sample:
+    values = {"person": 1, "camera": 1, "role": "train", "tracklet": 1, "frame": 1}
+    return Sample(COLOUR, **{**values, "depth_mm": depth_of(0), **labels})
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        pytest.param([sample(role="gallery")], "no role `gallery`", id="a gallery of its own"),
+        pytest.param([sample(person=0)], "person 0 does not fit DPI-T", id="person 0"),
+        pytest.param([sample(tracklet=1000)], "tracklet 1000 does not fit", id="a long number"),
+        pytest.param([sample(), sample()], "frame 1 after 1", id="a frame twice"),
+        pytest.param([sample(frame=2), sample()], "frame 1 after 2", id="frames that fall"),
+        pytest.param(
+            [sample(), sample(tracklet=2), sample(frame=2)], "do not follow", id="videos mixed"
+        ),
+        pytest.param([sample(depth_mm=None)], "depth must be .* none", id="no depth"),
+    ],
+)
+def test_labels_without_a_place_are_refused(tmp_path, written, reason):
+    with pytest.raises(ReidError, match=reason):
+        list(dpit.write(tmp_path / "hallway", written))
+
+
+def test_the_same_samples_give_the_same_bytes(root, tmp_path):
+    list(dpit.write(tmp_path / "again", samples()))
+    assert (root / MAPS).read_bytes() == (tmp_path / "again" / MAPS).read_bytes()
+
+
+def test_ingest_end_to_end(root, tmp_path):
+    with h5py.File(root / MAPS, "r+") as file:
+        file["00/012"][0] = np.nan
+    wide = images.encode_jpeg(np.zeros((6, 9, 3), np.uint8))
+    (root / f"{TWO[1]}.jpg").write_bytes(wide)
+    plan = ingest.plan("hallway", ingest.Params(reader="dpit", max_reject_rate=0.6),
+                       Project(tmp_path))  # fmt: skip
+    folder = engine.run(plan, Project(tmp_path), executor="local").folder
+    rejected = pq.read_table(folder / "rejects.parquet").to_pylist()
+    assert {r["image_id"]: r["reason"] for r in rejected} == {
+        TWO[0]: "depth has no reading at all",
+        TWO[1]: "depth is 8 x 6 pixels, its image 9 x 6",
+    }
+    rows = pa.concat_tables([pq.read_table(p) for p in sorted((folder / "rows").iterdir())])
+    assert rows.num_rows == 13
+    for row in rows.to_pylist():
+        assert (images.decode_depth(row["depth"]["bytes"]) == depth_of(row["frame"])).all()
+
+
+def test_ingest_refuses_a_unit_that_cannot_be_told(root, tmp_path):
+    with h5py.File(root / MAPS, "r+") as file:
+        for name in [f"{p}/{v}" for p in file for v in file[p]]:
+            file[name][...] = 300.0  # centimetres
+    source = dpit.open_source(root)
+    with pytest.raises(
+        images.BadImage, match="the unit of depth cannot be told: its median is 300"
+    ):
+        source(f"{MAPS}#0#{ONE[0]}")

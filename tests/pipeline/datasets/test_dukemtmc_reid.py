@@ -1,0 +1,439 @@
+"""DukeMTMC-reID: the real names, and whatever may be wrong with a copy of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.datasets import dukemtmc_reid
+from pipeline.datasets.base import LISTED, Sample
+from pipeline.datasets.layouts import names
+from reid.arrays import images
+from reid.project.errors import ReidError
+
+CALM = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+IMAGE = np.full((16, 8, 3), (200, 40, 90), np.uint8)
+GOOD = (  # two people to train on, two to test, and one that has no query
+    "bounding_box_train/0001_c2_f0046182",
+    "bounding_box_train/0001_c8_f0050230",
+    "bounding_box_train/0007_c3_f0062114",
+    "query/0005_c2_f0046985",
+    "query/0023_c6_f0085402",
+    "bounding_box_test/0005_c1_f0051341",
+    "bounding_box_test/0023_c5_f0085522",
+    "bounding_box_test/0023_c6_f0085402",  # a query's own name, in another folder
+    "bounding_box_test/7139_c2_f0046985",
+)
+
+
+def make(root: Path) -> Path:
+    for image_id in GOOD:
+        path = root / f"{image_id}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not looked at")
+    return root
+
+
+@pytest.fixture
+def duke(tmp_path: Path) -> Path:
+    return make(tmp_path / "duke")
+
+
+def reasons(listing) -> dict[str, str]:
+    return dict(listing.rejects)
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize(
+    ("image_id", "part", "person", "role", "camera"),
+    [
+        pytest.param("bounding_box_train/0001_c8_f0050230", "train", 1, "train", 8, id="train"),
+        pytest.param("query/0005_c2_f0046985", "test", 5, "query", 2, id="query"),
+        pytest.param("bounding_box_test/0023_c5_f0085522", "test", 23, "gallery", 5, id="gallery"),
+        pytest.param(
+            "bounding_box_test/7139_c2_f0046985", "test", 7139, "gallery", 2, id="distractor"
+        ),
+    ],
+)
+def test_a_name_gives_its_row(duke, image_id, part, person, role, camera):
+    files = dukemtmc_reid.read(duke).files
+    assert files.schema.equals(LISTED)
+    row = next(r for r in files.to_pylist() if r["image_id"] == image_id)
+    roles = {r: r == role for r in ("train", "query", "gallery")}
+    absent = dict.fromkeys(("tracklet", "frame", "viewpoint", "depth_path"))
+    expected = {"path": f"{image_id}.jpg", "part": part, "person": person, "camera": camera}
+    assert row == {"image_id": image_id, **expected, **roles, **absent}
+
+
+def test_counts(duke):
+    listing = dukemtmc_reid.read(duke)
+    assert listing.found == {
+        "train": 3,
+        "train_identities": 2,
+        "query": 2,
+        "query_identities": 2,
+        "gallery": 4,
+        "gallery_identities": 3,
+        "gallery_distractor_identities": 1,
+    }
+    assert listing.rejects == []
+    assert listing.found.keys() == dukemtmc_reid.INFO.published.keys()
+
+
+def test_published_counts_agree_with_each_other():
+    published = dukemtmc_reid.PUBLISHED
+    assert sum(published[role] for role in dukemtmc_reid.FOLDERS) == 36_411
+    distractors = published["gallery_distractor_identities"]
+    assert published["gallery_identities"] - distractors == published["query_identities"]
+    assert published["train_identities"] + published["query_identities"] == 1_404
+
+
+def test_the_protocol_is_json_and_has_neither_junk_nor_distractors(duke):
+    (protocol,) = dukemtmc_reid.read(duke).protocols
+    assert json.loads(json.dumps(protocol)) == protocol
+    assert protocol["name"] == "dukemtmc_reid"
+    assert protocol["rule"] == {
+        "exclude": "same_person_same_camera",
+        "junk": [],
+        "distractors": [],
+        "query": "single",
+    }
+    assert (protocol["published"]["query"], protocol["found"]["query"]) == (2228, 2)
+
+
+def test_who_withdrew_it_is_said():
+    assert "withdrew" in dukemtmc_reid.INFO.where
+
+
+def test_the_folder_above_is_as_good(tmp_path):
+    home = make(tmp_path / "DukeMTMC-reID")
+    above, itself = dukemtmc_reid.read(tmp_path), dukemtmc_reid.read(home)
+    assert above.files["image_id"] == itself.files["image_id"]
+    for path, below in zip(*(x.files["path"].to_pylist() for x in (above, itself)), strict=True):
+        assert path == f"DukeMTMC-reID/{below}"
+        assert (tmp_path / path).is_file()
+    assert dukemtmc_reid.locate(tmp_path) == home == dukemtmc_reid.locate(home)
+
+
+def test_the_order_is_by_name(duke):
+    for role in ("train", "query", "gallery"):
+        files = dukemtmc_reid.read(duke).files
+        paths = files.filter(files[role])["path"].to_pylist()
+        assert paths == sorted(paths)
+
+
+# ---------------------------------------------------------------------------------- bad data sets
+
+
+@pytest.mark.parametrize("missing", ["bounding_box_train", "bounding_box_test", "query"])
+def test_a_missing_folder_is_named(duke, missing):
+    (duke / missing).rename(duke / "elsewhere")
+    with pytest.raises(ReidError, match=f"duke: no folder {missing}; this is not a DukeMTMC-reID"):
+        dukemtmc_reid.read(duke)
+
+
+def test_a_wrong_root_is_one_line(tmp_path):
+    with pytest.raises(ReidError, match="no folder bounding_box_train, query, bounding_box_test;"):
+        dukemtmc_reid.read(tmp_path)
+    with pytest.raises(ReidError, match="none: no such folder"):
+        dukemtmc_reid.read(tmp_path / "none")
+
+
+def test_test_linked_to_train_is_refused(duke):
+    (duke / "bounding_box_test").rename(duke / "elsewhere")
+    (duke / "bounding_box_test").symlink_to("bounding_box_train")
+    with pytest.raises(ReidError, match="one and the same folder"):
+        dukemtmc_reid.read(duke)
+
+
+def test_swapped_folders_are_refused(duke):
+    (duke / "bounding_box_test").rename(duke / "x")
+    (duke / "bounding_box_train").rename(duke / "bounding_box_test")
+    (duke / "x").rename(duke / "bounding_box_train")
+    with pytest.raises(ReidError, match=r"query/ are in bounding_box_train .* are swapped"):
+        dukemtmc_reid.read(duke)
+
+
+# --------------------------------------------------------------------------------- bad files in it
+
+NOT_A_NAME = "not a DukeMTMC-reID name such as 0005_c2_f0046985.jpg"
+STRAY = {  # a stray file's name in bounding_box_train: the reason of its reject
+    "0001_c9_f0046182.jpg": "camera 9; DukeMTMC-reID has cameras 1 to 8",
+    "0001_c0_f0046182.jpg": "camera 0; DukeMTMC-reID has cameras 1 to 8",
+    "0001_c12_f0046182.jpg": "camera 12; DukeMTMC-reID has cameras 1 to 8",
+    "0000_c2_f0046182.jpg": "person 0000; DukeMTMC-reID numbers its persons from 0001",
+    "0001_c2_f0046182.png": "duplicate of 0001_c2_f0046182.jpg",
+    "0001_c2_f0046182.jpeg": "duplicate of 0001_c2_f0046182.jpg",
+    "0001_C2_F0046182.JPG": "duplicate of 0001_c2_f0046182.jpg",
+    "0001_c2_f0046182.jpg~": "duplicate of 0001_c2_f0046182.jpg",
+    "0001_c2_f0046182.jpg ": "duplicate of 0001_c2_f0046182.jpg",
+    "0001_c2_f0046182.jpg.jpg": NOT_A_NAME,
+    "0001_c2_f0046182": NOT_A_NAME,
+    "0001_c2_f0046182 (1).jpg": NOT_A_NAME,
+    "0001_c2_f0046182.jpg.part": NOT_A_NAME,
+    " 0001_c2_f0046182.jpg": NOT_A_NAME,
+    "Copy of 0001_c2_f0046182.jpg": NOT_A_NAME,
+    "0001_c2_f0046183.JPG": NOT_A_NAME,
+    "0001_c2_f0046183.png": NOT_A_NAME,
+    "0001_c2_f046182.jpg": NOT_A_NAME,
+    "0001_c2_f00046182.jpg": NOT_A_NAME,
+    "0001_c2_0046182.jpg": NOT_A_NAME,
+    "0001c2f0046182.jpg": NOT_A_NAME,
+    "001_c2_f0046182.jpg": NOT_A_NAME,
+    "00001_c2_f0046182.jpg": NOT_A_NAME,
+    "-1_c2_f0046182.jpg": NOT_A_NAME,
+    "-001_c2_f0046182.jpg": NOT_A_NAME,
+    "+001_c2_f0046182.jpg": NOT_A_NAME,
+    "0x01_c2_f0046182.jpg": NOT_A_NAME,
+    "0001_c2_f0046182_00.jpg": NOT_A_NAME,
+    "0002_c1s1_000451_03.jpg": NOT_A_NAME,  # Market-1501
+    "0001_C6_F0099_X30823.jpg": NOT_A_NAME,  # DukeMTMC-VideoReID
+    "0001C1T0001F001.jpg": NOT_A_NAME,  # MARS
+    "readme.txt": NOT_A_NAME,
+    ".jpg": NOT_A_NAME,
+    "jpg": NOT_A_NAME,
+    "*.jpg": NOT_A_NAME,
+    "[red]0001.jpg": NOT_A_NAME,
+    "x" * 255: NOT_A_NAME,
+    "9" * 255: NOT_A_NAME,
+    "0001_c" + "9" * 200 + "_f0046182.jpg": f"camera {'9' * 200}; DukeMTMC-reID has cameras 1 to 8",
+    "٠٠٠١_c٢_f٠٠٤٦١٨٢.jpg": NOT_A_NAME,  # digits, but not these
+    "０００１_c2_f0046182.jpg": NOT_A_NAME,
+    "0001_c²_f0046182.jpg": NOT_A_NAME,
+    "行人.jpg": NOT_A_NAME,
+}
+ESCAPED = {  # names that would break a line or a Parquet file, and how they are shown
+    "0001_c2_f0046183.jpg\n": "0001_c2_f0046183.jpg\\n",
+    "0001\n_c2_f0046183.jpg": "0001\\n_c2_f0046183.jpg",
+    "\x1b[31mred.jpg": "\\x1b[31mred.jpg",
+    os.fsdecode(b"\xff\xfe.jpg"): "\\xff\\xfe.jpg",
+    os.fsdecode(b"0001_c2_f0046183\x80.jpg"): "0001_c2_f0046183\\x80.jpg",
+}
+CLUTTER = ["Thumbs.db", ".DS_Store", "desktop.ini", "._0001_c2_f0046182.jpg"]
+
+
+@pytest.mark.parametrize(("name", "reason"), STRAY.items(), ids=[n[:40] for n in STRAY])
+def test_a_stray_file_is_a_reject_with_its_reason(duke, name, reason):
+    (duke / "bounding_box_train" / name).touch()
+    listing = dukemtmc_reid.read(duke)
+    assert reasons(listing) == {f"bounding_box_train/{name}": reason}
+    assert sorted(listing.files["image_id"].to_pylist()) == sorted(GOOD)
+
+
+@pytest.mark.parametrize(("name", "shown"), ESCAPED.items(), ids=ESCAPED.values())
+def test_an_unprintable_name_is_shown_escaped(duke, name, shown):
+    (duke / "query" / name).touch()
+    listing = dukemtmc_reid.read(duke)
+    assert reasons(listing) == {f"query/{shown}": NOT_A_NAME}
+    assert listing.files.num_rows == len(GOOD)
+
+
+def test_clutter_and_what_lies_beside_the_folders_is_passed_over(duke):
+    for name in CLUTTER:
+        (duke / "bounding_box_train" / name).touch()
+    (duke / "CITATION_DukeMTMC.txt").touch()
+    (duke / "gt_bbox").mkdir()
+    listing = dukemtmc_reid.read(duke)
+    assert (listing.files.num_rows, listing.rejects) == (len(GOOD), [])
+
+
+# ------------------------------------------------------------------------------- damage at random
+
+SAMPLE = "0009_c1_f0000120.jpg"
+PIECES = st.sampled_from([*STRAY, *ESCAPED, *CLUTTER, SAMPLE, *(Path(g).name for g in GOOD)])
+
+
+@st.composite
+def mutated(draw) -> str:
+    """A good name with a character put in, taken out or changed."""
+    name = f"{Path(draw(st.sampled_from(GOOD))).name}.jpg"
+    at = draw(st.integers(0, len(name)))
+    put = draw(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]) | st.just(""))
+    return name[:at] + put + name[at + draw(st.integers(0, 1)) :]
+
+
+FREE = st.binary(min_size=1, max_size=60).map(os.fsdecode)
+NAMES = (PIECES | mutated() | FREE).filter(
+    lambda n: n not in {"", ".", ".."} and not {"/", "\0"} & set(n) and len(os.fsencode(n)) <= 255
+)
+KINDS = {  # kinds of thing that may lie under a name
+    "empty file": lambda p: p.touch(),
+    "text": lambda p: p.write_bytes(b"hello"),
+    "folder": lambda p: p.mkdir(),
+    "link to nothing": lambda p: p.symlink_to("nowhere"),
+    "link to itself": lambda p: p.symlink_to(p.name),
+    "link upwards": lambda p: p.symlink_to(".."),
+    "link to a file": lambda p: p.symlink_to(p.parent / f"{Path(GOOD[0]).name}.jpg"),
+    "pipe": os.mkfifo,
+}
+PLACES = ("bounding_box_train", "bounding_box_test", "query", ".")
+DAMAGE = st.lists(
+    st.tuples(st.sampled_from(PLACES), NAMES, st.sampled_from(sorted(KINDS))), max_size=8
+)
+WHOLE = ("none", "empty", "removed", "a file", "itself", "bounding_box_test", ".", "nowhere")
+
+
+def damage_whole(root: Path, kind: str, place: str) -> None:
+    """Damage a whole folder, after it was moved away."""
+    (root / place).rename(root / "away")
+    if kind == "empty":
+        (root / place).mkdir()
+    elif kind == "a file":
+        (root / place).touch()
+    elif kind != "removed":
+        (root / place).symlink_to(place if kind == "itself" else kind)
+
+
+@CALM
+@given(DAMAGE, st.sampled_from(WHOLE), st.sampled_from(PLACES[:3]))
+@example([("query", "0001\n", "pipe")], "itself", "query")
+def test_damage_never_ends_in_a_traceback(tmp_path_factory, damage, whole, place):
+    root = make(tmp_path_factory.mktemp("damaged"))
+    for folder, name, kind in damage:
+        if not os.path.lexists(root / folder / name):  # not two damages under one name
+            KINDS[kind](root / folder / name)
+    if whole == "none":  # a file more or less never loses the data set
+        listing = dukemtmc_reid.read(root)
+    else:
+        damage_whole(root, whole, place)
+        try:
+            listing = dukemtmc_reid.read(root)
+        except ReidError:
+            return
+    ids = listing.files["image_id"].to_pylist()
+    assert len(set(ids)) == len(ids)
+    if whole == "none":
+        assert set(GOOD) <= set(ids)
+    for image_id, path in zip(ids, listing.files["path"].to_pylist(), strict=True):
+        assert dukemtmc_reid.NAME.fullmatch(path.rpartition("/")[2])
+        assert image_id == path.removesuffix(".jpg")
+    for reject in listing.rejects:
+        assert reject.reason
+        assert f"{reject.image_id}{reject.reason}".isprintable()
+    seen = {f.name for f in (root / "query").iterdir()} if (root / "query").is_dir() else set()
+    counted = [*ids, *(r.image_id for r in listing.rejects)]
+    expected = sum(not names.is_clutter(name) for name in seen)
+    assert sum(name.startswith("query/") for name in counted) == expected
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def sample(person=1, camera=1, role="train", **other) -> Sample:
+    return Sample(IMAGE, person, camera, role, **other)
+
+
+# Few persons, so that names meet; a person is trained on or tested, as in the data set.
+TRAIN = st.tuples(st.sampled_from([1, 9999]), st.just("train"))
+TEST = st.tuples(st.sampled_from([2, 5000]), st.sampled_from(["query", "gallery"]))
+SAMPLES = st.lists(
+    st.builds(
+        lambda who, camera, frame: Sample(
+            IMAGE, who[0], camera, who[1], frame=frame, encoded=b"bytes"
+        ),
+        TRAIN | TEST, st.sampled_from([1, 8]), st.sampled_from([0, 1, 9_999_000]),
+    ),
+    max_size=20,
+)  # fmt: skip
+
+
+@CALM
+@given(SAMPLES)
+def test_what_is_written_is_read(tmp_path_factory, given_samples):
+    root = tmp_path_factory.mktemp("written")
+    ids = list(dukemtmc_reid.write(root, given_samples))
+    listing = dukemtmc_reid.read(root)
+    assert listing.rejects == []
+    assert len(set(ids)) == len(given_samples) == listing.files.num_rows
+    rows = {row["image_id"]: row for row in listing.files.to_pylist()}
+    for image_id, written in zip(ids, given_samples, strict=True):
+        row = rows[image_id]
+        roles = [role for role in ("train", "query", "gallery") if row[role]]
+        assert (row["person"], row["camera"], roles) == (
+            written.person, written.camera, [written.role],
+        )  # fmt: skip
+
+
+def test_names_are_the_official_ones_and_a_taken_one_moves_on(tmp_path):
+    written = [
+        sample(5, 2, "query", frame=46985),
+        sample(5, 2, "gallery", frame=46985),
+        sample(1, 8, "train"),
+        sample(1, 8, "train", frame=1),
+        sample(1, 8, "train"),
+        sample(1, 8, "train"),
+        sample(1, 8, "train", frame=1),
+    ]
+    assert list(dukemtmc_reid.write(tmp_path, written)) == [
+        "query/0005_c2_f0046985",
+        "bounding_box_test/0005_c2_f0046985",
+        "bounding_box_train/0001_c8_f0000000",
+        "bounding_box_train/0001_c8_f0000001",
+        "bounding_box_train/0001_c8_f0000002",
+        "bounding_box_train/0001_c8_f0000003",
+        "bounding_box_train/0001_c8_f0000004",
+    ]
+
+
+def test_pixels_and_given_bytes_are_kept(tmp_path):
+    png = images.encode_png(IMAGE)
+    first, second = dukemtmc_reid.write(tmp_path, [sample(1), sample(2, encoded=png)])
+    assert (tmp_path / f"{second}.jpg").read_bytes() == png
+    data = (tmp_path / f"{first}.jpg").read_bytes()
+    assert images.kind_of(data) == "jpeg"
+    assert np.abs(images.decode(data).astype(int) - IMAGE).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        pytest.param([sample(10_000)], "person 10000 does not fit", id="five digits"),
+        pytest.param([sample(0, role="gallery")], "person 0 does not fit", id="person 0"),
+        pytest.param([sample(-1, role="gallery")], "person -1 does not fit", id="junk"),
+        pytest.param([sample(1, 9)], "camera 9 does not fit a DukeMTMC-reID name", id="camera 9"),
+        pytest.param([sample(1, 0)], "camera 0 does not fit", id="camera 0"),
+        pytest.param([sample(1, frame=10_000_000)], "frame 10000000 does not", id="late frame"),
+        pytest.param([sample(1, frame=-1)], "frame -1", id="frame below zero"),
+        pytest.param([sample(1, role="probe")], "no role `probe`", id="unknown role"),
+        pytest.param(
+            [sample(frame=9_999_999, encoded=b"x")] * 2, "frame 10000000", id="no frame is left"
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, bad, message):
+    with pytest.raises(ReidError, match=message):
+        list(dukemtmc_reid.write(tmp_path, bad))
+    assert len(list(tmp_path.rglob("*.jpg"))) == len(bad) - 1
+
+
+def test_a_used_folder_is_not_written_into(duke):
+    before = sorted(duke.rglob("*"))
+    with pytest.raises(ReidError, match="bounding_box_train: not empty"):
+        list(dukemtmc_reid.write(duke, [sample()]))
+    assert sorted(duke.rglob("*")) == before
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def write_bytes(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(ReidError, match=r"f0000000\.jpg: cannot be written: No space left"):
+        list(dukemtmc_reid.write(tmp_path, [sample()]))
+
+
+def test_a_root_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ReidError, match="cannot be made"):
+        list(dukemtmc_reid.write(tmp_path / "file", [sample()]))

@@ -1,0 +1,528 @@
+"""DukeMTMC-VideoReID: both styles of names, queries that are in the gallery too, and damage."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import datasets
+from pipeline.datasets import dukemtmc_video
+from pipeline.datasets.base import LISTED, Sample
+from pipeline.engine import run as engine
+from pipeline.stages import ingest
+from reid.data.dataset import open as open_data
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.shards.verify import verify
+from tests.conftest import contents
+
+CALM = settings(
+    max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+IMAGE = np.full((16, 8, 3), (200, 40, 90), np.uint8)
+GOOD = (  # a file by hand, and its person, camera, tracklet and frame
+    ("train/0001/0003/0001_C6_F0001_X30823", 1, 6, 3, 1),
+    ("train/0001/0003/0001_C6_F0002_X30835", 1, 6, 3, 2),
+    ("train/0001/0004/0001C5F0002X1", 1, 5, 4, 2),  # the older style; begins at 2
+    ("train/0001/0004/0001C5F0010X97", 1, 5, 4, 10),
+    ("query/0005/0012/0005_C2_F0001_X46985", 5, 2, 12, 1),
+    ("query/0023/0020/0023_C4_F0001_X46985", 23, 4, 20, 1),
+    ("gallery/0005/0013/0005_C1_F0001_X500", 5, 1, 13, 1),
+    ("gallery/0005/0013/0005_C1_F0003_X524", 5, 1, 13, 3),  # 2 was never there
+    ("gallery/0023/0021/0023_C4_F0001_X99", 23, 4, 21, 1),  # no match: of the query's camera
+    ("gallery/7139/2193/7139_C2_F0001_D46985", 7139, 2, 2193, 1),
+)
+NO_NAME = "not a DukeMTMC-VideoReID name such as 0001_C6_F0099_X30823.jpg"
+
+
+def touch(root: Path, name: str, data: bytes = b"not looked at") -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(data)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, *_ in GOOD:
+        touch(tmp_path / "duke", f"{name}.jpg")
+    return tmp_path / "duke"
+
+
+def rows_of(listing) -> dict[str, dict]:
+    return {row["image_id"]: row for row in listing.files.to_pylist()}
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize("good", GOOD, ids=lambda good: good[0])
+def test_a_name_gives_its_row(root, good):
+    image_id, person, camera, tracklet, frame = good
+    files = dukemtmc_video.read(root).files
+    assert files.schema.equals(LISTED)
+    role = image_id.partition("/")[0]
+    assert rows_of(dukemtmc_video.read(root))[image_id] == {
+        "path": f"{image_id}.jpg", "part": "train" if role == "train" else "test",
+        "image_id": image_id, "person": person, "camera": camera, "tracklet": tracklet,
+        "frame": frame, "viewpoint": None, "depth_path": None,
+        **{r: r == role for r in ("train", "query", "gallery")},
+    }  # fmt: skip
+
+
+def test_frames_are_in_the_order_of_their_numbers(root):
+    for frame in (9, 100, 11):
+        touch(root, f"train/0001/0004/0001_C5_F{frame:04d}_X97.jpg")  # sorts behind the others
+    rows = [r for r in dukemtmc_video.read(root).files.to_pylist() if r["tracklet"] == 4]
+    assert [row["frame"] for row in rows] == [2, 9, 10, 11, 100]
+
+
+def test_counts(root):
+    listing = dukemtmc_video.read(root)
+    assert listing.rejects == []
+    assert listing.found == {
+        "train": 4, "train_identities": 1, "train_tracklets": 2, "query": 2, "query_identities": 2,
+        "query_tracklets": 2, "gallery": 4, "gallery_identities": 3, "gallery_tracklets": 3,
+        "gallery_distractor_identities": 1, "queries_without_match": 1, "queries_in_gallery": 0,
+        "tracklets_of_two_cameras": 0,
+    }  # fmt: skip
+    assert set(dukemtmc_video.INFO.published) <= set(listing.found)
+
+
+def test_published_counts_agree_with_each_other():
+    published = dukemtmc_video.PUBLISHED
+    distractors = published["gallery_distractor_identities"]
+    assert published["gallery_identities"] - distractors == published["query_identities"] == 702
+    assert published["query_tracklets"] == 702
+
+
+def test_the_protocol_is_of_tracklets_with_neither_junk_nor_distractors(root):
+    (protocol,) = dukemtmc_video.read(root).protocols
+    assert json.loads(json.dumps(protocol)) == protocol
+    assert (protocol["name"], protocol["members"]) == ("dukemtmc_video", "columns")
+    assert protocol["rule"] == {
+        "exclude": "same_person_same_camera", "junk": [], "distractors": [], "query": "tracklet",
+        "gallery": "tracklet",
+    }  # fmt: skip
+    assert "withdrew" in dukemtmc_video.INFO.where
+
+
+def test_the_folder_above_is_as_good(root):
+    root.rename(root.parent / "DukeMTMC-VideoReID")
+    above, home = root.parent, root.parent / "DukeMTMC-VideoReID"
+    listings = [dukemtmc_video.read(folder) for folder in (above, home)]
+    assert listings[0].files["image_id"] == listings[1].files["image_id"]
+    for path in listings[0].files["path"].to_pylist():
+        assert (above / path).is_file()
+    assert dukemtmc_video.locate(above) == home == dukemtmc_video.locate(home)
+
+
+def test_what_lies_beside_is_left_alone(root):
+    touch(root, "train/.DS_Store")
+    touch(root, "train/0001/0003/Thumbs.db")
+    touch(root, "query/._0005")
+    touch(root, "split.json")
+    listing = dukemtmc_video.read(root)
+    assert (listing.files.num_rows, listing.rejects) == (10, [])
+
+
+def test_a_linked_tracklet_is_a_tracklet(root):
+    (root / "train/0001/0003").rename(root / "elsewhere")
+    (root / "train/0001/0003").symlink_to(root / "elsewhere")
+    listing = dukemtmc_video.read(root)
+    assert (listing.files.num_rows, listing.rejects) == (10, [])
+
+
+# --------------------------------------------------------------------- queries and their copies
+
+
+def test_a_query_that_is_in_the_gallery_too_is_one_tracklet(root):
+    shutil.copytree(root / "query/0005/0012", root / "gallery/0005/0012")
+    listing = dukemtmc_video.read(root)
+    assert (listing.rejects, listing.files.num_rows) == ([], 10)
+    row = rows_of(listing)["query/0005/0012/0005_C2_F0001_X46985"]
+    assert (row["query"], row["gallery"]) == (True, True)
+    found = listing.found
+    assert (found["queries_in_gallery"], found["gallery_tracklets"], found["gallery"]) == (1, 4, 5)
+    assert (found["query_tracklets"], found["queries_without_match"]) == (2, 1)
+
+
+OTHERS = {  # what is in gallery/0005/0012, whose number a query has
+    "other names": {"0005_C2_F0001_X777.jpg": b"not looked at"},
+    "a further frame": {"0005_C2_F0001_X46985.jpg": b"not looked at", "0005_C2_F0002_X7.jpg": b""},
+    "another size": {"0005_C2_F0001_X46985.jpg": b"other"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_gallery_tracklet_that_has_a_querys_number_gets_its_own(root, other):
+    for name, data in OTHERS[other].items():
+        touch(root, f"gallery/0005/0012/{name}", data)
+    listing = dukemtmc_video.read(root)
+    assert (listing.rejects, listing.found["queries_in_gallery"]) == ([], 0)
+    assert listing.found["gallery_tracklets"] == 4
+    rows = [r for r in listing.files.to_pylist() if r["path"].startswith("gallery/0005/0012")]
+    assert {(r["tracklet"], r["query"], r["gallery"]) for r in rows} == {(1_000_012, False, True)}
+    assert len(rows) == len(OTHERS[other])
+
+
+def test_the_same_number_in_another_camera_or_of_another_person_is_no_clash(root):
+    touch(root, "gallery/0005/0012/0005_C3_F0001_X46985.jpg")
+    touch(root, "gallery/0023/0012/0023_C2_F0001_X46985.jpg")
+    rows = dukemtmc_video.read(root).files.to_pylist()
+    assert max(row["tracklet"] for row in rows) == 2193
+
+
+def test_a_folder_of_two_cameras_is_a_tracklet_in_each(root):
+    touch(root, "train/0001/0003/0001_C2_F0001_X30823.jpg")  # the camera is the name's
+    listing = dukemtmc_video.read(root)
+    assert listing.rejects == []
+    found = listing.found
+    assert (found["tracklets_of_two_cameras"], found["train_tracklets"]) == (1, 3)
+    cameras = [r["camera"] for r in listing.files.to_pylist() if r["tracklet"] == 3]
+    assert cameras == [2, 6, 6]
+
+
+def test_a_person_in_train_and_in_test_is_left_out_of_both(root):
+    touch(root, "gallery/0001/0030/0001_C1_F0001_X1.jpg")
+    listing = dukemtmc_video.read(root)
+    assert 1 not in listing.files["person"].to_pylist()
+    assert {reject.reason for reject in listing.rejects} == {"person 1 is in train and in test"}
+    assert len(listing.rejects) == 5
+
+
+# ----------------------------------------------------------------------------------------- damage
+
+
+def move(source: str, target: str):
+    return lambda root: (root / source).rename(root / target)
+
+
+def file(name: str):
+    return lambda root: touch(root, name)
+
+
+HERE = "train/0001/0003"
+REJECTED = {  # damage: what it does, and the rejects; the other rows stay
+    "another name": (file(f"{HERE}/frame1.jpg"), {f"{HERE}/frame1.jpg": NO_NAME}),
+    "half of the underscores": (
+        file(f"{HERE}/0001_C6F0003X9.jpg"), {f"{HERE}/0001_C6F0003X9.jpg": NO_NAME},
+    ),
+    "an ending in capitals": (
+        file(f"{HERE}/0001_C6_F0003_X9.JPG"), {f"{HERE}/0001_C6_F0003_X9.JPG": NO_NAME},
+    ),
+    "another ending": (
+        file(f"{HERE}/0001_C6_F0003_X9.png"), {f"{HERE}/0001_C6_F0003_X9.png": NO_NAME},
+    ),
+    "a letter that is neither X nor D": (
+        file(f"{HERE}/0001_C6_F0003_Y9.jpg"), {f"{HERE}/0001_C6_F0003_Y9.jpg": NO_NAME},
+    ),
+    "no frame of the video": (
+        file(f"{HERE}/0001_C6_F0003_X.jpg"), {f"{HERE}/0001_C6_F0003_X.jpg": NO_NAME},
+    ),
+    "digits of another script": (
+        file(f"{HERE}/0001_C6_F٠٠٠٣_X9.jpg"), {f"{HERE}/0001_C6_F٠٠٠٣_X9.jpg": NO_NAME},
+    ),
+    "a name of two lines": (file(f"{HERE}/a\nb.jpg"), {f"{HERE}/a\\nb.jpg": NO_NAME}),
+    "bytes that are no text": (
+        lambda r: touch(r, b"train/0001/0003/\xff.jpg".decode("utf-8", "surrogateescape")),
+        {f"{HERE}/\\xff.jpg": NO_NAME},
+    ),
+    "dots in a name": (
+        file(f"{HERE}/..0001_C6_F0003_X9.jpg"), {f"{HERE}/..0001_C6_F0003_X9.jpg": NO_NAME},
+    ),
+    "camera 9": (
+        file(f"{HERE}/0001_C9_F0003_X9.jpg"),
+        {f"{HERE}/0001_C9_F0003_X9.jpg": "camera 9; DukeMTMC-VideoReID has cameras 1 to 8"},
+    ),
+    "camera 0": (
+        file(f"{HERE}/0001C0F0003X9.jpg"),
+        {f"{HERE}/0001C0F0003X9.jpg": "camera 0; DukeMTMC-VideoReID has cameras 1 to 8"},
+    ),
+    "another person's frame": (
+        file(f"{HERE}/0002_C6_F0003_X9.jpg"),
+        {f"{HERE}/0002_C6_F0003_X9.jpg": "of person 2, in the folder of person 1"},
+    ),
+    "a frame twice": (
+        file(f"{HERE}/0001_C6_F0002_X40000.jpg"),
+        {f"{HERE}/0001_C6_F0002_X40000.jpg": "frame 2 is 0001_C6_F0002_X30835.jpg already"},
+    ),
+    "a frame in both styles": (
+        file("train/0001/0004/0001_C5_F0002_X1.jpg"),
+        {"train/0001/0004/0001_C5_F0002_X1.jpg": "frame 2 is 0001C5F0002X1.jpg already"},
+    ),
+    "a folder for a frame": (
+        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").mkdir(),
+        {f"{HERE}/0001_C6_F0003_X9.jpg": "a folder among the images"},
+    ),
+    "a link to nothing": (
+        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").symlink_to("none"),
+        {f"{HERE}/0001_C6_F0003_X9.jpg": "a link to nothing"},
+    ),
+    "a link to itself": (
+        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").symlink_to("0001_C6_F0003_X9.jpg"),
+        {f"{HERE}/0001_C6_F0003_X9.jpg":
+         "cannot be looked at: Too many levels of symbolic links"},
+    ),
+    "an empty tracklet": (
+        lambda r: (r / "train/0001/0009").mkdir(), {"train/0001/0009": "no frame"},
+    ),
+    "an empty person": (lambda r: (r / "train/0009").mkdir(), {"train/0009": "no tracklet"}),
+    "a frame beside the tracklets": (
+        file("train/0001/0001_C6_F0003_X9.jpg"),
+        {"train/0001/0001_C6_F0003_X9.jpg":
+         "not a folder; expected a tracklet's folder such as 0003"},
+    ),
+    "a frame beside the persons": (
+        file("train/0001_C6_F0003_X9.jpg"),
+        {"train/0001_C6_F0003_X9.jpg": "not a folder; expected a person's folder such as 0001"},
+    ),
+    "a folder of nobody": (
+        file("query/anna/0001/0001_C6_F0003_X9.jpg"),
+        {"query/anna": "not a person's folder such as 0001"},
+    ),
+    "person 0": (
+        file("query/0000/0001/0000_C6_F0003_X9.jpg"),
+        {"query/0000": "not a person's folder such as 0001"},
+    ),
+    "a person of five digits": (
+        file("query/12345/0001/1234_C6_F0003_X9.jpg"),
+        {"query/12345": "not a person's folder such as 0001"},
+    ),
+    "a person twice": (
+        file("train/1/0007/0001_C6_F0003_X9.jpg"), {"train/1": "1 is train/0001 already"},
+    ),
+    "a folder that is no tracklet": (
+        file("train/0001/cam6/0001_C6_F0003_X9.jpg"),
+        {"train/0001/cam6": "not a tracklet's folder such as 0003"},
+    ),
+    "a tracklet twice": (
+        file("train/0001/3/0001_C6_F0003_X9.jpg"),
+        {"train/0001/3": f"3 is {HERE} already"},
+    ),
+    "a linked tracklet to nothing": (
+        lambda r: (r / "train/0001/0008").symlink_to("none"),
+        {"train/0001/0008": "a link to nothing"},
+    ),
+    "a linked person to itself": (
+        lambda r: (r / "train/0008").symlink_to("0008"),
+        {"train/0008": "cannot be looked at: Too many levels of symbolic links"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", REJECTED)
+def test_damage_is_a_reject_and_the_rest_stays(root, damage):
+    harm, expected = REJECTED[damage]
+    before = rows_of(dukemtmc_video.read(root))
+    harm(root)
+    listing = dukemtmc_video.read(root)
+    assert listing.rejects == list(expected.items())
+    assert rows_of(listing) == before
+
+
+def swap(one: str, other: str):
+    def harm(root: Path) -> None:
+        (root / one).rename(root / "x")
+        (root / other).rename(root / one)
+        (root / "x").rename(root / other)
+
+    return harm
+
+
+def link(name: str, target: str):
+    def harm(root: Path) -> None:
+        shutil.rmtree(root / name)
+        (root / name).symlink_to(target)
+
+    return harm
+
+
+REFUSED = {  # damage: what it does, and the one line
+    "no train": (move("train", "x"), "no folder train; this is not a DukeMTMC-VideoReID download"),
+    "no query": (move("query", "x"), "no folder query; this is not a DukeMTMC-VideoReID download"),
+    "no gallery": (move("gallery", "bounding_box_test"), "no folder gallery; this is not"),
+    "gallery is query": (link("gallery", "query"), "gallery and query are links to one and the"),
+    "train for gallery": (swap("train", "gallery"), "none is in gallery/; the two folders are sw"),
+    "a file for a folder": (
+        lambda r: (shutil.rmtree(r / "query"), (r / "query").touch()), "no folder query",
+    ),
+    "the still images": (
+        lambda r: [(r / "train").rename(r / "bounding_box_train"),
+                   (r / "gallery").rename(r / "bounding_box_test")],
+        "no folder train, gallery; this is not a DukeMTMC-VideoReID download",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", REFUSED)
+def test_damage_is_one_line(root, damage):
+    harm, expected = REFUSED[damage]
+    harm(root)
+    with pytest.raises(ReidError, match=expected) as error:
+        dukemtmc_video.read(root)
+    assert str(error.value).isprintable()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ReidError, match="none: no such folder; this is not a DukeMTMC-VideoReID"):
+        dukemtmc_video.read(tmp_path / "none")
+
+
+@CALM
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["train", "query", "gallery"]),
+            st.text("0123.", min_size=1, max_size=5) | st.text("ab\n ", min_size=1, max_size=3),
+            st.text("0123x", min_size=1, max_size=4),
+            st.from_regex(r"000[1-3]_?C[0-9]_?F000[0-9]_?[XDE][0-9]\.jpg", fullmatch=True),
+        ),
+        max_size=12,
+    )
+)
+def test_odd_folders_never_end_in_a_traceback(tmp_path_factory, drawn):
+    home = tmp_path_factory.mktemp("odd") / "duke"
+    for role in ("train", "query", "gallery"):
+        (home / role).mkdir(parents=True)
+    for role, person, tracklet, name in drawn:
+        if set(person) != {"."}:
+            touch(home, f"{role}/{person}/{tracklet}/{name}")
+    try:
+        listing = dukemtmc_video.read(home)
+    except ReidError:
+        return
+    rows = listing.files.to_pylist()
+    assert len({row["image_id"] for row in rows}) == len(rows)
+    assert all(f"{r.image_id}{r.reason}".isprintable() for r in listing.rejects)
+    numbered = [(r["person"], r["camera"], r["tracklet"]) for r in rows]
+    for key in numbered:  # all frames of a tracklet have the same roles
+        of_key = [r for r, k in zip(rows, numbered, strict=True) if k == key]
+        assert len({(r["train"], r["query"], r["gallery"]) for r in of_key}) == 1
+        assert len({r["frame"] for r in of_key}) == len(of_key)
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+@CALM
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(1, 9999), st.integers(1, 8), st.integers(0, 9999)),
+        st.tuples(st.sets(st.integers(1, 9999), min_size=1, max_size=4), st.booleans()),
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_what_is_written_is_read(tmp_path_factory, drawn, order: random.Random):
+    """(person, camera, tracklet): (frames, query); odd persons are trained on."""
+    home = tmp_path_factory.mktemp("written") / "duke"
+    written = [
+        Sample(IMAGE, p, c, "train" if p % 2 else "query" if query else "gallery", f, t)
+        for (p, c, t), (frames, query) in drawn.items()
+        for f in frames
+    ]
+    order.shuffle(written)
+    ids = list(dukemtmc_video.write(home, written))
+    listing = dukemtmc_video.read(home)
+    assert listing.rejects == []
+    rows = rows_of(listing)
+    for image_id, sample in zip(ids, written, strict=True):
+        row = rows.pop(image_id)
+        labels = (row["person"], row["camera"], row["tracklet"], row["frame"])
+        assert labels == (sample.person, sample.camera, sample.tracklet, sample.frame)
+        assert [r for r in ("train", "query", "gallery") if row[r]] == [sample.role]
+    assert rows == {}
+
+
+def samples():
+    for person, camera, tracklet, frames, role in (
+        (1, 1, 1, (1, 2, 3), "train"),
+        (1, 2, 2, (1,), "train"),  # a tracklet of one frame
+        (2, 1, 1, (2, 3), "query"),
+        (2, 1, 3, (1, 2), "gallery"),
+        (2, 2, 2, (1, 2), "gallery"),
+        (3, 2, 1, (1, 2, 3), "gallery"),
+    ):
+        for frame in frames:
+            yield Sample(IMAGE, person, camera, role, frame=frame, tracklet=tracklet)
+
+
+def test_names_are_official_and_bytes_equal_in_whatever_order(tmp_path):
+    ids = list(dukemtmc_video.write(tmp_path / "one", samples()))
+    assert ids[1] == "train/0001/0001/0001_C1_F0002_X24"
+    list(dukemtmc_video.write(tmp_path / "two", reversed(list(samples()))))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_encoded_bytes_are_written_as_they_are(tmp_path):
+    (image_id,) = dukemtmc_video.write(tmp_path, [Sample(IMAGE, 1, 1, "train", 1, 1, encoded=b"x")])
+    assert (tmp_path / f"{image_id}.jpg").read_bytes() == b"x"
+
+
+def sample(**labels) -> Sample:
+    values = {"person": 1, "camera": 1, "role": "train", "tracklet": 1, "frame": 1}
+    return Sample(IMAGE, **{**values, **labels})
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        pytest.param([sample(camera=9)], "camera 9 does not fit DukeMTMC-Vid", id="a ninth camera"),
+        pytest.param([sample(person=0)], "person 0 does not fit", id="person 0"),
+        pytest.param([sample(person=10_000)], "person 10000 does not fit", id="person 10,000"),
+        pytest.param([sample(tracklet=-1)], "tracklet -1 does not fit", id="tracklet -1"),
+        pytest.param([sample(frame=0)], "frame 0 does not fit", id="frame 0"),
+        pytest.param([sample(role="test")], "no role `test`", id="no such role"),
+        pytest.param([sample(), sample()], "0001: two frames 1", id="a frame twice"),
+        pytest.param(
+            [sample(role="query"), sample(role="gallery", frame=2)],
+            "tracklet 1 of person 1 and camera 1 is in query and gallery", id="two roles",
+        ),
+    ],
+)  # fmt: skip
+def test_labels_without_a_place_are_refused(tmp_path, written, reason):
+    with pytest.raises(ReidError, match=reason):
+        list(dukemtmc_video.write(tmp_path / "duke", written))
+
+
+def test_a_used_folder_is_refused(root):
+    with pytest.raises(ReidError, match="not empty; write into a new folder"):
+        next(iter(dukemtmc_video.write(root, samples())))
+
+
+# ----------------------------------------------------------------------------------------- ingest
+
+
+def test_ingest_end_to_end(tmp_path, monkeypatch):
+    root = tmp_path / "data/0-raw/campus"
+    list(dukemtmc_video.write(root, samples()))
+    shutil.copytree(root / "query/0002/0001", root / "gallery/0002/0001")
+    (root / "train/0001/0001/0001_C1_F0002_X24.jpg").write_bytes(b"no image")
+    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, "dukemtmc_video"))
+    params = ingest.Params(reader="dukemtmc_video", shard_rows=4, max_reject_rate=0.1)
+    plan = ingest.plan("campus", params, Project(tmp_path))
+    folder = engine.run(plan, Project(tmp_path), executor="local").folder
+    assert verify(folder) == []
+    (rejected,) = pq.read_table(folder / "rejects.parquet").to_pylist()
+    assert rejected["image_id"] == "train/0001/0001/0001_C1_F0002_X24"
+    paths = sorted((folder / "rows").glob("test-*"))
+    assert len(paths) > 1
+    rows = pa.concat_tables([pq.read_table(path) for path in paths]).to_pylist()
+    found = [(r["person"], r["camera"], r["tracklet"], r["frame"]) for r in rows]
+    assert found == [
+        (2, 1, 1, 2), (2, 1, 1, 3), (2, 1, 3, 1), (2, 1, 3, 2), (2, 2, 2, 1), (2, 2, 2, 2),
+        (3, 2, 1, 1), (3, 2, 1, 2), (3, 2, 1, 3),
+    ]  # fmt: skip
+    (protocol,) = json.loads((folder / "protocol.json").read_text())["protocols"]
+    assert protocol["found"]["queries_in_gallery"] == 1
+    data = open_data(tmp_path / "data", "campus")
+    assert len(data.role("query")) == 2
+    assert len(data.role("gallery")) == 9

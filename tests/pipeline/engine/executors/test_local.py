@@ -1,0 +1,141 @@
+"""Executors: order-free outcomes, a dead worker, workers that end with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from pipeline.engine.executors import choose as executors
+from reid.project.errors import ReidError
+
+
+@dataclass(frozen=True)
+class Squares:
+    def start(self):
+        return lambda x: (x * x, os.environ["OMP_NUM_THREADS"] if x == 0 else "")
+
+
+@dataclass(frozen=True)
+class DiesAtThree:
+    def start(self):
+        def function(x: int) -> int:
+            if x == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return x
+
+        return function
+
+
+@dataclass(frozen=True)
+class Fails:
+    def start(self):
+        def function(x: int) -> int:
+            raise ReidError(f"row {x} is no good")
+
+        return function
+
+
+@dataclass(frozen=True)
+class DoesNotStart:
+    def start(self):
+        raise AssertionError("no payload asks for it")
+
+
+@pytest.mark.parametrize("name", ["local", "pool"])
+def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
+    assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
+    shared = str(max(1, executors.cores() // 2))
+    assert found[0][1] == (shared if name == "pool" else "7")
+    assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
+
+
+def test_a_dead_worker_is_one_clear_error():
+    with pytest.raises(ReidError, match="ended unexpectedly"):
+        list(executors.pool(DiesAtThree(), list(range(6)), 2))
+
+
+@pytest.mark.parametrize("name", ["local", "pool"])
+def test_an_error_in_a_worker_arrives_as_it_is(name: str):
+    with pytest.raises(ReidError, match=r"row \d is no good"):
+        list(executors.EXECUTORS[name](Fails(), [1, 2], 2))
+
+
+@pytest.mark.parametrize("name", ["local", "pool"])
+def test_nothing_to_do_loads_no_model(name: str):
+    assert list(executors.EXECUTORS[name](DoesNotStart(), [], 2)) == []
+
+
+def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(executors, "cores", lambda: 2)
+    found = dict(executors.pool(Squares(), [0, 1, 2], 0))
+    assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
+    assert found[0][1] == "1", "each of two processes has one of two cores"
+
+
+def test_an_executor_is_chosen_by_name():
+    assert executors.chosen("pool") is executors.pool
+    with pytest.raises(ReidError, match=r"no executor `spark` \(there are local, pool, ray\)"):
+        executors.chosen("spark")
+
+
+def test_an_address_is_for_ray_alone():
+    with pytest.raises(ReidError, match="executor pool: takes no address"):
+        executors.chosen("pool", address="auto")
+    with pytest.raises(ReidError, match="gpus_per_worker is -1"):
+        executors.chosen("ray", gpus_per_worker=-1)
+
+
+def test_params_and_the_command_say_which_executor():
+    run = {"executor": "ray", "address": "head:6379", "gpus_per_worker": 0.5}
+    assert executors.of_settings(run).keywords == {"address": "head:6379", "gpus_per_worker": 0.5}
+    assert executors.of_settings(run, address="auto").keywords["address"] == "auto"
+    assert executors.of_settings(run, "pool") is executors.pool
+    assert executors.of_settings({}) is executors.pool
+    with pytest.raises(ReidError, match="executor local: takes no address"):
+        executors.of_settings(run, "local", "auto")
+
+
+PARENT = """
+from dataclasses import dataclass
+from pipeline.core import executors
+
+@dataclass(frozen=True)
+class Sleeps:
+    def start(self):
+        import time
+        print('ready', flush=True)
+        return time.sleep
+
+if __name__ == '__main__':
+    list(executors.pool(Sleeps(), [60, 60], 2))
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert [run.stdout.readline() for _ in range(2)] == ["ready\n", "ready\n"]
+        children = psutil.Process(run.pid).children(recursive=True)
+        assert len(children) >= 2
+        run.kill()
+        run.wait()
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_thread_limit_restores_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with executors.thread_limit(3):
+        assert os.environ["MKL_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ

@@ -1,0 +1,121 @@
+"""The joints stage: rows in, rows out, and why a row is rejected."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from pipeline.stages import joints
+from pipeline.stages.joints import Estimate, Params, batch_rows, build, needs_device, weights
+from reid.arrays.images import encode_jpeg, encode_png
+from reid.arrays.poses import joints_array, joints_column
+from reid.project.errors import ReidError
+from reid.shards.schema import IMAGE
+
+JOINTS = np.arange(54, dtype=np.float32).reshape(18, 3) / 54
+
+
+def write_labels(path, image_ids):
+    column = joints_column(np.stack([JOINTS + i for i in range(len(image_ids))]))
+    pq.write_table(pa.table({"image_id": image_ids, "joints": column}), path)
+
+
+def image_table(images):
+    column = [None if i is None else {"bytes": i, "path": None} for i in images]
+    ids = [f"a/{index}" for index in range(len(images))]
+    return pa.table({"image_id": ids, "image": pa.array(column, IMAGE)})
+
+
+def test_given_joints_keep_the_rows_in_order(tmp_path):
+    write_labels(tmp_path / "j.parquet", ["a/2", "a/0"])
+    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), "cpu")
+    result = step(image_table([b"", b"", b""]))
+    assert result["reject"].to_pylist() == [None, "no joints given", None]
+    assert result.select(joints.SCHEMA.names).schema == joints.SCHEMA
+    assert result["joints"].null_count == result["joints_score"].null_count == 1
+    found = joints_array(result["joints"])
+    np.testing.assert_array_equal(found[[0, 2]], [JOINTS + 1, JOINTS])
+    assert result["joints_score"][2].as_py() == pytest.approx(JOINTS[:, 2].mean())
+
+
+def test_estimate_decodes_ahead_and_keeps_bad_rows_in_place():
+    images = [np.full((8, 4, 3), value, np.uint8) for value in (10, 20, 30)]
+    data = [encode_png(images[0]), b"", None, encode_jpeg(images[1])[:40], encode_png(images[2])]
+    calls = []
+
+    def network(batch):
+        calls.append([int(image[0, 0, 0]) for image in batch])
+        return [None, JOINTS]
+
+    step = Estimate(network)
+    result = step(step.prepare(image_table(data)))
+    assert calls == [[10, 30]]  # one call, of the good images alone
+    reasons = result["reject"].to_pylist()
+    assert reasons[:3] == ["no person found", "empty file", "no image"]
+    assert "JPEG" in reasons[3]
+    assert reasons[4] is None
+    assert np.isnan(joints_array(result["joints"])[:4]).all()
+    np.testing.assert_array_equal(joints_array(result["joints"])[4], JOINTS)
+
+
+def test_a_batch_of_bad_rows_alone_does_not_reach_the_network():
+    step = Estimate(lambda images: pytest.fail("called"))
+    assert step(step.prepare(image_table([b"", None])))["joints"].null_count == 2
+
+
+def test_path_belongs_to_given_and_given_needs_one():
+    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
+        Params(backend="given")
+    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
+        Params(backend="mmpose", path="joints.csv")
+
+
+def test_batches_and_device_follow_the_backend():
+    assert batch_rows(Params(backend="given", path="x")) == 2048
+    assert batch_rows(Params(batch=16)) == 16
+    assert needs_device(Params())
+    assert not needs_device(Params(backend="given", path="x"))
+
+
+def test_weights_are_identified_by_content(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"abc")
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights(Params(weights="w.pth"), tmp_path) == sha256
+    name = "joints mmpose rtmpose-m_8xb256-420e_coco-256x192"
+    pin = {"address": "https://example.org/n.pt", "file": "n.pt", "bytes": 1, "sha256": sha256}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "weights.json").write_text(json.dumps({name: pin}))
+    assert weights(Params(), tmp_path) == sha256
+    with pytest.raises(ReidError, match="no such weights file"):
+        weights(Params(weights="missing.pth"), tmp_path)
+
+
+def test_given_labels_are_identified_by_content(tmp_path):
+    params = Params(backend="given", path="j.parquet")
+    found = []
+    for names in (["a", "b"], ["a", "b"], ["a", "c"]):
+        write_labels(tmp_path / "j.parquet", names)
+        found.append(weights(params, tmp_path))
+    assert found[0] == found[1] != found[2]
+
+
+def test_unmatched_labels(tmp_path):
+    write_labels(tmp_path / "j.parquet", ["a/0", "a/1", "a/2"])
+    params = Params(backend="given", path=str(tmp_path / "j.parquet"))
+    assert joints.unmatched(params, ["a/0", "a/2", "a/9"]) == ["a/1"]
+    assert joints.unmatched(Params(), ["a/0"]) == []
+
+
+def test_the_stages_import_no_network_library():
+    code = (
+        "import sys, pipeline.stages.joints, pipeline.stages.parts\n"
+        "heavy = {'torch', 'scipy', 'torchvision', 'ultralytics', 'mmpose', 'pandas'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

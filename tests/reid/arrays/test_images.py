@@ -1,0 +1,107 @@
+"""Decoding, encoding, resizing and squaring."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from reid.arrays import images
+from reid.arrays.images import BadImage
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (20, 10, 3), dtype=np.uint8)
+DEPTH = RNG.integers(0, 65536, (20, 10), dtype=np.uint16)
+MASK = RNG.random((20, 10)) > 0.5
+
+
+def gray_jpeg() -> bytes:
+    return cv2.imencode(".jpg", np.full((8, 8), 77, np.uint8))[1].tobytes()
+
+
+class TestDecode:
+    def test_png_keeps_every_pixel_as_rgb(self):
+        assert (images.decode(images.encode_png(RGB)) == RGB).all()
+
+    def test_jpeg_is_rgb(self):
+        red = np.full((16, 16, 3), (250, 10, 10), np.uint8)
+        assert np.abs(images.decode(images.encode_jpeg(red)).astype(int) - red).max() < 8
+
+    def test_gray_becomes_three_channels(self):
+        assert (images.decode(gray_jpeg()) == 77).all()
+        assert images.decode(images.encode_png(np.zeros((4, 6), np.uint8))).shape == (4, 6, 3)
+
+    def test_depth_keeps_every_millimetre(self):
+        assert (images.decode_depth(images.encode_png(DEPTH)) == DEPTH).all()
+
+    def test_mask_is_one_bit(self):
+        data = images.encode_png(MASK)
+        assert data[24] == 1  # the PNG header's bit depth
+        assert (images.decode_mask(data) == MASK).all()
+
+    @pytest.mark.parametrize(("level", "person"), [(127, False), (128, True), (255, True)])
+    def test_gray_mask_is_cut_in_the_middle(self, level, person):
+        data = images.encode_png(np.full((3, 3), level, np.uint8))
+        assert (images.decode_mask(data) == person).all()
+
+    def test_rgb_is_no_depth(self):
+        with pytest.raises(BadImage, match="one 16-bit channel, not uint8"):
+            images.decode_depth(images.encode_png(RGB))
+
+
+class TestBadImages:
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            pytest.param(b"", "empty file", id="empty"),
+            pytest.param(b"GIF89a", "neither JPEG nor PNG", id="gif"),
+            pytest.param(images.PNG_MAGIC + b"1", "truncated PNG header", id="png header"),
+            pytest.param(images.encode_png(RGB)[:-20], "truncated PNG", id="cut png"),
+            pytest.param(images.encode_jpeg(RGB)[:-40], "broken JPEG", id="cut jpeg"),
+            pytest.param(images.JPEG_MAGIC + b"junk", "broken JPEG header", id="jpeg header"),
+        ],
+    )
+    def test_reason(self, data, reason):
+        with pytest.raises(BadImage, match=reason):
+            images.decode(data)
+
+    def test_too_many_pixels_are_refused_by_the_header(self):
+        data = bytearray(images.encode_png(RGB))
+        data[16:24] = (60_000).to_bytes(4, "big") * 2
+        with pytest.raises(BadImage, match="60000 x 60000 pixels"):
+            images.decode(bytes(data))
+
+    def test_zeros_behind_a_png_are_allowed(self):
+        assert (images.decode(images.encode_png(RGB) + b"\0\0") == RGB).all()
+
+
+class TestSizes:
+    def test_size_is_height_then_width(self):
+        assert images.size_of(images.encode_png(RGB)) == (20, 10)
+        assert images.size_of(images.encode_jpeg(RGB)) == (20, 10)
+
+    def test_kind_is_told_by_content(self):
+        assert images.kind_of(images.encode_png(RGB)) == "png"
+        assert images.kind_of(gray_jpeg()) == "jpeg"
+
+
+class TestGeometry:
+    def test_resize_averages_when_it_shrinks(self):
+        board = np.indices((8, 8)).sum(0) % 2 * 200
+        small = images.resize(board.astype(np.uint8)[..., None].repeat(3, 2), 4, 4)
+        assert small.shape == (4, 4, 3)
+        assert (small == 100).all()
+
+    def test_resize_to_the_same_size_is_the_same(self):
+        assert images.resize(RGB, 20, 10) is RGB
+
+    def test_crop_cuts_the_box(self):
+        assert (images.crop(RGB, np.array([2, 3, 7, 13]), 10, 5) == RGB[3:13, 2:7]).all()
+
+    def test_crop_repeats_the_edge_outside(self):
+        cut = images.crop(RGB, np.array([-3, 0, 2, 20]), 20, 5)
+        assert (cut[:, :4] == RGB[:, :1]).all()
+        assert (cut[:, 4] == RGB[:, 1]).all()
+
+    def test_an_empty_box_is_one_pixel(self):
+        assert (images.crop(RGB, np.array([4.2, 5.1, 4.3, 5.2]), 1, 1) == RGB[5, 4]).all()

@@ -1,0 +1,94 @@
+"""Re-ranking against sets and loops over the paper's equations."""
+
+import math
+
+import numpy as np
+import pytest
+
+from reid.evaluation import distances, metrics
+from reid.evaluation.rerank import rerank
+from reid.project.errors import ReidError
+
+
+def scene(seed=0, persons=8):
+    rng = np.random.default_rng(seed)
+    qp, gp = rng.integers(0, persons, 12), rng.integers(0, persons, 50)
+    centre = rng.normal(size=(persons, 6))
+    query = centre[qp] + 0.7 * rng.normal(size=(12, 6))
+    return query, qp, centre[gp] + 0.7 * rng.normal(size=(50, 6)), gp
+
+
+def loops(query, gallery, distance, k1, k2, original):
+    points = np.concatenate([query, gallery])
+    if distance == "cosine":
+        points = points / np.linalg.norm(points, axis=1, keepdims=True)
+    count = len(points)
+    apart = [[float(((a - b) ** 2).sum()) for b in points] for a in points]
+    apart = [[value / max(row) for value in row] for row in apart]
+    order = [sorted(range(count), key=lambda j, i=i: apart[i][j]) for i in range(count)]
+
+    def reciprocal(i, k):
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
+
+    weights = []
+    for i in range(count):
+        own = reciprocal(i, k1)
+        members = set(own)
+        for j in own:
+            theirs = reciprocal(j, round(k1 / 2))
+            if len(own & theirs) > 2 / 3 * len(theirs):
+                members |= theirs
+        total = sum(math.exp(-apart[i][j]) for j in members)
+        weights.append(
+            [math.exp(-apart[i][j]) / total if j in members else 0 for j in range(count)]
+        )
+    mean = [
+        [sum(weights[n][j] for n in order[i][:k2]) / k2 for j in range(count)] for i in range(count)
+    ]
+    found = np.empty((len(query), len(gallery)))
+    for q in range(len(query)):
+        for g in range(len(gallery)):
+            pairs = list(zip(mean[q], mean[len(query) + g], strict=True))
+            jaccard = 1 - sum(map(min, pairs)) / sum(map(max, pairs))
+            found[q, g] = (1 - original) * jaccard + original * apart[q][len(query) + g]
+    return found
+
+
+@pytest.mark.parametrize("distance", distances.DISTANCES)
+@pytest.mark.parametrize(
+    ("k1", "k2", "original"),
+    [(20, 6, 0.3), (6, 1, 0.0), (7, 3, 0.5), (3, 3, 1.0)],
+    ids=["default", "no mean", "odd k1", "original only"],
+)
+def test_equals_loops(distance, k1, k2, original):
+    query, _, gallery, _ = scene()
+    wanted = loops(query, gallery, distance, k1, k2, original)
+    settings = {"k1": k1, "k2": k2, "original": original}
+    found = np.concatenate(list(rerank(query, gallery, distance, **settings)))
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_it_raises_map_where_persons_form_clusters():
+    rng = np.random.default_rng(3)
+    person = np.repeat(np.arange(30), 8)
+    feature = rng.normal(size=(30, 12))[person] + 0.9 * rng.normal(size=(240, 12))
+    query = np.arange(240) % 8 == 0
+    labels = (person[query], person[query] * 0, person[~query], person[~query] * 0 + 1)
+    plain = metrics.evaluate_distance(
+        distances.distance_blocks(feature[query], feature[~query]), *labels
+    )
+    better = metrics.evaluate_distance(rerank(feature[query], feature[~query], k1=8, k2=3), *labels)
+    assert better.map > plain.map + 0.02
+
+
+def test_fewer_entries_than_neighbours():
+    found = np.concatenate(list(rerank(np.eye(2, 3), np.eye(3))))
+    assert found.shape == (2, 3)
+    assert np.isfinite(found).all()
+    assert found.argmin(1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"k2": 0}, {"k1": 3, "k2": 4}, {"original": 2}])
+def test_errors(wrong):
+    with pytest.raises(ReidError, match="rerank"):
+        next(rerank(np.eye(2), np.eye(2), **wrong))

@@ -1,0 +1,67 @@
+"""A rehearsal: figures of a few steps, nothing kept; the paper's full size at Market's classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.build import make_plan
+from pipeline.engine import run as engine
+from reid import experiments
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.training.rehearse import rehearse
+from tests.conftest import contents, make_project, reid
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+MARKET_CLASSES = 751
+
+
+def built(project: Project) -> Project:
+    for stage in ("ingest", "joints", "parts"):
+        engine.run(make_plan(stage, "toy", project), project, executor="local")
+    return project
+
+
+def test_figures_follow_from_one_another_and_nothing_is_kept(toy: Project):
+    project = built(toy)
+    before = set(contents(Path()))
+    found = rehearse(experiments.load(project, "toy-inter"), project, steps=2, device="cpu")
+    assert set(contents(Path())) == before
+    assert found["steps"] == 2
+    assert found["steps_per_epoch"] == 36 // 16
+    assert found["hours"] == pytest.approx(2 * found["hours_per_epoch"])
+    assert found["hours_per_epoch"] == pytest.approx(found["step_s"] * 2 / 3600)
+    assert found["images_per_second"] == pytest.approx(16 / found["step_s"])
+    assert 0 <= found["waited_share"] < 1
+    assert 0.05 < found["memory_gb"] < 50
+    with pytest.raises(ReidError, match="steps: 0"):
+        rehearse(experiments.load(project, "toy-inter"), project, steps=0)
+
+
+@pytest.mark.slow
+def test_the_paper_s_full_size_runs_two_steps_at_market_s_class_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(tmp_path / "project", persons=2 * MARKET_CLASSES, cameras=1, shots=1)
+    monkeypatch.chdir(project.root)
+    text = Path("params.yaml").read_text()
+    start, end = text.index("  scale:"), text.index("  on:\n    toy-baseline")
+    Path("params.yaml").write_text(
+        text[:start] + text[end:] + "    full: {dataset: toy, model: intra_inter}\n"
+    )
+    built(project)
+    experiment = experiments.load(project, "full")
+    assert (experiment.params.height, experiment.params.batch) == (384, 32)
+    done = reid("rehearse", "full", "--steps", "2", "--device", "cpu", timeout=600)
+    assert done.returncode == 0, done.stderr
+    for word in ("memory", "hours per epoch", "images/s"):
+        assert word in done.stdout
+    found = json.loads(
+        reid("rehearse", "full", "--steps", "1", "--device", "cpu", "--json", timeout=600).stdout
+    )
+    assert found["epochs"] == 100
+    assert found["memory_gb"] > 1, "activations of 32 images at 384 x 192 in five branches"

@@ -1,0 +1,199 @@
+"""The trainer: exact resume, kills, Ctrl-C, a loss that is no number, held-out identities."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.commands.build import make_plan
+from pipeline.engine import run as engine
+from reid import experiments
+from reid.papers.attention_driven import paper as attention_driven
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.training import train
+from tests.conftest import contents, make_project, reid
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+def built(project: Project) -> Project:
+    with contextlib.chdir(project.root):  # as the command does
+        for name in ("ingest", "joints", "parts"):
+            engine.run(make_plan(name, "toy", project), project, executor="local")
+    return project
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose `toy-inter` was trained without interruption."""
+    project = built(make_project(tmp_path_factory.mktemp("train") / "whole"))
+    done = reid("train", "toy-inter", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+def copy_of(whole: Project, root: Path) -> Project:
+    """The same built data without the training."""
+    project = built(make_project(root))
+    assert contents(project.shards("toy")) == contents(whole.shards("toy"))
+    return project
+
+
+def change(project: Project, old: str, new: str) -> None:
+    path = project.root / "params.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_what_is_published(whole: Project):
+    folder = whole.run("toy-inter") / "train"
+    assert {p.name for p in folder.iterdir()} == {
+        "model.safetensors", "history.csv", "experiment.json",
+    }  # fmt: skip
+    history = list(csv.DictReader((folder / "history.csv").open()))
+    assert [line["epoch"] for line in history] == ["1", "2"]
+    assert [line["steps"] for line in history] == [
+        "2",
+        "4",
+    ]  # 36 images, 16 at a time, full batches only
+    described = json.loads((folder / "experiment.json").read_text())
+    assert described["people"] == [1, 3, 5, 7]
+    assert described["params"]["model"] == "inter"
+
+
+def test_training_again_does_nothing(whole: Project):
+    before = (whole.run("toy-inter") / "train/model.safetensors").stat().st_mtime_ns
+    assert reid("train", "toy-inter", cwd=whole.root).returncode == 0
+    assert (whole.run("toy-inter") / "train/model.safetensors").stat().st_mtime_ns == before
+
+
+KILL = """
+import os, signal
+import reid.training.train as m
+real, count = m.Trainer.{name}, [0]
+def killer(*a, **k):
+    count[0] += 1
+    if count[0] == {n}: os.kill(os.getpid(), signal.{signal})
+    return real(*a, **k)
+m.Trainer.{name} = killer
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "n"), [("step", 2), ("step", 3), ("_save", 2)])
+def test_a_killed_training_resumes_to_the_same_bytes(whole: Project, tmp_path: Path, name, n):
+    project = copy_of(whole, tmp_path / "killed")
+    patch = KILL.format(name=name, n=n, signal="SIGKILL")
+    assert reid("train", "toy-inter", cwd=project.root, patch=patch).returncode == -9
+    resumed = reid("train", "toy-inter", cwd=project.root)
+    assert resumed.returncode == 0, resumed.stderr
+    assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 3])
+def test_ctrl_c_leaves_a_checkpoint_in_the_middle_of_an_epoch(whole: Project, tmp_path: Path, n):
+    project = copy_of(whole, tmp_path / "stopped")
+    patch = KILL.format(name="step", n=n, signal="SIGINT")
+    stopped = reid("train", "toy-inter", cwd=project.root, patch=patch)
+    assert stopped.returncode == 2
+    assert f"stopped after step {n}" in stopped.stderr
+    resumed = reid("train", "toy-inter", cwd=project.root)
+    assert resumed.returncode == 0, resumed.stderr
+    assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
+
+
+def test_ctrl_c_from_a_terminal_stops_cleanly(whole: Project, tmp_path: Path):
+    project = copy_of(whole, tmp_path / "long")
+    change(project, "epochs: 2", "epochs: 5000")
+    command = [sys.executable, "-m", "reid", "train", "toy-inter"]
+    with subprocess.Popen(command, cwd=project.root, stderr=subprocess.PIPE, text=True) as run:
+        deadline = time.monotonic() + 60
+        while not list(project.work.glob("train/*/checkpoint.pt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "run the same command to go on" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_loss_that_is_no_number_names_the_step(
+    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = copy_of(whole, tmp_path / "nan")
+    real, count = attention_driven.loss, [0]
+
+    def broken(params, output, person_index):
+        count[0] += 1
+        found = real(params, output, person_index)
+        return {**found, "loss": found["loss"] * (math.nan if count[0] == 2 else 1)}
+
+    monkeypatch.setattr(attention_driven, "loss", broken)
+    with pytest.raises(ReidError, match="not a number at step 2"):
+        train.train(experiments.load(project, "toy-inter"), project, device="cpu")
+    assert not (project.run("toy-inter") / "train").exists()
+
+
+def test_one_batch_can_be_learnt_by_heart(whole: Project):
+    experiment = experiments.load(whole, "toy-inter")
+    assert train.overfit_batch(experiment, whole) == 1.0
+
+
+def test_best_is_chosen_on_held_out_training_identities(whole: Project, tmp_path: Path):
+    project = copy_of(whole, tmp_path / "held")
+    change(project, "with: {seed: 0}", "with: {seed: 0, val_identities: 2, validate_every: 1}")
+    folder = train.train(experiments.load(project, "toy-inter"), project, device="cpu")
+    history = list(csv.DictReader((folder / "history.csv").open()))
+    assert all(0 <= float(line["val_map"]) <= 1 for line in history)
+    assert (folder / "best.safetensors").is_file()
+    people = json.loads((folder / "experiment.json").read_text())["people"]
+    assert len(people) == 2
+    assert set(people) <= {1, 3, 5, 7}
+
+
+def test_too_many_held_out_identities_are_refused(whole: Project, tmp_path: Path):
+    project = copy_of(whole, tmp_path / "held")
+    change(project, "with: {seed: 0}", "with: {seed: 0, val_identities: 3}")
+    with pytest.raises(ReidError, match="val_identities 3 leaves fewer than 2 of 4"):
+        train.train(experiments.load(project, "toy-inter"), project, device="cpu")
+
+
+@pytest.mark.parametrize("resident", ["memory", "off"])
+def test_where_samples_lie_changes_no_result(whole: Project, tmp_path: Path, resident: str):
+    project = copy_of(whole, tmp_path / resident)
+    change(project, "with: {seed: 0}", f"with: {{seed: 0, resident: {resident}}}")
+    done = reid("train", "toy-inter", cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
+
+
+def test_step_seeds_differ_and_fit_a_generator():
+    seeds = [train.step_seed(seed, step) for seed in range(3) for step in range(50)]
+    assert len(set(seeds)) == 150
+    torch.Generator().manual_seed(max(seeds))
+    assert min(seeds) >= 0
+
+
+def test_channel_mean_is_the_mean_of_the_training_pixels(whole: Project):
+    trainer = experiments.load(whole, "toy-baseline")
+    data = trainer.open(whole).role("train")
+    pixels = [row["image"] for batch in data.batches(8) for row in batch]
+    views = train.Views(data, lambda row: {"whole": row["image"]}, torch.device("cpu"))
+    expected = np.concatenate([p.reshape(-1, 3) for p in pixels]).mean(0)
+    np.testing.assert_allclose(train.channel_mean(views).numpy(), expected, atol=1e-3)
+    assert trainer.params.model == "baseline"
