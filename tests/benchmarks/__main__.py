@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: speed as ratios, each against its limit measured in the same run."""
+"""`python -m tests.benchmarks`: speed as ratios, each against a limit measured in the same run."""
 
 from __future__ import annotations
 
