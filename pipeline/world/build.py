@@ -6,7 +6,6 @@ Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pipeline.datasets.base import Sample
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
 from reid.project.errors import ReidError
+from reid.project.threads import cores
 
 
 def build_world(
@@ -29,7 +29,7 @@ def build_world(
     name is replaced. Returns the counts of images, identities and roles.
     """
     module = _layout(layout)
-    workers = workers or _cores()
+    workers = workers or cores()
     raw_root = Path(raw_root)
     final = [raw_root / name, raw_root / f"{name}.truth"]
     making = [raw_root / f".{path.name}.making" for path in final]
@@ -41,12 +41,6 @@ def build_world(
     for path, done in zip(final, making, strict=True):
         _replace(done, path)
     return {"images": written, **dict(sorted(counts.items()))}
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _layout(layout: str) -> ModuleType:

@@ -21,7 +21,7 @@ from pipeline.accuracy import crops as accuracy
 from pipeline.backends.boxes import crop_box, inside, iou
 from pipeline.backends.crops.person_box import Frame, PersonBox, labelled_box
 from pipeline.commands.build import make_plan
-from pipeline.commands.networks import app
+from pipeline.commands.main import app
 from pipeline.engine import run as engine
 from pipeline.stages import crops
 from pipeline.stages.crops import Crops, Params, weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -123,8 +122,7 @@ def test_images_out_of_a_container_may_have_columns_too(tmp_path, monkeypatch):
     vars(module).update({name: getattr(rap, name) for name in ("read", "INFO", "EXTRA")})
     png = images.encode_png(np.zeros((4, 3, 3), np.uint8))
     vars(module)["open_source"] = lambda root: lambda path: png
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(datasets, "READERS", ("boxed",))
+    monkeypatch.setitem(datasets.READERS, "boxed", lambda: module)
     image = np.full((8, 6, 3), 9, np.uint8)
     extra = {"occlusion_down": True}
     list(rap.write(tmp_path / "data/0-raw/box", [Sample(image, 1, 1, "train", extra=extra)]))

@@ -1,10 +1,10 @@
-import sys
 from itertools import pairwise
 from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import datasets
 from pipeline.world.build import build_world
 from pipeline.world.scenes.street import Params
 from pipeline.world.truth import SCHEMA
@@ -38,7 +38,7 @@ def layouts(monkeypatch):
         module = ModuleType(f"pipeline.datasets.{name}")
         if function is not None:
             module.write = function
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(datasets.READERS, name, lambda module=module: module)
 
 
 def build(root, layout="numbered", **changes):
@@ -103,7 +103,7 @@ def test_a_broken_build_leaves_the_earlier_world(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "words"),
     [
-        pytest.param("nowhere", "no data set layout `nowhere`", id="unknown"),
+        pytest.param("nowhere", "no reader `nowhere`", id="unknown"),
         pytest.param("read_only", "can be read, not written", id="cannot write"),
     ],
 )

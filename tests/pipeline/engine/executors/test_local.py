@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from pipeline.engine.executors import choose as executors
+from pipeline.engine.executors import local
+from reid.project import threads
 from reid.project.errors import ReidError
 
 
@@ -52,7 +54,7 @@ def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
-    shared = str(max(1, executors.cores() // 2))
+    shared = str(max(1, threads.cores() // 2))
     assert found[0][1] == (shared if name == "pool" else "7")
     assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
 
@@ -74,7 +76,7 @@ def test_nothing_to_do_loads_no_model(name: str):
 
 
 def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     found = dict(executors.pool(Squares(), [0, 1, 2], 0))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
     assert found[0][1] == "1", "each of two processes has one of two cores"
@@ -105,7 +107,7 @@ def test_params_and_the_command_say_which_executor():
 
 PARENT = """
 from dataclasses import dataclass
-from pipeline.core import executors
+from pipeline.engine.executors.local import pool
 
 @dataclass(frozen=True)
 class Sleeps:
@@ -115,7 +117,7 @@ class Sleeps:
         return time.sleep
 
 if __name__ == '__main__':
-    list(executors.pool(Sleeps(), [60, 60], 2))
+    list(pool(Sleeps(), [60, 60], 2))
 """
 
 
@@ -136,6 +138,6 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 def test_thread_limit_restores_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with executors.thread_limit(3):
+    with threads.thread_limit(3):
         assert os.environ["MKL_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
