@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pipeline import datasets
 from pipeline.datasets.base import Listing, Source
 from pipeline.engine.data_card import card
+from pipeline.engine.executors.work import Work
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
 from pipeline.engine.run import Plan, Task
@@ -152,7 +153,7 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
 
 
 @dataclass(frozen=True)
-class IngestWork:
+class IngestWork(Work):
     """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
 
     root: Path

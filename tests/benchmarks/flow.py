@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
 from pipeline.engine.journal import Journal
-from pipeline.stages.flow import Pair, Params, batch_rows, in_threads
+from pipeline.stages.flow import STAGE, Pair, Params, batch_rows, in_threads
 from reid.arrays import images
 from reid.arrays.flow import encode_flow
 from reid.shards.folder import with_sizes, write_shard
@@ -57,7 +57,7 @@ def _timed(folder: Path, params: Params, tracklets: int, rounds: int) -> list[li
     estimator = backend.build(params, "cpu")
     pairs: list[Pair] = [pair for clip in clips for pair in itertools.pairwise(clip)]
     kept = Journal(folder / "kept").folder
-    whole = engine.Keeping(stage.MapWork("flow", params, "cpu", None, {}), kept).start()
+    whole = engine.Keeping(stage.MapWork(STAGE, params, "cpu", None, {}), kept).start()
     call = batch_rows(params)
 
     def alone() -> None:
