@@ -18,7 +18,6 @@ Still images, which have no tracklet, are an error.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.flow import BACKENDS
 from pipeline.backends.flow import given as flow_given
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
@@ -85,8 +85,7 @@ def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         return Given(flow_given.load(Path(params.path)))
-    backend = importlib.import_module(f"pipeline.backends.flow.{params.backend}")
-    estimator = backend.build(params, resources.device)
+    estimator = BACKENDS[params.backend](params, resources.device)
     return Estimate(estimator, params.scale, behind=needs_device(params))
 
 

@@ -11,7 +11,6 @@ joints.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.joints import BACKENDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
@@ -69,8 +69,7 @@ def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         return Given(joints_given.load(Path(params.path)))
-    backend = importlib.import_module(f"pipeline.backends.joints.{params.backend}")
-    return Estimate(backend.build(params, resources.device))
+    return Estimate(BACKENDS[params.backend](params, resources.device))
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:

@@ -15,7 +15,6 @@ default that is never: a tight crop may be all person. Whoever minds finds it in
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.masks import BACKENDS
 from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
 from pipeline.backends.weights import identity
@@ -85,8 +85,7 @@ def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         return Given(masks_given.load(Path(params.path)), params.max_area)
-    backend = importlib.import_module(f"pipeline.backends.masks.{params.backend}")
-    return Estimate(backend.build(params, resources.device), params.max_area)
+    return Estimate(BACKENDS[params.backend](params, resources.device), params.max_area)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ ahead, pairing, computing, writing with fsync. Frames are made: textures that mo
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import statistics
 from pathlib import Path
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from pipeline.backends.flow import BACKENDS
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
 from pipeline.engine.journal import Journal
@@ -53,8 +53,7 @@ def _timed(folder: Path, params: Params, tracklets: int, rounds: int) -> list[li
     clips = [_frames(seed) for seed in range(tracklets)]
     part = folder / f"{params.backend}.parquet"
     write_shard(part, with_sizes(_table(clips)), {})
-    backend = importlib.import_module(f"pipeline.backends.flow.{params.backend}")
-    estimator = backend.build(params, "cpu")
+    estimator = BACKENDS[params.backend](params, "cpu")
     pairs: list[Pair] = [pair for clip in clips for pair in itertools.pairwise(clip)]
     kept = Journal(folder / "kept").folder
     whole = engine.Keeping(stage.MapWork(STAGE, params, "cpu", None, {}), kept).start()

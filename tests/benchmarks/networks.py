@@ -8,7 +8,6 @@ people, so that networks find what they find in practice; as many as take it abo
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -30,6 +29,7 @@ from pipeline.engine.journal import Journal
 from pipeline.engine.stage import Resources
 from pipeline.fit import people
 from pipeline.stages import stage as find_stage
+from pipeline.world.scenes.scenes import SCENES
 from reid.arrays import images
 from reid.shards.folder import with_sizes, write_shard
 from reid.shards.schema import ROW
@@ -165,11 +165,11 @@ def _enough(network: Callable[[Any], object], ready: Any, batch: int) -> int:
 
 def _passes(view: str) -> list[list[Sample]]:
     """Rendered people, each before one camera."""
-    module = importlib.import_module(f"pipeline.world.scenes.{view}")
+    of = SCENES[view]()
     scene = people.draw_scene(view, SHEET)
     return [
-        [sample for sample, _ in module.render_pass(scene, one)]
-        for one in islice(module.plan(scene), PASSES)
+        [sample for sample, _ in of.render_pass(scene, one)]
+        for one in islice(of.plan(scene), PASSES)
     ]
 
 

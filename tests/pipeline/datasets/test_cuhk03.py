@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from pipeline import datasets
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.cuhk03 import detected as cuhk03_detected
 from pipeline.datasets.cuhk03 import labeled as cuhk03_labeled
@@ -161,7 +160,6 @@ def test_persons_without_images_keep_their_number(root):
 
 
 def test_ingest_keeps_every_pixel(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "READERS", ("cuhk03_labeled",))
     project = Project(tmp_path / "project")
     project.raw("toy").parent.mkdir(parents=True)
     root.rename(project.raw("toy"))

@@ -21,7 +21,6 @@ from scipy.io import loadmat, savemat
 from typer.testing import CliRunner
 
 import reid
-from pipeline import datasets
 from pipeline.builds.add_dataset import add
 from pipeline.commands.networks import app  # with all commands of the pipeline
 from pipeline.datasets.base import LISTED, Sample
@@ -526,12 +525,7 @@ def test_what_is_written_is_read(tmp_path_factory, frames):
         assert (images.decode((home / row["path"]).read_bytes()) == COLOUR).all()
 
 
-@pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "READERS", tuple({*datasets.READERS, "ilids_vid"}))
-
-
-def test_ingest_end_to_end(listed, root, tmp_path, monkeypatch):
+def test_ingest_end_to_end(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(
         "ingest: {with: {shard_rows: 5, max_reject_rate: 0.2}, on: {hall: {reader: ilids_vid}}}\n"
@@ -553,7 +547,7 @@ def test_ingest_end_to_end(listed, root, tmp_path, monkeypatch):
     assert len(protocols) == 20
 
 
-def test_roles_of_another_split_are_those_of_its_members(listed, root, tmp_path):
+def test_roles_of_another_split_are_those_of_its_members(root, tmp_path):
     put(root, rows_of_splits((1, 2, 3, 4), (3, 1, 2, 4)))
     plan = ingest.plan("hall", ingest.Params(reader="ilids_vid"), Project(tmp_path))
     engine.run(plan, Project(tmp_path), executor="local")
@@ -565,7 +559,7 @@ def test_roles_of_another_split_are_those_of_its_members(listed, root, tmp_path)
     assert set(roles["gallery"]["camera"].to_pylist()) == {2}
 
 
-def test_adding_links_the_folder_that_holds_the_splits(listed, root, tmp_path):
+def test_adding_links_the_folder_that_holds_the_splits(root, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     (project / "params.yaml").write_text("world: {with: {}, on: {}}\ningest: {with: {}, on: {}}\n")

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.io import loadmat, savemat
 
-from pipeline import datasets
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.layouts.tracklets import Tracklet, queries_without_match
 from pipeline.datasets.mars import info as mars_info
@@ -687,7 +686,6 @@ def test_a_used_folder_is_refused(root):
 
 
 def build(tmp_path: Path, monkeypatch, **params) -> Path:
-    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, "mars"))
     plan = ingest.plan("hall", ingest.Params(reader="mars", **params), Project(tmp_path))
     return engine.run(plan, Project(tmp_path), executor="local").folder
 
