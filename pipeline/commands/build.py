@@ -21,8 +21,8 @@ from pipeline.commands.console import (
     project,
     table,
 )
-from pipeline.stages import NETWORKS, STAGES
-from reid.project.errors import ReidError
+from pipeline.stages import STAGES
+from pipeline.stages import stage as find_stage
 
 if TYPE_CHECKING:
     from pipeline.engine.run import Finished, Plan
@@ -34,7 +34,7 @@ app = typer.Typer()
 
 def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> Plan:
     """The engine's plan of any stage, from params.yaml."""
-    from pipeline.engine import plan as stages
+    from pipeline.engine.plan import plan
     from reid.project import params
 
     loaded = params.load(home.root)
@@ -44,12 +44,8 @@ def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> 
         return ingest.plan(
             dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home
         )
-    if stage not in STAGES:
-        raise ReidError(f"no stage `{stage}` (there are ingest, {', '.join(STAGES)})")
-    model = stages.module(stage).Params
-    return stages.plan(
-        stage, dataset, params.stage_params(loaded, stage, dataset, model), home, device
-    )
+    of = find_stage(stage)
+    return plan(of, dataset, params.stage_params(loaded, stage, dataset, of.params), home, device)
 
 
 def run_stage(
@@ -159,20 +155,19 @@ def _stage_command(stage: str) -> Callable[..., None]:
 
 def _say_unmatched(stage: str, dataset: str) -> None:
     """Count given labels that belong to no image, where the stage knows of such."""
-    from pipeline.engine import plan as stages
     from reid.project import params
     from reid.shards.folder import Shards
 
-    code, home = stages.module(stage), project()
-    if not hasattr(code, "unmatched"):
+    of, home = find_stage(stage), project()
+    if of.unmatched is None:
         return
-    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
+    checked = params.stage_params(params.load(home.root), stage, dataset, of.params)
     ids = (
         Shards(home.shards(checked.dataset or dataset))
         .scalars(["image_id"])["image_id"]
         .to_pylist()
     )
-    found = code.unmatched(checked, ids)
+    found = of.unmatched(checked, ids)
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)
@@ -198,6 +193,6 @@ def _network_command(stage: str) -> Callable[..., None]:
     return command
 
 
-for _name, _summary in STAGES.items():
-    _make = _network_command if _name in NETWORKS else _stage_command
-    app.command(_name, help=_summary, rich_help_panel=BUILD)(_make(_name))
+for _name, _listed in STAGES.items():
+    _make = _network_command if _listed.network else _stage_command
+    app.command(_name, help=_listed.summary, rich_help_panel=BUILD)(_make(_name))

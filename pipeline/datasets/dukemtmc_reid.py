@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Sample, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Sample, single_query
 from pipeline.datasets.layouts import names
 from reid.arrays.images import encode_jpeg
 from reid.project.errors import ReidError
@@ -157,3 +157,6 @@ def _image_id(sample: Sample, frame: int) -> str:
         if not low <= value <= high:
             raise ReidError(f"{label} {value} does not fit a DukeMTMC-reID name ({low} to {high})")
     return f"{FOLDERS[sample.role]}/{sample.person:04d}_c{sample.camera}_f{frame:07d}"
+
+
+READER = Reader(INFO, read, write, locate=locate)

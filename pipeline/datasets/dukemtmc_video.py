@@ -27,7 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reject, Sample
+from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, Sample
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.layouts.tracklets import (
@@ -289,3 +289,6 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         data = encode_jpeg(sample.image) if sample.encoded is None else sample.encoded
         names.write_file(folder / f"{name}.jpg", data)
         yield f"{folder.relative_to(root).as_posix()}/{name}"
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Sample, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Sample, single_query
 from pipeline.datasets.layouts import names
 from reid.arrays.images import encode_jpeg
 from reid.project.errors import ReidError
@@ -132,3 +132,6 @@ def _role(sample: Sample) -> str:
     if sample.person <= DISTRACTOR and sample.role != "gallery":
         raise ReidError(f"person {sample.person} may be in the gallery, not in {sample.role}")
     return sample.role
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -129,7 +129,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Keeping:
+class Keeping(Work):
     """A worker's function that also keeps what it computes; the outcome that travels is small."""
 
     work: Work
@@ -147,7 +147,7 @@ class Keeping:
         return step
 
     def needs_gpu(self) -> bool:
-        return getattr(self.work, "needs_gpu", bool)()
+        return self.work.needs_gpu()
 
     def ended(self, process: str) -> None:
         Journal(self.folder).sweep(process)

@@ -1,16 +1,5 @@
 """The one training loop of all networks for the rendered world: resumable, seeded, averaged.
 
-A lesson is a module of this package, `masks`, `joints`, `crops` or `flow`, with
-
-    WEIGHTS      the name of its file in pipeline/backends/weights
-    SHEETS       how many sheets of which view of `people` it is fitted to
-    DEFAULTS     `Recipe` of a full fit
-    examples(sheet) -> list           what it keeps of a sheet's examples
-    network(device) -> nn.Module      the library's network, untrained, in training mode
-    batch(examples, rng) -> Any       tensors on the CPU, of examples drawn and changed by `rng`
-    loss(network, batch, device, share) -> Tensor    at a share of the fit, 0 to 1
-    SLOW         where it has one: the name of a part, and the share of the learning rate it has
-
 Source  averages of weights over the last steps: Polyak and Juditsky 1992; the cycle: Smith and
         Topin 2019, its second half a cosine
 """
@@ -20,12 +9,11 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +21,7 @@ from torch import Tensor, nn
 
 from pipeline.backends.checkpoints import fill_model
 from pipeline.engine.plan import ahead
+from pipeline.fit.people import Example
 from reid.project.errors import ReidError
 from reid.project.layout import key_of
 
@@ -55,6 +44,24 @@ class Recipe:
     seed: int = 0
 
 
+Kept = TypeVar("Kept")  # what a lesson keeps of an example
+Drawn = TypeVar("Drawn")  # a batch of it
+
+
+@dataclass(frozen=True)
+class Lesson(Generic[Kept, Drawn]):
+    """What one network is fitted to, and how; `masks`, `joints`, `crops` and `flow` have one."""
+
+    weights: str  # the name of its file in pipeline/backends/world_weights
+    sheets: Mapping[str, int]  # how many sheets of which view of `people`
+    defaults: Recipe  # of a full fit
+    examples: Callable[[Sequence[Example]], list[Kept]]  # what it keeps of a sheet
+    network: Callable[[str], nn.Module]  # the library's on a device, untrained, in training mode
+    batch: Callable[[Sequence[Kept], np.random.Generator], Drawn]  # CPU tensors, changed at random
+    loss: Callable[[Any, Drawn, str, float], Tensor]  # network, batch, device, share of the fit
+    slow: tuple[str, float] = ("", 1.0)  # a part's name, and its share of the learning rate
+
+
 @dataclass(frozen=True)
 class Progress:
     step: int
@@ -64,7 +71,7 @@ class Progress:
 
 
 def fit(
-    lesson: ModuleType,
+    lesson: Lesson[Any, Any],
     recipe: Recipe,
     examples: Sequence[Any],
     folder: Path,
@@ -83,11 +90,10 @@ def fit(
     if start is not None:
         fill_model(network, start, "--start")
     average = copy.deepcopy(network).requires_grad_(False)
-    slow: tuple[str, float] = getattr(lesson, "SLOW", ("", 1.0))
-    groups, shares = _groups(network, recipe.weight_decay, *slow)
+    groups, shares = _groups(network, recipe.weight_decay, *lesson.slow)
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
-    path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples), shapes])[:8]}.pt"
+    path = folder / f"{lesson.weights}-{key_of([asdict(recipe), len(examples), shapes])[:8]}.pt"
     done = _resume(path, network, average, optimizer, device)
     saved = said = monotonic()
     losses, counted = [], done
@@ -127,7 +133,7 @@ def cycle(share: float) -> float:
 
 
 def _batches(
-    lesson: ModuleType, recipe: Recipe, examples: Sequence[Any], first: int
+    lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], first: int
 ) -> Iterator[tuple[int, Any]]:
     """Each step's batch, from a generator of its own: a resumed fit gets the same."""
     for step in range(first, recipe.steps):

@@ -18,7 +18,6 @@ Still images, which have no tracklet, are an error.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,19 +28,17 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.flow import BACKENDS
 from pipeline.backends.flow import given as flow_given
 from pipeline.backends.weights import identity
+from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.flow import Flow, encode_flow, resize_known_flow
 from reid.arrays.images import BadImage, decode_all, resize
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["image", "height", "width", "person", "camera", "tracklet"]}
 SCHEMA = pa.schema([pa.field("flow", IMAGE), pa.field("flow_size", pa.int32())])
-LIBRARIES = ("torch", "ptlflow")
-ROWS_AROUND = 1  # the next frame, and the one before, whose flow a last frame repeats
 ROWS = 64  # of a call, or as many more as are a whole number of network calls
 LEAST_SIDE = 12  # pixels: OpenCV's DIS needs as many
 
@@ -84,12 +81,12 @@ def weights(params: Params, root: Path) -> str:
     return identity("flow", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         return Given(flow_given.load(Path(params.path)))
-    backend = importlib.import_module(f"pipeline.backends.flow.{params.backend}")
-    return Estimate(backend.build(params, device), params.scale, behind=needs_device(params))
+    estimator = BACKENDS[params.backend](params, resources.device)
+    return Estimate(estimator, params.scale, behind=needs_device(params))
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -147,7 +144,7 @@ class Found(NamedTuple):
     flows: list[Flow]  # of each of its pairs
 
 
-class Estimate:
+class Estimate(Step):
     """Computes the flow of pairs of frames; those of a call go in together.
 
     Of a network it is encoded `behind` the next call; a search by OpenCV has all cores busy itself.
@@ -200,15 +197,15 @@ class Estimate:
         )
 
 
-class Given:
+class Given(Step):
     """Looks flow up by image_id."""
 
     def __init__(self, labels: flow_given.Labels):
         self.labels = labels
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        joined = follows(table)
-        rows = table.select(["image_id", "height", "width"]).to_pylist()
+    def __call__(self, ready: pa.Table) -> pa.Table:
+        joined = follows(ready)
+        rows = ready.select(["image_id", "height", "width"]).to_pylist()
         found = in_threads(lambda row: self._find(**row), rows)
         after_one = np.append(False, joined[:-1])
 
@@ -222,7 +219,7 @@ class Given:
                 return {"reject": flow or "no flow given"}
             return _cells(flow, rows[number]["height"], rows[number]["width"])
 
-        return to_table(in_threads(row, own_rows(table)))
+        return to_table(in_threads(row, own_rows(ready)))
 
     def _find(self, image_id: str, height: int, width: int) -> Flow | str | None:
         """A row's flow, None where none is given, or what is wrong with it."""
@@ -256,3 +253,19 @@ def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any
     """What `function` makes of each item; PNGs are read and written beside each other."""
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
         return list(pool.map(function, items))
+
+
+STAGE = Stage(
+    name="flow",
+    version=1,
+    params=Params,
+    reads={"rows": ["image", "height", "width", "person", "camera", "tracklet"]},
+    schema=SCHEMA,
+    build=build,
+    weights=weights,
+    batch_rows=batch_rows,
+    rows_around=1,  # the next frame, and the one before, whose flow a last frame repeats
+    needs_device=needs_device,
+    libraries=("torch", "ptlflow"),
+    unmatched=unmatched,
+)

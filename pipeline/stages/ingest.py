@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import datasets
-from pipeline.datasets.base import Listing, Source
+from pipeline.datasets.base import Source
 from pipeline.engine.data_card import card
+from pipeline.engine.executors.work import Work
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
 from pipeline.engine.run import Plan, Task
@@ -50,10 +50,10 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
         )
-    listing: Listing = reader.read(root)
+    listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
-    columns = columns_of(reader)
+    columns = reader.columns()
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
@@ -77,18 +77,13 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
         protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
-        source = vars(reader.INFO)
+        source = vars(reader.info)
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
         return {"protocol.json": as_json(protocol), "README.md": text}
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
     return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
-
-
-def columns_of(reader: ModuleType) -> pa.Schema:
-    """The columns of a data set's shards: a row's, and those that it alone has."""
-    return pa.schema([*ROW, *getattr(reader, "EXTRA", ())])
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
@@ -152,7 +147,7 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
 
 
 @dataclass(frozen=True)
-class IngestWork:
+class IngestWork(Work):
     """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
 
     root: Path
@@ -160,9 +155,8 @@ class IngestWork:
     footer: dict[str, str]
 
     def start(self) -> Callable[[pa.Table], Any]:
-        module = datasets.reader(self.reader)
-        opener: Callable[[Path], Source] = getattr(module, "open_source", from_files)
-        source, schema = opener(self.root), columns_of(module)
+        reader = datasets.reader(self.reader)
+        source, schema = reader.open_source(self.root), reader.columns()
 
         def function(piece: pa.Table) -> Any:
             columns: dict[str, list[Any]] = {name: [] for name in schema.names}
@@ -178,23 +172,6 @@ class IngestWork:
             return pa.table(columns, schema=schema), rejects, self.footer
 
         return function
-
-
-def from_files(root: Path) -> Source:
-    """Images that are files below the raw root."""
-    prefix = f"{root}/"
-
-    def read(path: str) -> bytes:  # os.read: half the cost of a file object, 15 us an image
-        try:
-            file = os.open(prefix + path, os.O_RDONLY)
-            try:
-                return os.read(file, os.fstat(file).st_size)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise images.BadImage(f"cannot be read: {error.strerror}") from None
-
-    return read
 
 
 def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:

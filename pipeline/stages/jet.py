@@ -15,7 +15,7 @@ A row is rejected where it has no depth, or depth without any reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
@@ -24,15 +24,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.engine.stage import Resources, Stage, TableStep
 from reid.arrays.depth import LEVELS, Substitute, colorize, histogram, percentile
 from reid.arrays.images import BadImage, decode_depth, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["depth"]}
-FIT_UNLABELLED = True
 DECODED = 128  # depth maps in memory
 SCHEMA = pa.schema([pa.field("jet", IMAGE), pa.field("jet_size", pa.int32())])
 
@@ -79,10 +77,9 @@ def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, int]:
     return {"near_mm": near, "far_mm": far, "readings": int(counts.sum())}
 
 
-def build(
-    params: Params, device: str, fitted: dict[str, int] | None
-) -> Callable[[pa.Table], pa.Table]:
-    """The stage's step over tables of `READS`; `fitted` is the result of `fit`."""
+def build(params: Params, resources: Resources[dict[str, int]]) -> TableStep:
+    """The stage's step, with the result of `fit`."""
+    fitted = resources.fitted
     if fitted is None:
         raise ValueError("jet needs the range of `fit`")
     near, far = fitted["near_mm"], fitted["far_mm"]
@@ -100,7 +97,7 @@ def build(
             rows = list(pool.map(row, _encoded(table)))
         return pa.Table.from_pylist(rows, SCHEMA.append(pa.field("reject", pa.string())))
 
-    return step
+    return TableStep(step)
 
 
 def _depth(data: bytes | None) -> np.ndarray:
@@ -133,3 +130,16 @@ def _encoded(table: pa.Table) -> list[bytes | None]:
 
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, cv2.getNumThreads()))
+
+
+STAGE = Stage(
+    name="jet",
+    version=1,
+    params=Params,
+    reads={"rows": ["depth"]},
+    schema=SCHEMA,
+    build=build,
+    fit=fit,
+    fit_unlabelled=True,
+    batch_rows=batch_rows,
+)

@@ -11,26 +11,24 @@ joints.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.joints import BACKENDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
+from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.images import Decoded, decode_all
 from reid.arrays.poses import joints_column
 from reid.project.params import DerivedParams
 from reid.shards.schema import JOINTS
 
-VERSION = 1
-READS = {"rows": ["image"]}
 SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.float32())])
-LIBRARIES = ("torch", "torchvision", "mmpose", "ultralytics")
 
 
 class Params(DerivedParams):
@@ -67,12 +65,11 @@ def weights(params: Params, root: Path) -> str:
     return identity("joints", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         return Given(joints_given.load(Path(params.path)))
-    backend = importlib.import_module(f"pipeline.backends.joints.{params.backend}")
-    return Estimate(backend.build(params, device))
+    return Estimate(BACKENDS[params.backend](params, resources.device))
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -82,18 +79,18 @@ def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
     return joints_given.load(Path(params.path)).unmatched(image_ids)
 
 
-class Given:
+class Given(Step):
     """Looks joints up by image_id."""
 
     def __init__(self, labels: joints_given.Labels):
         self.labels = labels
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        found = [self.labels.find(image_id) for image_id in table["image_id"].to_pylist()]
+    def __call__(self, ready: pa.Table) -> pa.Table:
+        found = [self.labels.find(image_id) for image_id in ready["image_id"].to_pylist()]
         return to_table(found, ["no joints given" if f is None else None for f in found])
 
 
-class Estimate:
+class Estimate(Step):
     """Runs a pose network; a batch's images go in together."""
 
     def __init__(self, network: Callable[[list[np.ndarray]], list[np.ndarray | None]]):
@@ -102,12 +99,12 @@ class Estimate:
     def prepare(self, table: pa.Table) -> Decoded:
         return decode_all(table["image"].to_pylist())
 
-    def __call__(self, batch: Decoded) -> pa.Table:
-        good = [image for image in batch.images if image is not None]
+    def __call__(self, ready: Decoded) -> pa.Table:
+        good = [image for image in ready.images if image is not None]
         found = iter(self.network(good) if good else [])
-        joints = [None if image is None else next(found) for image in batch.images]
+        joints = [None if image is None else next(found) for image in ready.images]
         nobody = ["no person found" if j is None else None for j in joints]
-        return to_table(joints, [r or n for r, n in zip(batch.reasons, nobody, strict=True)])
+        return to_table(joints, [r or n for r, n in zip(ready.reasons, nobody, strict=True)])
 
 
 def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.Table:
@@ -120,3 +117,18 @@ def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.T
     score = pa.array(array[..., 2].mean(1), pa.float32(), mask=missing)
     columns = {"joints": joints_column(array, missing), "joints_score": score}
     return pa.table({**columns, "reject": pa.array(reasons, pa.string())})
+
+
+STAGE = Stage(
+    name="joints",
+    version=1,
+    params=Params,
+    reads={"rows": ["image"]},
+    schema=SCHEMA,
+    build=build,
+    weights=weights,
+    batch_rows=batch_rows,
+    needs_device=needs_device,
+    libraries=("torch", "torchvision", "mmpose", "ultralytics"),
+    unmatched=unmatched,
+)

@@ -10,13 +10,12 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pipeline.datasets.base import Sample
+from pipeline.datasets import reader
+from pipeline.datasets.base import Sample, Writer
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
-from reid.project.errors import ReidError
 from reid.project.threads import cores
 
 
@@ -28,7 +27,7 @@ def build_world(
     Nothing is seen under the final names before all of it is written; an earlier world of that
     name is replaced. Returns the counts of images, identities and roles.
     """
-    module = _layout(layout)
+    write = reader(layout).write
     workers = workers or cores()
     raw_root = Path(raw_root)
     final = [raw_root / name, raw_root / f"{name}.truth"]
@@ -37,23 +36,14 @@ def build_world(
         shutil.rmtree(path, ignore_errors=True)
     making[0].mkdir(parents=True)
     counts: Counter[str] = Counter()
-    written = write_truth(making[1], _written(module, making[0], scene.render(workers), counts))
+    written = write_truth(making[1], _written(write, making[0], scene.render(workers), counts))
     for path, done in zip(final, making, strict=True):
         _replace(done, path)
     return {"images": written, **dict(sorted(counts.items()))}
 
 
-def _layout(layout: str) -> ModuleType:
-    from pipeline.datasets import reader
-
-    module = reader(layout)
-    if not hasattr(module, "write"):
-        raise ReidError(f"world: the layout `{layout}` can be read, not written")
-    return module
-
-
 def _written(
-    module: ModuleType, root: Path, shots: Iterator[tuple[Sample, Truth]], counts: Counter[str]
+    write: Writer, root: Path, shots: Iterator[tuple[Sample, Truth]], counts: Counter[str]
 ) -> Iterator[tuple[str, Truth, str | None]]:
     """(image_id, truth, next image_id) of each shot, in order, as the layout writes the images."""
     truths: deque[Truth] = deque()
@@ -65,7 +55,7 @@ def _written(
             yield sample
 
     held: tuple[str, Truth] | None = None
-    for image_id in module.write(root, samples()):
+    for image_id in write(root, samples()):
         if held is not None:
             yield *held, image_id
         held = image_id, truths.popleft()

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reject, Sample, Source
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample, Source
 from pipeline.datasets.dpit.depth import DepthFile, DepthWriter
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import check_labels, depth_of
@@ -233,3 +233,6 @@ def _picture(depth_mm: np.ndarray) -> np.ndarray:
     """(H, W, 3) gray picture of depth, for looking at."""
     gray = (depth_mm.astype(np.float32) / 16).clip(0, 255).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=2)
+
+
+READER = Reader(INFO, read, write, open_source=open_source)

@@ -20,15 +20,13 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reject, single_query
+from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, single_query
 from pipeline.datasets.folder.labels import DISTRACTOR, JUNK, ROLES, Row, Unfit, parse
 from pipeline.datasets.folder.pattern import named_rows, read_config
 from pipeline.datasets.folder.tables import csv_rows, parquet_rows
 from pipeline.datasets.folder.writer import write
 from pipeline.datasets.layouts import names
 from reid.project.errors import ReidError
-
-__all__ = ["INFO", "read", "write"]
 
 SOURCES = ("labels.csv", "labels.parquet", "reid.yaml")
 
@@ -152,3 +150,6 @@ def _protocols(published: dict[str, int], found: dict[str, int]) -> list[dict[st
     """Market-1501's rule, which most later data sets share."""
     title = "roles as labelled, single query"
     return [single_query("folder", title, published, found, [JUNK], [DISTRACTOR])]
+
+
+READER = Reader(INFO, read, write)

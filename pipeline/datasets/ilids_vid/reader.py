@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Sample
 from pipeline.datasets.ilids_vid import splits as ilids_vid_splits
 from pipeline.datasets.ilids_vid.splits import FILE, FOLDER
 from pipeline.datasets.layouts import names, two_camera_splits, two_cameras
@@ -155,3 +155,6 @@ def _drawn(persons: Sequence[str]) -> list[np.ndarray]:
         train, test = two_camera_splits.halves(range(1, len(persons) + 1), seed)
         rows.append(np.array([*test, *train]))
     return rows
+
+
+READER = Reader(INFO, read, write, locate=locate)

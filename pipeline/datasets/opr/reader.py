@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reject, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import check_labels, colour_of, depth_of
 from pipeline.datasets.opr.table import COLUMNS, TABLE, VIEWS, Frame, from_table, is_file
@@ -223,3 +223,6 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         names.write_file(folder / f"rgb_{sample.frame:06d}.{ending}", data)
         names.write_file(folder / f"depth_{sample.frame:06d}.png", encode_png(depth))
         yield f"{folder.relative_to(root).as_posix()}/rgb_{sample.frame:06d}"
+
+
+READER = Reader(INFO, read, write)

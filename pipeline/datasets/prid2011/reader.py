@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import Info, Listing, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Sample
 from pipeline.datasets.layouts import names, two_camera_splits, two_cameras
 from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.layouts.two_camera_splits import Split
@@ -173,3 +173,6 @@ def folder_of(sample: Sample) -> str:
             f"camera 2 alone from {SHARED + APART + 1}"
         )
     return folder
+
+
+READER = Reader(INFO, read, write, locate=locate)

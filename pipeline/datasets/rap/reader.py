@@ -27,14 +27,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.base import Info, Listing, Reject
+from pipeline.datasets.base import Info, Listing, Reader, Reject
 from pipeline.datasets.layouts import names
 from pipeline.datasets.rap import annotation as rap_annotation
 from pipeline.datasets.rap.annotation import CAMERAS, FOLDERS, LISTS, MAT, NOBODY, Annotation
 from pipeline.datasets.rap.labels import EXTRA, labels_of
 from pipeline.datasets.rap.writer import write
-
-__all__ = ["EXTRA", "INFO", "read", "write"]
 
 NAME = re.compile(r"CAM([0-9]{2})-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{14}-[0-9]{14}"
                   r"-tarid[0-9]+-frame[0-9]+-line[0-9]+\.png")  # fmt: skip
@@ -213,3 +211,6 @@ def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
 
 def _with_distractors(counts: dict[str, int]) -> dict[str, int]:
     return {**counts, "gallery": counts["gallery"] + counts["distractors"]}
+
+
+READER = Reader(INFO, read, write, extra=EXTRA)

@@ -26,13 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Reject
+from pipeline.datasets.base import Info, Listing, Reader, Reject
 from pipeline.datasets.layouts import names
 from pipeline.datasets.tvpr.tables import IDS, Passage, cameras_of, joined, read_ids, read_table
 from pipeline.datasets.tvpr.writer import write
 from reid.project.errors import ReidError
-
-__all__ = ["INFO", "read", "write"]
 
 RECORDING = re.compile(r"[0-9]{1,4}")
 COLOUR, DEPTH = re.compile(r"([0-9]{1,9})\.(?:png|jpg)"), re.compile(r"([0-9]{1,9})\.png")
@@ -219,3 +217,6 @@ def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
             "metrics": ["cmc"],
         }
     ]
+
+
+READER = Reader(INFO, read, write)

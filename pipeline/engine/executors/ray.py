@@ -43,7 +43,7 @@ def over_ray(
     if not payloads:
         return
     with session(address, min(workers or cores(), len(payloads))) as ray:
-        gpus = gpus_per_worker if getattr(work, "needs_gpu", bool)() else 0.0
+        gpus = gpus_per_worker if work.needs_gpu() else 0.0
         shape = shape_of(nodes(ray), workers, len(payloads), gpus)
         with marker(Path.cwd()) as seen:
             crew = Crew(ray, work, shape, seen)
@@ -288,7 +288,7 @@ class Crew:
     def sweep(self) -> None:
         """Remove what workers that were ended left behind."""
         for process in filter(None, self.gone):
-            getattr(self.work, "ended", str)(process)
+            self.work.ended(process)
 
     def end(self) -> None:
         """End all actors; those in the middle of a payload leave nothing behind."""

@@ -570,14 +570,6 @@ def test_a_root_that_is_a_file_is_one_line(tmp_path):
 # ---------------------------------------------------------------------------------- the known names
 
 
-def test_every_reader_has_its_parts():
-    for name in datasets.READERS:
-        module = datasets.reader(name)
-        assert callable(module.read)
-        assert callable(module.write)
-        assert module.INFO.layout
-
-
 def test_an_unknown_reader_names_the_nearest():
     with pytest.raises(ReidError, match="no reader `Market-1501`; did you mean `market1501`"):
         datasets.reader("Market-1501")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,7 +62,8 @@ def test_the_reject_rate_is_no_part_of_the_key(toy: Project):
 
 def test_a_raised_version_recomputes(toy: Project, monkeypatch: pytest.MonkeyPatch):
     build(toy, "ingest", "joints", "parts")
-    monkeypatch.setattr(parts, "VERSION", parts.VERSION + 1)
+    raised = replace(parts.STAGE, version=parts.STAGE.version + 1)
+    monkeypatch.setattr(parts, "STAGE", raised)
     assert to_compute(toy, "parts") == 4
 
 

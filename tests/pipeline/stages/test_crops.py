@@ -23,6 +23,7 @@ from pipeline.backends.crops.person_box import Frame, PersonBox, labelled_box
 from pipeline.commands.build import make_plan
 from pipeline.commands.main import app
 from pipeline.engine import run as engine
+from pipeline.engine.stage import Resources
 from pipeline.stages import crops
 from pipeline.stages.crops import Crops, Params, weights
 from pipeline.world.scenes.topview import Params as Topview
@@ -175,7 +176,7 @@ def by_depth(**params) -> Crops:
     floor = encode_png(np.full((HEIGHT, WIDTH), FLOOR_MM, np.uint16))
     cell = pa.array([{"bytes": floor, "path": None}], IMAGE)
     fitted = crops.Fit({}, pa.table({"floor": cell}))
-    return crops.build(Params(backend="depth", **params), "cpu", fitted)
+    return crops.build(Params(backend="depth", **params), Resources(fitted=fitted))
 
 
 def test_colour_and_depth_are_cut_alike_bit_by_bit():

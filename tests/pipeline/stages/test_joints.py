@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from pipeline.engine.stage import Resources
 from pipeline.stages import joints
 from pipeline.stages.joints import Estimate, Params, batch_rows, build, needs_device, weights
 from reid.arrays.images import encode_jpeg, encode_png
@@ -33,7 +34,7 @@ def image_table(images):
 
 def test_given_joints_keep_the_rows_in_order(tmp_path):
     write_labels(tmp_path / "j.parquet", ["a/2", "a/0"])
-    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), "cpu")
+    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), Resources())
     result = step(image_table([b"", b"", b""]))
     assert result["reject"].to_pylist() == [None, "no joints given", None]
     assert result.select(joints.SCHEMA.names).schema == joints.SCHEMA
