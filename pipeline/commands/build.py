@@ -26,14 +26,17 @@ from pipeline.stages import stage as find_stage
 
 if TYPE_CHECKING:
     from pipeline.engine.run import Finished, Plan
+    from reid.code.fingerprint import Code
     from reid.project.layout import Project
 
 BUILD = "Build data"
 app = typer.Typer()
 
 
-def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> Plan:
-    """The engine's plan of any stage, from params.yaml."""
+def make_plan(
+    stage: str, dataset: str, home: Project, device: str = "auto", former: Code | None = None
+) -> Plan:
+    """The engine's plan of any stage, from params.yaml; with keys under the `former` code too."""
     from pipeline.engine.plan import plan
     from reid.project import params
 
@@ -42,10 +45,11 @@ def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> 
         from pipeline.stages import ingest
 
         return ingest.plan(
-            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home
+            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home, former
         )
     of = find_stage(stage)
-    return plan(of, dataset, params.stage_params(loaded, stage, dataset, of.params), home, device)
+    checked = params.stage_params(loaded, stage, dataset, of.params)
+    return plan(of, dataset, checked, home, device, former)
 
 
 def run_stage(
@@ -53,14 +57,19 @@ def run_stage(
     address: str | None = None,
 ) -> Finished:  # fmt: skip
     """Plan and run one stage over one data set, and say what was done."""
+    from pipeline.engine import code
     from pipeline.engine import run as engine
     from pipeline.engine.executors import choose as executors
     from reid.project import params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
+    planned = make_plan(stage, dataset, home, device)
+    before = code.published(home.built(stage, dataset))
+    if (told := code.differences(before, planned.code)) and engine.missing(planned, home):
+        console().print(f"{stage} {dataset}: {told}", markup=False)
     finished = engine.run(
-        make_plan(stage, dataset, home, device),
+        planned,
         home,
         executor=executors.of_settings(settings, executor, address),
         workers=settings.get("workers", 0) if workers is None else workers,

@@ -65,6 +65,17 @@ def run(
     return kept
 
 
+def adopt(stage: AnyStage, project: Project, former: Any, identity: Any) -> None:
+    """Take the fit that an earlier code made, by its identity, as of the code now."""
+    old, new = key_of(["fit", former]), key_of(["fit", identity])
+    folder = project.work / stage.name
+    if _kept(folder, old) is None or _kept(folder, new) is not None:
+        return
+    for ending in (".fit.parquet", ".fit"):
+        if (folder / f"{old}{ending}").is_file():
+            write_atomically(folder / f"{new}{ending}", (folder / f"{old}{ending}").read_bytes())
+
+
 def _kept(folder: Path, key: str) -> Kept | None:
     note, table = folder / f"{key}.fit", folder / f"{key}.fit.parquet"
     if not note.is_file():

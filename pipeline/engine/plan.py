@@ -15,11 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.engine import code as codes
 from pipeline.engine import fits, inputs, protocols
 from pipeline.engine.data_card import card
 from pipeline.engine.executors.work import Work
 from pipeline.engine.run import Plan, Task
 from pipeline.engine.stage import AnyStage, Reads, Resources, Step
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, key_of
 from reid.project.params import DerivedParams
@@ -41,10 +43,14 @@ def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     return found
 
 
-def plan(stage: AnyStage, build: str, params: DerivedParams, project: Project, device: str) -> Plan:
+def plan(
+    stage: AnyStage, build: str, params: DerivedParams, project: Project, device: str,
+    former: Code | None = None,
+) -> Plan:  # fmt: skip
     """What makes a build of `stage`, by default the one named after its data set: a task a shard.
 
-    A build that is named otherwise says in `params.dataset` whose rows it is of.
+    A build that is named otherwise says in `params.dataset` whose rows it is of. Tasks also tell
+    the keys that they had under the `former` code, whose fit is taken as of the code now.
     """
     if "/" in build:
         raise ReidError(
@@ -53,8 +59,14 @@ def plan(stage: AnyStage, build: str, params: DerivedParams, project: Project, d
     read = inputs.find(stage, params.dataset or build, params, project)
     weights = stage.weights(params, project.root)
     parameters = json.loads(params.model_dump_json(exclude=NO_KEY))
-    identity = [stage.name, SCHEMA_VERSION, stage.version, parameters, weights]
-    fitted = fits.run(stage, params, project, read, [*identity, read.of_all(read.folders)])
+    code = codes.of_stage(stage, params, project)
+    identity = [stage.name, SCHEMA_VERSION, parameters, weights]
+    fit_identity = [*identity, read.of_all(read.folders)]
+    if former:
+        fits.adopt(
+            stage, project, [former.fingerprint, fit_identity], [code.fingerprint, fit_identity]
+        )
+    fitted = fits.run(stage, params, project, read, [code.fingerprint, fit_identity])
     described = _described(stage, read.dataset, parameters, weights)
     footer = {
         f"reid.{name}": value if isinstance(value, str) else json.dumps(value, sort_keys=True)
@@ -65,9 +77,11 @@ def plan(stage: AnyStage, build: str, params: DerivedParams, project: Project, d
     elsewhere = [read.of_all(read.anywhere)] if read.anywhere else []
     tasks = []
     for name, base in read.shards["rows"].items():
-        key = key_of([*identity, name, read.of_shard(name), *elsewhere])
+        content = [*identity, name, read.of_shard(name), *elsewhere]
+        key = key_of([code.fingerprint, content])
+        old_key = key_of([former.fingerprint, content]) if former else ""
         files = {n: folder / "rows" / name for n, folder in read.folders.items()}
-        tasks.append(Task(name, key, base["rows"], base["rows"] * 512, files))
+        tasks.append(Task(name, key, base["rows"], base["rows"] * 512, files, old_key))
     work = MapWork(stage, params, device, fitted, footer, read)
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
@@ -77,8 +91,9 @@ def plan(stage: AnyStage, build: str, params: DerivedParams, project: Project, d
         text = card(stage.name, build, described, paths, rejects, inputs=folders, protocol=rules)
         return {"README.md": text, **(fitted.published() if fitted else {}), **own}
 
+    described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
     return Plan(
-        stage.name, build, tasks, work, described, params.max_reject_rate, finish=finish,
+        stage.name, build, tasks, work, described, params.max_reject_rate, code, finish=finish,
         keys=fitted.keys if fitted else [], skip_empty=stage.new_rows,
     )  # fmt: skip
 
@@ -89,7 +104,7 @@ def _described(
     """What the manifest says beside the shards."""
     found = {
         "stage": stage.name, "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": stage.version, "parameters": parameters, "weights": weights,
+        "parameters": parameters, "weights": weights,
         "columns": stage.columns().names,
         "libraries": libraries([*LIBRARIES, *stage.libraries]),
     }  # fmt: skip

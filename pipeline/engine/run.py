@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.engine import code as codes
 from pipeline.engine.executors.choose import chosen
 from pipeline.engine.executors.work import Executor, PayloadLost, Work
 from pipeline.engine.journal import Journal, Outcome, note_keys
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, link, replace_folder
 from reid.project.locks import lock
@@ -38,6 +40,7 @@ class Task:
     rows: int
     bytes: int  # estimate, for the disk space that `reid plan` shows
     payload: Any
+    former: str = ""  # its key under the code that was before, where that is asked for
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Plan:
     work: Work
     manifest: dict[str, Any]  # what the manifest says beside its shards
     max_reject_rate: float
+    code: Code
     rejects: list[tuple[str, str]] = field(default_factory=list)  # found while planning
     finish: Callable[[list[Path], list[tuple[str, str]]], dict[str, bytes]] | None = None
     keys: list[str] = field(default_factory=list)  # further keys in use, such as a fit's
@@ -165,6 +169,7 @@ def _publish(
         raise ReidError(f"{plan.stage} {plan.dataset}: no rows were made; nothing was published")
     shards = [
         {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
+        | ({"adopted": o.adopted} if o.adopted else {})
         for t, o in zip(plan.tasks, done, strict=True)
         if t.name in made
     ]
@@ -188,7 +193,8 @@ def _publish(
     write_shard(staged / "rejects.parquet", pa.table(columns, REJECT), {})
     paths = [staged / "rows" / name for name in made]
     extras = plan.finish(paths, rejects) if plan.finish else {}
-    for name, data in {**extras, "manifest.json": manifest}.items():
+    told = {codes.FILE: codes.as_file(plan.code), "manifest.json": manifest}
+    for name, data in {**extras, **told}.items():
         (staged / name).write_bytes(data)
     replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return True

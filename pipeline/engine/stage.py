@@ -95,7 +95,6 @@ class Stage(Generic[Params, Fitted]):
     """A derived-data stage. It goes to workers by pickle: its functions have names."""
 
     name: str
-    version: int  # raised when the stage's output changes
     params: type[Params]
     reads: Reads | Callable[[Params, Collection[str]], Reads]  # a function also gets base columns
     schema: pa.Schema  # the columns that it adds; image_id is added by the engine

@@ -284,7 +284,6 @@ def _poses(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
 
 STAGE = Stage(
     name="backgrounds",
-    version=1,
     params=Params,
     reads=reads,
     schema=SCHEMA,

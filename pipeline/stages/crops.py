@@ -290,7 +290,6 @@ def _encoded(column: str, data: bytes) -> dict[str, Any]:
 
 STAGE = Stage(
     name="crops",
-    version=1,
     params=Params,
     reads={"rows": [name for name in ROW.names if name != "image_id"]},
     schema=SCHEMA,

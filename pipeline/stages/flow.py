@@ -257,7 +257,6 @@ def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any
 
 STAGE = Stage(
     name="flow",
-    version=1,
     params=Params,
     reads={"rows": ["image", "height", "width", "person", "camera", "tracklet"]},
     schema=SCHEMA,

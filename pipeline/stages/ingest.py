@@ -21,18 +21,18 @@ import pyarrow.compute as pc
 
 from pipeline import datasets
 from pipeline.datasets.base import Source
+from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
 from pipeline.engine.executors.work import Work
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
 from pipeline.engine.run import Plan, Task
 from reid.arrays import images
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
-
-VERSION = 1
 
 
 class Params(StageParams):
@@ -41,8 +41,11 @@ class Params(StageParams):
     shard_megabytes: float = 256  # ... or at this many bytes of images, never inside a tracklet
 
 
-def plan(dataset: str, params: Params, project: Project) -> Plan:
-    """List the raw files, sort them into shards, and say what makes each."""
+def plan(dataset: str, params: Params, project: Project, former: Code | None = None) -> Plan:
+    """List the raw files, sort them into shards, and say what makes each.
+
+    Tasks also tell the keys that they had under the `former` code.
+    """
     reader = datasets.reader(params.reader)
     root = project.raw(dataset)
     if not root.is_dir():
@@ -57,22 +60,26 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": columns.names,
+        "parameters": {"reader": params.reader}, "columns": columns.names,
         "libraries": libraries(),
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
-        "reid.stage_version": str(VERSION),
         "reid.parameters": json.dumps({"reader": params.reader}),
         "reid.libraries": json.dumps(libraries(), sort_keys=True),
     }
     extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
+    code = codes.of_reader(params.reader, project)
+    described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
+    described["protocols"] = key_of([listing.protocols, listing.found])
     tasks = []
     for name, piece in shards(files, params):
         content = [piece[c].to_pylist() for c in piece.column_names]
-        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content, *extra])
+        content = ["ingest", SCHEMA_VERSION, params.reader, content, *extra]
+        key = key_of([code.fingerprint, content])
+        old_key = key_of([former.fingerprint, content]) if former else ""
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
-        tasks.append(Task(name, key, piece.num_rows, size, piece))
+        tasks.append(Task(name, key, piece.num_rows, size, piece, old_key))
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
@@ -83,7 +90,9 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
-    return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
+    return Plan(
+        "ingest", dataset, tasks, work, described, params.max_reject_rate, code, rejects, finish
+    )
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:

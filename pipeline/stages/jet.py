@@ -134,7 +134,6 @@ def _threads() -> ThreadPoolExecutor:
 
 STAGE = Stage(
     name="jet",
-    version=1,
     params=Params,
     reads={"rows": ["depth"]},
     schema=SCHEMA,

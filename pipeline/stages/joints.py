@@ -121,7 +121,6 @@ def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.T
 
 STAGE = Stage(
     name="joints",
-    version=1,
     params=Params,
     reads={"rows": ["image"]},
     schema=SCHEMA,

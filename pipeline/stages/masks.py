@@ -176,7 +176,6 @@ def tight_box(mask: np.ndarray) -> list[int]:
 
 STAGE = Stage(
     name="masks",
-    version=1,
     params=Params,
     reads={"rows": ["image", "height", "width"]},
     schema=SCHEMA,

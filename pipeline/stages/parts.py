@@ -163,7 +163,6 @@ def _fit_rows(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
 
 STAGE = Stage(
     name="parts",
-    version=1,
     params=Params,
     reads={"rows": ["height", "width"], "joints": ["joints"]},
     schema=SCHEMA,

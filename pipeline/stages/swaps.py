@@ -122,7 +122,6 @@ def _rectangle(values: list[float] | None) -> swaps.Rectangle | None:
 
 STAGE = Stage(
     name="swaps",
-    version=1,
     params=Params,
     reads={
         "rows": [name for name in ROW.names if name not in ("image_id", "depth", "depth_size")],

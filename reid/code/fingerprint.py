@@ -42,6 +42,7 @@ class Start:
     roots: tuple[str, ...]
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()  # modules that change no result; () is `OUTSIDE`
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ class _Summaries:
         except (OSError, ValueError, TypeError, AttributeError, KeyError):
             return {}
 
-    def of(self, module: str) -> Summary | None:
+    def of(self, module: str, packages: Iterable[str]) -> Summary | None:
         """The summary of a module of this project; None where there is no such module."""
-        path = source_of(module)
+        path = source_of(module, packages)
         if path is None:
             return None
         source = path.read_bytes()
@@ -127,10 +128,10 @@ def _package_folder(package: str) -> Path | None:
     return Path(file).parent if file else None
 
 
-def source_of(module: str) -> Path | None:
+def source_of(module: str, packages: Iterable[str] = PACKAGES) -> Path | None:
     """The file of a module of this project; None where it is none."""
     package, *rest = module.split(".")
-    folder = _package_folder(package) if package in PACKAGES else None
+    folder = _package_folder(package) if package in packages else None
     if folder is None:
         return None
     path = folder.joinpath(*rest)
@@ -140,16 +141,12 @@ def source_of(module: str) -> Path | None:
     return None
 
 
-def is_outside(module: str) -> bool:
-    """Whether a module can change no result."""
-    return any(module == name or module.startswith(name + ".") for name in OUTSIDE)
-
-
 class _Walk:
     """Follows names from definition to definition."""
 
     def __init__(self, start: Start, summaries: _Summaries):
         self.start, self.summaries = start, summaries
+        self.packages = {*PACKAGES, *(root.split(".")[0] for root in start.roots)}
         self.loaded: dict[str, Summary | None] = {}
         self.seen: set[tuple[str, str]] = set()
         self.digests: dict[str, str] = {}
@@ -166,15 +163,20 @@ class _Walk:
             self.waiting.append((module, name))
         while self.waiting:
             module, name = self.waiting.pop()
-            if (module, name) not in self.seen and not is_outside(module):
+            if (module, name) not in self.seen and not self.is_outside(module):
                 self.seen.add((module, name))
                 self._visit(module, name)
         self.summaries.keep()
         return dict(sorted(self.digests.items()))
 
+    def is_outside(self, module: str) -> bool:
+        """Whether a module can change no result."""
+        outside = self.start.outside or OUTSIDE
+        return any(module == name or module.startswith(name + ".") for name in outside)
+
     def summary(self, module: str) -> Summary | None:
         if module not in self.loaded:
-            self.loaded[module] = self.summaries.of(module)
+            self.loaded[module] = self.summaries.of(module, self.packages)
         return self.loaded[module]
 
     def _visit(self, module: str, name: str) -> None:
@@ -202,7 +204,7 @@ class _Walk:
             self._piece(module, f"{module}:" if not index else f"{module}:{index}", piece)
         parent = module.rpartition(".")[0]
         above = self.summary(parent) if parent else None
-        if above is not None and not is_outside(parent):
+        if above is not None and not self.is_outside(parent):
             self._statements(parent, above)
 
     def _definition(self, module: str, name: str, made: Definition) -> None:
@@ -239,13 +241,13 @@ class _Walk:
         self.digests[full] = _digest([piece.digest, *sorted(outer)])
 
     def _is_ours(self, target: str) -> bool:
-        return target.split(":")[0].split(".")[0] in PACKAGES
+        return target.split(":")[0].split(".")[0] in self.packages
 
     def _load(self, target: str) -> None:
         """A local import runs its module's statements."""
         module = target.split(":")[0]
         summary = self.summary(module) if self._is_ours(target) else None
-        if summary is not None and not is_outside(module):
+        if summary is not None and not self.is_outside(module):
             self._statements(module, summary)
 
     def _follow(self, target: str, attributes: list[str]) -> None:
@@ -263,7 +265,7 @@ class _Walk:
         summary = self.summary(module)
         if summary is not None and (name in summary.definitions or name in summary.imports):
             return False
-        return source_of(f"{module}.{name}") is not None
+        return source_of(f"{module}.{name}", self.packages) is not None
 
 
 def _digest(parts: Iterable[str]) -> str:
