@@ -143,6 +143,23 @@ def test_no_chunk_changes_a_bit(distance, chunk):
     assert matrix.shape == (300, 300)
 
 
+@pytest.mark.parametrize("distance", distances.DISTANCES)
+def test_distances_of_parts_are_added_up(distance):
+    query, gallery, _ = scene(queries=9, gallery=11, dimensions=12)
+    summed = np.zeros((9, 11))
+    for q, g in zip(np.split(query, 3, 1), np.split(gallery, 3, 1), strict=True):
+        if distance == "cosine":
+            units = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (q, g)]
+            summed += 1 - units[0] @ units[1].T
+        else:
+            summed += np.linalg.norm(q[:, None] - g, axis=2)
+    sides = (query.astype(np.float32), gallery.astype(np.float32), distance)
+    (block,) = distances.distance_blocks(*sides, parts=3)
+    np.testing.assert_allclose(block, summed, atol=1e-4)
+    with pytest.raises(ReidError, match="12 dimensions are not 5 equal parts"):
+        next(distances.distance_blocks(*sides, parts=5))
+
+
 def test_euclidean_holds_far_from_the_origin():
     qf, gf, labels = scene()
     near = metrics.evaluate(qf, gf, labels, MARKET, Comparison("euclidean"))
