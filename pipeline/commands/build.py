@@ -193,6 +193,7 @@ def _network_command(stage: str) -> Callable[..., None]:
                 workers=workers, say=lambda line: console().print(line, markup=False),
             )  # fmt: skip
             table(f"{stage} {dataset}", ["batch", "images/s", ""], found.rows())
+            return
         run(dataset, executor, address, workers, device, repair)
 
     return command
