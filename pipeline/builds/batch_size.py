@@ -1,7 +1,7 @@
-"""How many images a network call of a stage should take: measured here, and kept in params.yaml.
+"""How many images a network call of a stage should take, measured here.
 
 Where batches begin and end may change a result's last bits, so a stage's `batch` is part of what
-its shards are, and has to stand in params.yaml: `reid masks mall --batch auto` writes it there.
+its shards are, and has to stand in params.yaml: `reid masks mall --batch auto` says what to write.
 
 Calls of 1, 2, 4, ... rows are timed on the first rows of the build's data set, decoded outside the
 clock, on as many threads, and in as much of the GPU's memory, as one worker of several has. First
@@ -20,7 +20,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.builds.params_edit import set_batch
 from pipeline.engine import inputs
 from pipeline.engine.stage import AnyStage, Resources
 from pipeline.stages import stage as find_stage
@@ -70,7 +69,7 @@ def auto(
     workers: int | None = None,
     say: Say = lambda _: None,
 ) -> Found:
-    """What `--batch auto` does: find the batch of a build, and write it into params.yaml."""
+    """What `--batch auto` does: find the batch of a build, and say what params.yaml is to hold."""
     where = f"{params.PARAMS_FILE}: {stage}.on.{build}"
     if value != "auto":
         raise ReidError(f"--batch takes `auto` alone; put `batch: {value}` into {where}")
@@ -83,10 +82,10 @@ def auto(
     together = 1 if (executor or run["executor"]) == "local" else workers
     rows, shards = _first_rows(of, build, checked, home)
     found = find(of, checked, rows, device, say, workers=min(together, shards))
-    if set_batch(home.root, stage, build, found.batch):
-        say(f"{where}.batch: {found.batch}")
+    if checked.batch == found.batch:
+        say(f"{where} has `batch: {found.batch}` already")
     else:
-        say(f"{where}.batch: is {found.batch} already")
+        say(f"put `batch: {found.batch}` into {where}; it has {checked.batch} now")
     return found
 
 

@@ -116,6 +116,21 @@ def add(
 
 
 @app.command(rich_help_panel=BUILD)
+def adopt(
+    stage: Annotated[str, typer.Argument(help="A stage, such as masks; or train, evaluate.")],
+    build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
+) -> None:
+    """Keep what is built, though its code was edited: you know that the edit changes no result."""
+    from pipeline.builds.adopt import adopt_build
+
+    adopted = adopt_build(stage, build, project(), make_plan)
+    if not adopted.shards:
+        console().print(f"{stage} {build}: is of today's code already")
+        return
+    console().print(f"{stage} {build}: {adopted.shards} shards are kept; {adopted.differences}")
+
+
+@app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files."""
     from pipeline.builds.scan import scan as scan_folder
@@ -197,6 +212,7 @@ def _network_command(stage: str) -> Callable[..., None]:
                 workers=workers, say=lambda line: console().print(line, markup=False),
             )  # fmt: skip
             table(f"{stage} {dataset}", ["batch", "images/s", ""], found.rows())
+            return
         run(dataset, executor, address, workers, device, repair)
 
     return command

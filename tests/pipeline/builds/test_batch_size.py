@@ -197,7 +197,7 @@ def test_another_value_belongs_into_params_yaml(toy: Project):
         batch_size.auto("8", "masks", "toy", toy)
 
 
-def test_a_build_is_measured_and_written_down(
+def test_a_build_is_measured_and_its_line_of_params_yaml_said(
     toy: Project, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ):
     from pipeline.commands.build import make_plan
@@ -205,12 +205,15 @@ def test_a_build_is_measured_and_written_down(
 
     engine.run(make_plan("ingest", "toy", toy), toy, executor="local")
     path = toy.root / "params.yaml"
-    path.write_text(path.read_text() + "masks: {on: {toy: {weights: random}}} # end\n")
+    text = path.read_text() + "masks: {on: {toy: {weights: random, batch: 8}}} # end\n"
+    path.write_text(text)
     step = Step(call=1e-3, image=1e-6)
     monkeypatch.setattr(masks, "STAGE", with_step(step))
     said: list[str] = []
     found = batch_size.auto("auto", "masks", "toy", toy, device="cpu", say=said.append)
-    assert path.read_text().endswith("{on: {toy: {weights: random, batch: 32}}} # end\n")
+    assert path.read_text() == text
     assert found.batch == max(found.rates) == 32, "the rows of the largest shard"
-    assert said[-1] == f"params.yaml: masks.on.toy.batch: {found.batch}"
-    assert make_plan("masks", "toy", toy).manifest["parameters"]["batch"] == found.batch
+    assert said[-1] == "put `batch: 32` into params.yaml: masks.on.toy; it has 8 now"
+    path.write_text(text.replace("batch: 8", "batch: 32"))
+    batch_size.auto("auto", "masks", "toy", toy, device="cpu", say=said.append)
+    assert said[-1] == "params.yaml: masks.on.toy has `batch: 32` already"

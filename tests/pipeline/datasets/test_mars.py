@@ -26,7 +26,8 @@ from pipeline.stages import ingest
 from reid.data.dataset import Data, with_roles
 from reid.data.dataset import open as open_data
 from reid.evaluation import metrics
-from reid.evaluation.score import rule_of
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import protocol_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.verify import verify
@@ -695,12 +696,10 @@ def ranked(data: Data) -> metrics.Result:
     labels = {n: data.labels(n) for n in ("person", "camera", "tracklet", "query", "gallery")}
     _, first = np.unique(np.stack(list(labels.values())), axis=1, return_index=True)
     feature = np.random.default_rng(0).normal(size=(len(data), 4))
-    sides = []
-    for role in ("query", "gallery"):
-        chosen = first[labels[role][first].astype(bool)]
-        sides += [feature[chosen], labels["person"][chosen], labels["camera"][chosen]]
-    rule = rule_of(data.protocol_in_force())
-    return metrics.evaluate(*sides, junk=rule.junk, exclude=rule.exclude)
+    query, gallery = (first[labels[role][first].astype(bool)] for role in ("query", "gallery"))
+    named = [labels[name][side] for side in (query, gallery) for name in ("person", "camera")]
+    protocol = protocol_of(data.protocol_in_force())
+    return metrics.evaluate(feature[query], feature[gallery], Labels.of(*named), protocol)
 
 
 def test_ingest_and_both_rules_of_evaluation(root, tmp_path, monkeypatch):

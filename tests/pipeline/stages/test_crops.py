@@ -271,9 +271,6 @@ def test_depth_finds_the_person_at_the_border():
 
 
 def test_parameters_that_do_not_go_together():
-    for values in ({"backend": "given"}, {"path": "boxes.csv"}):
-        with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-            Params(**values)
     with pytest.raises(ValidationError, match="`body_mm` must not be above `top_mm`"):
         Params(body_mm=1300)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import ValidationError
 
 from pipeline.engine.stage import Resources
 from pipeline.stages import joints
@@ -67,13 +66,6 @@ def test_estimate_decodes_ahead_and_keeps_bad_rows_in_place():
 def test_a_batch_of_bad_rows_alone_does_not_reach_the_network():
     step = Estimate(lambda images: pytest.fail("called"))
     assert step(step.prepare(image_table([b"", None])))["joints"].null_count == 2
-
-
-def test_path_belongs_to_given_and_given_needs_one():
-    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-        Params(backend="given")
-    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-        Params(backend="mmpose", path="joints.csv")
 
 
 def test_batches_and_device_follow_the_backend():

@@ -165,9 +165,6 @@ def test_images_that_are_no_crops_do_not_reach_the_network():
 
 
 def test_parameters_that_do_not_go_together():
-    for values in ({"backend": "given"}, {"backend": "torchvision", "path": "masks"}):
-        with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-            Params(**values)
     with pytest.raises(ValidationError, match="`longest_side` must not be below"):
         Params(shortest_side=256, longest_side=128)
 
