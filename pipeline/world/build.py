@@ -7,7 +7,6 @@ Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.datasets.base import Sample
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
 from reid.project.errors import ReidError
+from reid.project.publish import publishing
 
 
 def build_world(
@@ -31,15 +31,12 @@ def build_world(
     module = _layout(layout)
     workers = workers or _cores()
     raw_root = Path(raw_root)
-    final = [raw_root / name, raw_root / f"{name}.truth"]
-    making = [raw_root / f".{path.name}.making" for path in final]
-    for path in making:
-        shutil.rmtree(path, ignore_errors=True)
-    making[0].mkdir(parents=True)
     counts: Counter[str] = Counter()
-    written = write_truth(making[1], _written(module, making[0], scene.render(workers), counts))
-    for path, done in zip(final, making, strict=True):
-        _replace(done, path)
+    with (
+        publishing(raw_root / f"{name}.truth", raw_root / f".{name}.truth.making") as truth,
+        publishing(raw_root / name, raw_root / f".{name}.making") as images,
+    ):
+        written = write_truth(truth, _written(module, images, scene.render(workers), counts))
     return {"images": written, **dict(sorted(counts.items()))}
 
 
@@ -77,13 +74,3 @@ def _written(
         held = image_id, truths.popleft()
     if held is not None:
         yield *held, None
-
-
-def _replace(made: Path, final: Path) -> None:
-    """Put a finished folder in place of an earlier one."""
-    old = final.with_name(f".{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    made.rename(final)
-    shutil.rmtree(old, ignore_errors=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +30,11 @@ from reid.evaluation.evaluate import place_of
 from reid.papers.attention_driven import paper as attention_driven
 from reid.papers.attention_driven.paper import PARTS, PartNetwork
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, key_of, replace_folder, write_atomically
+from reid.project.layout import Project, as_json, key_of, write_atomically
 from reid.project.locks import lock
 from reid.project.params import Strict
 from reid.project.progress import log_file
+from reid.project.publish import publishing
 from reid.project.threads import cores
 from reid.training.train import step_seed, stoppable
 
@@ -213,12 +213,9 @@ def _load(path: Path, model: Branches, optimizer: torch.optim.Optimizer) -> Prog
 
 def _publish(project: Project, model: Branches, described: dict[str, Any], done: Progress) -> Path:
     target = project.run("pretrain-attention_driven")
-    staged = project.work / "publish" / "pretrain@attention_driven"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    torch.save(model.weights(), staged / "weights.pt")
     lines = ["epoch,loss,accuracy", *(",".join(str(v) for v in h.values()) for h in done.history)]
-    (staged / "history.csv").write_text("\n".join(lines) + "\n")
-    (staged / "pretrain.json").write_bytes(as_json(described))
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with publishing(target, project.work / "publish" / "pretrain@attention_driven") as folder:
+        torch.save(model.weights(), folder / "weights.pt")
+        (folder / "history.csv").write_text("\n".join(lines) + "\n")
+        (folder / "pretrain.json").write_bytes(as_json(described))
     return target

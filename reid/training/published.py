@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from reid.project.layout import Project, as_json, link, replace_folder, write_atomically
+from reid.project.layout import Project, as_json, link, write_atomically
+from reid.project.publish import publishing
 
 if TYPE_CHECKING:
     from reid.training.train import Trainer
@@ -51,15 +51,12 @@ def publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
         "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
         "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],
     }  # fmt: skip
-    staged = project.work / "publish" / f"train@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    for name in ("model.safetensors", "best.safetensors"):
-        if (trainer.work / name).is_file():
-            link(trainer.work / name, staged / name)
-    (staged / "experiment.json").write_bytes(as_json(described))
-    with (staged / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(HISTORY), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(state.history)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with publishing(target, project.work / "publish" / f"train@{experiment.name}") as folder:
+        for name in ("model.safetensors", "best.safetensors"):
+            if (trainer.work / name).is_file():
+                link(trainer.work / name, folder / name)
+        (folder / "experiment.json").write_bytes(as_json(described))
+        with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(HISTORY), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(state.history)
