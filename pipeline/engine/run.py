@@ -7,7 +7,6 @@ journal and its keys, resuming after a kill, rejects, the lock, progress, the lo
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,9 +22,10 @@ from pipeline.engine.executors.work import Executor, PayloadLost, Work
 from pipeline.engine.journal import Journal, Outcome, note_keys
 from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, link, replace_folder
+from reid.project.layout import Project, as_json, link
 from reid.project.locks import lock
 from reid.project.progress import Meter, log_file
+from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 REJECT = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
@@ -184,19 +184,17 @@ def _publish(
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):
         return False
-    staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
-    shutil.rmtree(staged, ignore_errors=True)
-    (staged / "rows").mkdir(parents=True)
-    for name, key in made.items():
-        link(journal.shard(key), staged / "rows" / name)
-    columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
-    write_shard(staged / "rejects.parquet", pa.table(columns, REJECT), {})
-    paths = [staged / "rows" / name for name in made]
-    extras = plan.finish(paths, rejects) if plan.finish else {}
-    told = {codes.FILE: codes.as_file(plan.code), "manifest.json": manifest}
-    for name, data in {**extras, **told}.items():
-        (staged / name).write_bytes(data)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with publishing(target, project.work / "publish" / f"{plan.stage}@{plan.dataset}") as folder:
+        (folder / "rows").mkdir()
+        for name, key in made.items():
+            link(journal.shard(key), folder / "rows" / name)
+        columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
+        write_shard(folder / "rejects.parquet", pa.table(columns, REJECT), {})
+        paths = [folder / "rows" / name for name in made]
+        extras = plan.finish(paths, rejects) if plan.finish else {}
+        told = {codes.FILE: codes.as_file(plan.code), "manifest.json": manifest}
+        for name, data in {**extras, **told}.items():
+            (folder / name).write_bytes(data)
     return True
 
 

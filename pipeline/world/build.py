@@ -6,7 +6,6 @@ Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipeline.datasets import reader
 from pipeline.datasets.base import Sample, Writer
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
+from reid.project.publish import publishing
 from reid.project.threads import cores
 
 
@@ -30,15 +30,12 @@ def build_world(
     write = reader(layout).write
     workers = workers or cores()
     raw_root = Path(raw_root)
-    final = [raw_root / name, raw_root / f"{name}.truth"]
-    making = [raw_root / f".{path.name}.making" for path in final]
-    for path in making:
-        shutil.rmtree(path, ignore_errors=True)
-    making[0].mkdir(parents=True)
     counts: Counter[str] = Counter()
-    written = write_truth(making[1], _written(write, making[0], scene.render(workers), counts))
-    for path, done in zip(final, making, strict=True):
-        _replace(done, path)
+    with (
+        publishing(raw_root / f"{name}.truth", raw_root / f".{name}.truth.making") as truth,
+        publishing(raw_root / name, raw_root / f".{name}.making") as images,
+    ):
+        written = write_truth(truth, _written(write, images, scene.render(workers), counts))
     return {"images": written, **dict(sorted(counts.items()))}
 
 
@@ -61,13 +58,3 @@ def _written(
         held = image_id, truths.popleft()
     if held is not None:
         yield *held, None
-
-
-def _replace(made: Path, final: Path) -> None:
-    """Put a finished folder in place of an earlier one."""
-    old = final.with_name(f".{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    made.rename(final)
-    shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +32,8 @@ from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, replace_folder
+from reid.project.layout import Project, as_json
+from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
@@ -228,12 +228,11 @@ def evaluate(
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    _write(staged, tested, feature, written)
-    _write_ranked(staged, tested, query, gallery, first, result)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with publishing(
+        target, project.work / "publish" / f"{target.name}@{experiment.name}"
+    ) as folder:
+        _write(folder, tested, feature, written)
+        _write_ranked(folder, tested, query, gallery, first, result)
     return written
 
 
