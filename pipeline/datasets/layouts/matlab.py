@@ -7,11 +7,11 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.layouts import names
+from pipeline.datasets.layouts.matlab_container import why_unsound
 from reid.project.errors import ReidError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -52,8 +52,8 @@ def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
 def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) -> Any:
     """What a function of `scipy.io` reads in the bytes of a MATLAB 5 file.
 
-    Raises `ReidError` where it cannot; where it would end this process, too: some damaged files
-    crash it, so a process of its own reads each file first.
+    Raises `ReidError` where it cannot. Some damage would end this process: a file that is not seen
+    to be sound is read in a process of its own first.
     """
     try:
         import scipy.io
@@ -64,8 +64,9 @@ def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) ->
             f"{path}: is HDF5 (MATLAB 7.3), the official file is MATLAB 5; save it with `-v7`"
         )
     try:
-        if _crashes(sha256(data).hexdigest(), data):
-            raise ValueError("scipy crashes on it")
+        unsound = why_unsound(data)
+        if unsound and _crashes(data):
+            raise ValueError(f"{unsound}; scipy crashes on it")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return parse(scipy.io, io.BytesIO(data))
@@ -76,15 +77,7 @@ def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) ->
         ) from None
 
 
-def _crashes(digest: str, data: bytes) -> bool:
-    """Whether reading ends the process; known by the digest of what was tried."""
-    if digest not in _tried:
-        try:
-            done = subprocess.run([sys.executable, "-c", TRIAL], input=data, capture_output=True)
-        except OSError:  # no process can be started here
-            return False
-        _tried[digest] = done.returncode < 0
-    return _tried[digest]
-
-
-_tried: dict[str, bool] = {}
+def _crashes(data: bytes) -> bool:
+    """Whether reading ends a process. Raises `OSError` where none can be started."""
+    done = subprocess.run([sys.executable, "-c", TRIAL], input=data, capture_output=True)
+    return done.returncode < 0
