@@ -64,9 +64,9 @@ def _mars() -> ModuleType:
 
 
 def _dukemtmc_video() -> ModuleType:
-    from pipeline.datasets import dukemtmc_video
+    from pipeline.datasets.dukemtmc_video import reader
 
-    return dukemtmc_video
+    return reader
 
 
 def _ilids_vid() -> ModuleType:

@@ -1,6 +1,6 @@
 """What every data set's file gives and takes: a listing of its raw files, and samples to write.
 
-A data set is one module `pipeline/datasets/<name>.py` with
+A data set is one module, `pipeline/datasets/<name>.py` or `<name>/reader.py`, with
 
     read(root) -> Listing                  finds, names and counts the raw files; decodes nothing
     write(root, samples) -> Iterator[str]  the same layout from samples; yields their image_ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,14 @@ from pipeline.datasets.cuhk03.container import (
     RELEASE,
     SHOTS,
     SPLITS,
-    hdf5,
     image_name,
 )
 from pipeline.datasets.cuhk03.new_protocol import ROLES, config_name
-from pipeline.datasets.layouts import names
+from pipeline.datasets.layouts import hdf5, matlab, names
 from reid.arrays.images import decode
 from reid.project.errors import ReidError
+
+HEADER = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM"  # before the HDF5
 
 
 @dataclass
@@ -69,7 +69,7 @@ def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
     in the layout, and where the folder is not empty or cannot be written.
     """
     names.new_folder(root / RELEASE)
-    path, h5py, written = root / RELEASE / MAT, hdf5(), _Written()
+    path, h5py, written = root / RELEASE / MAT, hdf5.library(), _Written()
     try:
         file = h5py.File(path, "w", userblock_size=512)
     except OSError as error:
@@ -88,7 +88,7 @@ def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
             yield f"{kind}/{name}"
         _finish(file, cells, written, kind)
     with path.open("r+b") as header:
-        header.write(_header("MATLAB 7.3 MAT-file", 0x0200))
+        header.write(HEADER)
     names.write_file(root / config_name(kind), _config(written.roles))
 
 
@@ -99,7 +99,7 @@ def _put(group: Any, name: str, data: np.ndarray, matlab_class: str) -> Any:
 
 
 def _put_cell(group: Any, name: str, references: np.ndarray) -> Any:
-    found = group.create_dataset(name, data=references, dtype=hdf5().ref_dtype)
+    found = group.create_dataset(name, data=references, dtype=hdf5.library().ref_dtype)
     found.attrs["MATLAB_class"] = np.bytes_("cell")
     return found
 
@@ -139,8 +139,6 @@ def _finish(file: Any, cells: Any, written: _Written, kind: str) -> None:
 
 def _config(roles: dict[str, str]) -> bytes:
     """The new protocol's file from the role of each image."""
-    from scipy.io import savemat
-
     image_names = sorted(roles)
     files = np.empty((len(roles), 1), object)
     files[:, 0] = [f"{name}.png" for name in image_names]
@@ -151,11 +149,4 @@ def _config(roles: dict[str, str]) -> bytes:
         **{f"{r}_idx": [i for i, n in enumerate(image_names, 1) if roles[n] == r] for r in ROLES},
     }
     values = {name: np.array(rows, float).reshape(-1, 1) for name, rows in column.items()}
-    out = io.BytesIO()
-    savemat(out, {"filelist": files, **values})
-    return _header("MATLAB 5.0 MAT-file", 0x0100) + out.getvalue()[128:]  # theirs holds the time
-
-
-def _header(text: str, version: int) -> bytes:
-    """The 128 bytes that MATLAB files begin with."""
-    return text.encode().ljust(116) + bytes(8) + version.to_bytes(2, "little") + b"IM"
+    return matlab.saved({"filelist": files, **values})

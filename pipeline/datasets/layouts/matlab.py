@@ -1,4 +1,4 @@
-"""MATLAB 5 files: one variable read with care, and a header without the time to write."""
+"""MATLAB 5 files: variables read with care, and written without the time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import io
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.matlab_container import why_unsound
@@ -47,6 +49,23 @@ def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
     """The shape and kind of every variable, by name; none of them is loaded."""
     found = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
     return {name: (tuple(shape), kind) for name, shape, kind in found}
+
+
+def form(value: Any) -> str:
+    """What a variable is, for an error: its dimensions and kind."""
+    if not isinstance(value, np.ndarray):
+        return f"a {type(value).__name__}"
+    kind = "struct" if value.dtype.names else {"O": "cell", "U": "text"}.get(value.dtype.kind)
+    return f"{' x '.join(map(str, value.shape)) or 'a single value'} of {kind or value.dtype}"
+
+
+def saved(variables: Mapping[str, Any], *, packed: bool = False) -> bytes:
+    """The bytes of a file with these variables; equal ones give equal bytes."""
+    from scipy.io import savemat
+
+    out = io.BytesIO()
+    savemat(out, dict(variables), do_compression=packed)
+    return HEADER + out.getvalue()[len(HEADER) :]  # the library's own header has the time
 
 
 def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) -> Any:

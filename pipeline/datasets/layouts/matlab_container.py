@@ -18,7 +18,18 @@ from collections.abc import Iterator
 HEADER_BYTES = 128
 ORDERS = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}  # the header's end: version 1 and byte order
 INT8, INT32, UINT32, MATRIX, PACKED, UTF8 = 1, 5, 6, 14, 15, 16  # types of elements
-NUMBERS = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}  # type: bytes of a value
+NUMBERS = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 2,
+    5: 4,
+    6: 4,
+    7: 4,
+    9: 8,
+    12: 8,
+    13: 8,
+}  # bytes of each type
 TEXTS = {1: 1, 2: 1, 4: 2, 16: 1, 17: 2, 18: 4}
 CELL, STRUCT, TEXT, NUMERIC = 1, 2, 4, range(6, 16)  # classes of arrays
 COMPLEX = 0x800  # a flag

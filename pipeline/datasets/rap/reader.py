@@ -24,7 +24,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.datasets.base import Info, Listing, Reject
@@ -183,12 +182,11 @@ def _both_sides(labels: Annotation, members: dict[str, set[int]]) -> set[float]:
 
 
 def _count(rows: dict[str, list[Any]]) -> dict[str, int]:
-    person = np.array(rows["person"], np.int64)
-    found = {"images": len(person), "identities": len(set(person.tolist()) - {NOBODY})}
-    for role in LISTS:
-        chosen = person[np.array(rows[role], bool)]
-        found |= {role: len(chosen), f"{role}_identities": len(set(chosen.tolist()))}
-    return {**found, "distractors": int((person == NOBODY).sum())}
+    person = rows["person"]
+    counts = {"images": len(person), "identities": len(set(person) - {NOBODY})}
+    for role, who in names.persons_of(rows, LISTS).items():
+        counts |= {role: len(who), f"{role}_identities": len(set(who))}
+    return {**counts, "distractors": person.count(NOBODY)}
 
 
 def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:

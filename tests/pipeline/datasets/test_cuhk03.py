@@ -161,7 +161,6 @@ def test_persons_without_images_keep_their_number(root):
 
 
 def test_ingest_keeps_every_pixel(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "READERS", ("cuhk03_labeled",))
     project = Project(tmp_path / "project")
     project.raw("toy").parent.mkdir(parents=True)
     root.rename(project.raw("toy"))

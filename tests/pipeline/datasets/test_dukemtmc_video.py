@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import datasets
-from pipeline.datasets import dukemtmc_video
 from pipeline.datasets.base import LISTED, Sample
+from pipeline.datasets.dukemtmc_video import reader as dukemtmc_video
 from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from reid.data.dataset import open as open_data
@@ -506,7 +506,6 @@ def test_ingest_end_to_end(tmp_path, monkeypatch):
     list(dukemtmc_video.write(root, samples()))
     shutil.copytree(root / "query/0002/0001", root / "gallery/0002/0001")
     (root / "train/0001/0001/0001_C1_F0002_X24.jpg").write_bytes(b"no image")
-    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, "dukemtmc_video"))
     params = ingest.Params(reader="dukemtmc_video", shard_rows=4, max_reject_rate=0.1)
     plan = ingest.plan("campus", params, Project(tmp_path))
     folder = engine.run(plan, Project(tmp_path), executor="local").folder

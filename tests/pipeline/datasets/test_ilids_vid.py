@@ -528,7 +528,6 @@ def test_what_is_written_is_read(tmp_path_factory, frames):
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "READERS", tuple({*datasets.READERS, "ilids_vid"}))
 
 
 def test_ingest_end_to_end(listed, root, tmp_path, monkeypatch):

@@ -687,7 +687,6 @@ def test_a_used_folder_is_refused(root):
 
 
 def build(tmp_path: Path, monkeypatch, **params) -> Path:
-    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, "mars"))
     plan = ingest.plan("hall", ingest.Params(reader="mars", **params), Project(tmp_path))
     return engine.run(plan, Project(tmp_path), executor="local").folder
 

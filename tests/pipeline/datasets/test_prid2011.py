@@ -370,7 +370,6 @@ def test_equal_samples_give_equal_bytes(root, tmp_path):
 
 
 def test_ingest_end_to_end(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "READERS", tuple({*datasets.READERS, "prid2011"}))
     plan = ingest.plan("prid", ingest.Params(reader="prid2011"), Project(tmp_path))
     folder = engine.run(plan, Project(tmp_path), executor="local").folder
     rows = pa.concat_tables([pq.read_table(p) for p in sorted((folder / "rows").iterdir())])
