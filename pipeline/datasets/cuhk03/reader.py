@@ -82,7 +82,7 @@ def read(root: Path, kind: str) -> Listing:
         if names.is_file(root / below):
             return _read_mat(root, below, kind)
     for below in (f"{COPY}/{kind}", kind, ""):
-        if any((root / below / folder).exists() for folder in FOLDERS.values()):
+        if any(names.is_folder(root / below / folder) for folder in FOLDERS.values()):
             return _read_copy(root, below, kind)
     raise ReidError(f"{root}: no CUHK03 download (expected {RELEASE}/{MAT} or {COPY}/{kind}/)")
 
