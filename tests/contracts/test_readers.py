@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import datasets
 from pipeline.datasets.base import LISTED, Listing, Sample, Source, counts_table
@@ -61,6 +64,17 @@ LABELS = {  # files whose bytes say what the rows are; an empty or foreign one i
     "mars": NEEDED["mars"][3:], "folder": ("labels.csv",), "prid2011": ("splits_prid2011.json",),
     "ilids_vid": ("train-test people splits/train_test_splits_ilidsvid.mat",),
 }  # fmt: skip
+DRAWN: dict[str, tuple[int, int, tuple[int, int], tuple[int, int]]] = {
+    "market1501": (9_999, 6, (0, 9), (0, 999_999)),  # last person, cameras, tracklets, frames
+    "dukemtmc_reid": (9_999, 8, (0, 0), (0, 9_999_000)),
+    "cuhk03_labeled": (1_000_000, 2, (1, 1), (0, 9)),
+    "cuhk03_detected": (1_000_000, 2, (1, 1), (0, 9)),
+    "mars": (9_999, 6, (1, 9_999), (1, 999)),
+    "dukemtmc_video": (9_999, 8, (0, 9_999), (1, 9_999)),
+    "ilids_vid": (999, 2, (1, 1), (0, 99_999)),
+    "prid2011": (200, 2, (1, 1), (0, 9_999)),
+    "opr": (999_999, 2, (1, 1), (0, 999_999_999)),
+}
 CLUTTER = ("Thumbs.db", "ehthumbs.db", ".DS_Store", "desktop.ini", "._0001", ".directory")
 ODD = {  # what may lie under an image's name
     "nothing": lambda path: None,
@@ -141,8 +155,13 @@ def test_a_reader_has_its_parts(name):
 
 def test_what_is_written_is_read(name, tmp_path):
     samples = list(trees.samples(name))
-    ids = write(name, tmp_path / "new")
-    listing = read(name, tmp_path / "new")
+    check_written(name, tmp_path / "new", samples)
+
+
+def check_written(name: str, root: Path, samples: list[Sample]) -> None:
+    """Write samples and read them: rows have their labels, and nothing else is there."""
+    ids = write(name, root, samples)
+    listing = read(name, root)
     extra = vars(datasets.reader(name)).get("EXTRA", ())
     assert listing.files.schema.equals(pa.schema([*LISTED, *extra]))
     assert listing.rejects == []
@@ -157,13 +176,35 @@ def test_what_is_written_is_read(name, tmp_path):
             assert row[label] in (None, getattr(sample, label))
         roles = {role for role in ROLES if row[role]}
         if name in SPLIT_IN_TWO:
-            assert roles in ({"train"}, {"query"}, {"gallery"})
+            alone = {s.camera for s in samples if s.person == sample.person} != {1, 2}
+            assert roles in ([set()] if alone else [{"train"}, {"query"}, {"gallery"}])
         else:
             assert sample.role in roles
             assert (row["part"] == "train") == (sample.role == "train")
     assert len(set.union(*persons.values())) == len(persons)
     if name not in OWN_PERSONS:
         assert all(numbers == {person} for person, numbers in persons.items())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_whatever_labels_fit_are_read_back(name, tmp_path_factory, data):
+    """Odd persons are trained on; those of the tree are there, for layouts that need some."""
+    most, cameras, tracklets, frames = DRAWN[name]
+    key = st.tuples(st.integers(5, most), st.integers(1, cameras), st.integers(*tracklets))
+    several = st.sets(st.integers(*frames), min_size=1, max_size=4)
+    drawn = data.draw(st.dictionaries(key, st.tuples(several, st.booleans()), max_size=6))
+    samples = list(trees.samples(name))
+    for (person, camera, tracklet), (numbers, query) in drawn.items():
+        at = 1 + 2 * (person % 5) + camera % 2 if name in CUHK03 else camera  # one pair a person
+        role = "train" if person % 2 else "query" if query else "gallery"
+        samples += [
+            replace(samples[0], person=person, camera=at, role=role, frame=n, tracklet=tracklet)
+            for n in numbers
+        ]
+    Random(len(samples)).shuffle(samples)
+    check_written(name, tmp_path_factory.mktemp("drawn") / "new", samples)
 
 
 def test_nobody_is_trained_on_and_searched_for(name, written):

@@ -268,6 +268,10 @@ REJECTED = {
         link("00", h5py.ExternalLink("none.h5", "/")),
         all_of(ONE + TWO, "00 is a link, and is not followed"),
     ),
+    "maps in another file": (
+        put("00/012", None, shape=(3, 6, 8), dtype="f4", external=[("/etc/passwd", 0, 576)]),
+        all_of(TWO, f"{MAPS}: 00/012: its data are outside the file, and are not followed there"),
+    ),
     "a name of another video": (
         add(f"{TRAIN}/00/012/00_013_0004.jpg"),
         {f"{TRAIN}/00/012/00_013_0004.jpg": "of person 00, video 013, in the folder of 00/012"},
@@ -305,6 +309,18 @@ def test_damage_is_a_reject_and_the_rest_stays(root, damage):
     assert dict(listing.rejects) == expected
     gone = {TWO[1]} if damage == "an image too few" else set()
     assert set(rows_of(listing)) == before - set(expected) - gone
+
+
+def test_a_map_that_cannot_be_unpacked_is_a_bad_image(root):
+    with h5py.File(root / MAPS, "r") as file:
+        maps = file["00/012"]
+        assert isinstance(maps, h5py.Dataset)
+        chunk = maps.id.get_chunk_info(0)
+    data = bytearray((root / MAPS).read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    (root / MAPS).write_bytes(data)
+    with pytest.raises(images.BadImage, match="depth cannot be read"):
+        dpit.open_source(root)(f"{MAPS}#0#{TWO[0]}")
 
 
 def test_maps_that_are_cut_off_are_one_line(root):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -193,10 +192,6 @@ def test_a_person_in_train_and_in_test_is_left_out_of_both(root):
 # ----------------------------------------------------------------------------------------- damage
 
 
-def move(source: str, target: str):
-    return lambda root: (root / source).rename(root / target)
-
-
 def file(name: str):
     return lambda root: touch(root, name)
 
@@ -382,36 +377,6 @@ def test_odd_folders_never_end_in_a_traceback(tmp_path_factory, drawn):
 
 
 # ---------------------------------------------------------------------------------------- writing
-
-
-@CALM
-@given(
-    st.dictionaries(
-        st.tuples(st.integers(1, 9999), st.integers(1, 8), st.integers(0, 9999)),
-        st.tuples(st.sets(st.integers(1, 9999), min_size=1, max_size=4), st.booleans()),
-        max_size=8,
-    ),
-    st.randoms(use_true_random=False),
-)
-def test_what_is_written_is_read(tmp_path_factory, drawn, order: random.Random):
-    """(person, camera, tracklet): (frames, query); odd persons are trained on."""
-    home = tmp_path_factory.mktemp("written") / "duke"
-    written = [
-        Sample(IMAGE, p, c, "train" if p % 2 else "query" if query else "gallery", f, t)
-        for (p, c, t), (frames, query) in drawn.items()
-        for f in frames
-    ]
-    order.shuffle(written)
-    ids = list(dukemtmc_video.write(home, written))
-    listing = dukemtmc_video.read(home)
-    assert listing.rejects == []
-    rows = rows_of(listing)
-    for image_id, sample in zip(ids, written, strict=True):
-        row = rows.pop(image_id)
-        labels = (row["person"], row["camera"], row["tracklet"], row["frame"])
-        assert labels == (sample.person, sample.camera, sample.tracklet, sample.frame)
-        assert [r for r in ("train", "query", "gallery") if row[r]] == [sample.role]
-    assert rows == {}
 
 
 def samples():

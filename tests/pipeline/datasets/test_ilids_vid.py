@@ -441,23 +441,6 @@ def test_labels_without_a_place_are_refused(tmp_path, written, reason):
         list(ilids_vid.write(tmp_path / "hall", written))
 
 
-@CALM
-@given(st.sets(st.tuples(st.integers(1, 999), st.integers(1, 2), st.integers(0, 99_999)),
-               max_size=12))  # fmt: skip
-def test_what_is_written_is_read(tmp_path_factory, frames):
-    home = tmp_path_factory.mktemp("written") / "hall"
-    everyone = sorted({*frames, *((p, c, 7) for p in (5, 6) for c in (1, 2))})
-    ids = list(ilids_vid.write(home, [Sample(COLOUR, p, c, "train", frame=f)
-                                      for p, c, f in everyone]))  # fmt: skip
-    listing = ilids_vid.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    assert [row["image_id"] for row in rows] == ids  # both are sorted by person, camera, frame
-    for row in rows:
-        assert (images.decode((home / row["path"]).read_bytes()) == COLOUR).all()
-
-
 def test_roles_of_another_split_are_those_of_its_members(root, tmp_path):
     put(root, rows_of_splits((1, 2, 3, 4), (3, 1, 2, 4)))
     plan = ingest.plan("hall", ingest.Params(reader="ilids_vid"), Project(tmp_path))

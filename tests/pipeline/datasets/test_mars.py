@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -565,37 +564,6 @@ def test_damaged_tables_never_end_in_a_traceback(tmp_path_factory, rows, queries
 
 
 # ---------------------------------------------------------------------------------------- writing
-
-
-@CALM
-@given(
-    st.dictionaries(
-        st.tuples(st.integers(1, 9999), st.integers(1, 6), st.integers(1, 9999)),
-        st.tuples(st.sets(st.integers(1, 999), min_size=1, max_size=4), st.booleans()),
-        max_size=8,
-    ),
-    st.randoms(use_true_random=False),
-)
-def test_what_is_written_is_read(tmp_path_factory, drawn, order: random.Random):
-    """(person, camera, tracklet): (frames, query); odd persons are trained on."""
-    home = tmp_path_factory.mktemp("written") / "hall"
-    drawn |= {(1, 1, 1): ({1}, False), (2, 1, 1): ({1}, True)}
-    written = [
-        Sample(IMAGE, p, c, "train" if p % 2 else "query" if query else "gallery", f, t)
-        for (p, c, t), (frames, query) in drawn.items()
-        for f in frames
-    ]
-    order.shuffle(written)
-    ids = list(mars.write(home, written))
-    listing = mars.read(home)
-    assert listing.rejects == []
-    rows = rows_of(listing)
-    for image_id, sample in zip(ids, written, strict=True):
-        row = rows.pop(image_id)
-        labels = (row["person"], row["camera"], row["tracklet"], row["frame"])
-        assert labels == (sample.person, sample.camera, sample.tracklet, sample.frame)
-        assert [r for r in ("train", "query", "gallery") if row[r]] == [sample.role]
-    assert rows == {}
 
 
 def test_equal_samples_give_equal_bytes_in_whatever_order(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.opr import reader as opr
-from reid.arrays import images
 from reid.project.errors import ReidError
 
 CALM = settings(
@@ -290,25 +289,3 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(opr.write(tmp_path / "door", written))
-
-
-@CALM
-@given(st.sets(st.tuples(st.integers(1, 200), st.integers(1, 2), st.integers(0, 2_000_000)),
-               max_size=12), st.booleans())  # fmt: skip
-def test_what_is_written_is_read(tmp_path_factory, frames, as_jpeg):
-    home = tmp_path_factory.mktemp("written") / "door"
-    everyone = sorted({*frames, *((p, c, 3) for p in (201, 202) for c in (1, 2))})
-    encoded = images.encode_jpeg(COLOUR) if as_jpeg else None
-    written = [
-        Sample(COLOUR, p, c, "train", frame=f, depth_mm=depth_of(f), encoded=encoded)
-        for p, c, f in everyone
-    ]
-    ids = list(opr.write(home, written))
-    listing = opr.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [row["image_id"] for row in rows] == ids  # both are sorted by person, view, frame
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    for row in rows:
-        depth = images.decode_depth((home / row["depth_path"]).read_bytes())
-        assert (depth == depth_of(row["frame"])).all()

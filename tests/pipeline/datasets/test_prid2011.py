@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.layouts.two_camera_splits import halves
@@ -18,9 +16,6 @@ from pipeline.datasets.prid2011 import reader as prid2011
 from reid.arrays import images
 from reid.project.errors import ReidError
 
-CALM = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 4, 3), (200, 40, 90), np.uint8)
 PERSONS = (1, 2, 7, 200)
 ALONE = ((201, 1), (1201, 2), (1749, 2))  # (person, camera): three people, though two are "0201"
@@ -328,24 +323,3 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(prid2011.write(tmp_path / "prid", written))
-
-
-PEOPLE = st.one_of(
-    st.tuples(st.integers(1, 999), st.just(1)),
-    st.tuples(st.integers(1, 200) | st.integers(1201, 9_999), st.just(2)),
-)
-
-
-@CALM
-@given(st.sets(st.tuples(PEOPLE, st.integers(0, 9_999)), max_size=12))
-def test_what_is_written_is_read(tmp_path_factory, frames):
-    home = tmp_path_factory.mktemp("written") / "prid"
-    plain = {(p, c, f) for (p, c), f in frames}
-    everyone = sorted({*plain, *((p, c, 7) for p in (5, 6) for c in (1, 2))})
-    ids = list(prid2011.write(home, [sample(person=p, camera=c, frame=f) for p, c, f in everyone]))
-    listing = prid2011.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    assert [row["image_id"] for row in rows] == ids
-    assert len(listing.protocols) == 10

@@ -604,7 +604,6 @@ def check_sound(listing) -> None:
 
 IMAGE = np.full((24, 12, 3), (200, 40, 90), np.uint8)
 PNG = images.encode_png(IMAGE)
-PIXELS = st.integers(-6, 12).map(float)
 
 
 def sample(person=1, camera=1, role="train", **other) -> Sample:
