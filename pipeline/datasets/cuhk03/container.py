@@ -61,7 +61,7 @@ class Mat:
         h5py = hdf5.library()
         pairs = []
         for i, reference in enumerate(self.variable(kind, PAIRS), 1):
-            place = f"{self.path}: `{kind}`, camera pair {i}"
+            where = f"{self.path}: `{kind}`, camera pair {i}"
             wanted = f"expected a cell of persons x {2 * SHOTS} images"
             try:
                 cells = hdf5.own(self.file[reference])
@@ -71,10 +71,10 @@ class Mat:
                 form = cells.ndim == 2 and cells.shape[0] == 2 * SHOTS  # HDF5 has it transposed
                 references = h5py.check_ref_dtype(cells.dtype) is h5py.Reference
                 if not form or not references or cells.shape[1] > MOST_PERSONS:
-                    raise ReidError(f"{place} is {hdf5.form(cells)}; {wanted}")
+                    raise ReidError(f"{where} is {hdf5.form(cells)}; {wanted}")
                 pairs.append(cells[()].T)
             except hdf5.TROUBLE as error:
-                raise ReidError(f"{place}: {hdf5.short(error)}; {wanted}") from None
+                raise ReidError(f"{where}: {hdf5.short(error)}; {wanted}") from None
         return pairs
 
     def cell(self, pair: int, index: int, number: int) -> tuple[Any, str]:

@@ -25,8 +25,8 @@ def config_name(kind: str) -> str:
 
 def find_config(root: Path, below: str, kind: str) -> Path | None:
     """Where it lies: beside the .mat `below` the root, or in the root."""
-    places = (root / below).parent / config_name(kind), root / config_name(kind)
-    return next((path for path in places if names.is_file(path)), None)
+    paths = (root / below).parent / config_name(kind), root / config_name(kind)
+    return next((path for path in paths if names.is_file(path)), None)
 
 
 def read_config(path: Path) -> dict[str, set[str]]:

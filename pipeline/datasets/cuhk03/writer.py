@@ -32,11 +32,11 @@ class _Written:
     """What has been written: the references of each person's images, by pair and index."""
 
     pairs: list[list[list[Any]]] = field(default_factory=lambda: [[] for _ in range(PAIRS)])
-    place: dict[int, tuple[int, int]] = field(default_factory=dict)  # person: pair, index
+    positions: dict[int, tuple[int, int]] = field(default_factory=dict)  # person: pair, index
     roles: dict[str, str] = field(default_factory=dict)  # by image name
 
     def take(self, sample: Sample) -> tuple[int, int, int]:
-        """(pair, index, number) of a new image. Raises `ReidError` where it has no place."""
+        """(pair, index, number) of a new image. Raises `ReidError` where it does not fit."""
         who = f"person {sample.person}"
         if sample.role not in ROLES or sample.person < 1:
             raise ReidError(f"{who}, role {sample.role}: CUHK03 has persons from 1, in train, "
@@ -45,12 +45,12 @@ class _Written:
             raise ReidError(f"{who}: camera {sample.camera}; CUHK03 has cameras 1 to {2 * PAIRS}")
         pair, view = (sample.camera + 1) // 2, 2 - sample.camera % 2
         persons = self.pairs[pair - 1]
-        if sample.person not in self.place:
+        if sample.person not in self.positions:
             if len(persons) == MOST_PERSONS:
                 raise ReidError(f"more than {MOST_PERSONS} persons in camera pair {pair}")
             persons.append([None] * (2 * SHOTS))
-            self.place[sample.person] = pair, len(persons)
-        at, index = self.place[sample.person]
+            self.positions[sample.person] = pair, len(persons)
+        at, index = self.positions[sample.person]
         if at != pair:
             raise ReidError(f"{who} is in camera pairs {at} and {pair}; CUHK03 has one pair each")
         row, start = persons[index - 1], (view - 1) * SHOTS
@@ -63,10 +63,10 @@ class _Written:
 def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
     """Write samples as cuhk-03.mat and the new protocol's file; yields the image_ids, in order.
 
-    A person is numbered by his place: pairs in order, in each as they first appear. Test persons of
+    A person is numbered by position: pairs in order, in each as they first appear. Test persons of
     split 1 are those with a query or gallery image; splits 2 to 20 are drawn with their number as
-    the seed. The file holds boxes of this kind alone. Raises `ReidError` where a label has no place
-    in the layout, and where the folder is not empty or cannot be written.
+    the seed. The file holds boxes of this kind alone. Raises `ReidError` where a label does not fit
+    the layout, and where the folder is not empty or cannot be written.
     """
     names.new_folder(root / RELEASE)
     path, h5py, written = root / RELEASE / MAT, hdf5.library(), _Written()
@@ -123,7 +123,7 @@ def _finish(file: Any, cells: Any, written: _Written, kind: str) -> None:
             inner[:, j] = [empty if reference is None else reference for reference in row]
         outer[0, i] = _put_cell(cells, f"pair{i + 1}", inner).ref
     _put_cell(file, kind, outer)
-    everyone = sorted(written.place.values())
+    everyone = sorted(written.positions.values())
     test = sorted(
         {(int(n[0]), int(n[2:5])) for n, role in written.roles.items() if role != "train"}
     )

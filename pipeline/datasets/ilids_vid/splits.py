@@ -23,9 +23,9 @@ NUMBERS = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint
            "uint64"}  # fmt: skip
 
 
-def find(*places: Path) -> Path | None:
-    """Where the file lies: in one of the places, or in its folder there."""
-    candidates = [path for place in places for path in (place / FOLDER / FILE, place / FILE)]
+def find(*folders: Path) -> Path | None:
+    """Where the file lies: in one of the folders, or in its own folder there."""
+    candidates = [path for folder in folders for path in (folder / FOLDER / FILE, folder / FILE)]
     return next((path for path in candidates if os.path.lexists(path)), None)
 
 

@@ -34,10 +34,10 @@ def variable(path: Path, data: bytes, name: str, owner: str, file: str) -> Any:
     `owner` and `file` say in an error whose it must be and which. Raises `ReidError` where it is
     another format, is damaged, or has no such variable.
     """
-    found = variables(path, data, name)
-    if name not in found:
+    values = variables(path, data, name)
+    if name not in values:
         raise ReidError(f"{path}: no variable `{name}`; this is not {owner}'s {file}")
-    return found[name]
+    return values[name]
 
 
 def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
 
 def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
     """The shape and kind of every variable, by name; none of them is loaded."""
-    found = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
-    return {name: (tuple(shape), kind) for name, shape, kind in found}
+    known = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
+    return {name: (tuple(shape), kind) for name, shape, kind in known}
 
 
 def form(value: Any) -> str:

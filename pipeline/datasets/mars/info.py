@@ -71,7 +71,7 @@ def load_queries(home: Path, tracks: np.ndarray) -> tuple[list[int], list[Reject
     found = np.ravel(_whole_numbers(path, QUERIES_VARIABLE, "rows of the test's tracklets, from 1"))
     queries: dict[int, None] = {}
     rejects: list[Reject] = []
-    for place, value in enumerate(found.tolist(), 1):
+    for position, value in enumerate(found.tolist(), 1):
         reason = ""
         if not 1 <= value <= len(tracks):
             reason = f"{value} is no tracklet; the test has 1 to {len(tracks):,}"
@@ -80,7 +80,7 @@ def load_queries(home: Path, tracks: np.ndarray) -> tuple[list[int], list[Reject
         elif tracks[value - 1, 2] <= 0:
             reason = f"tracklet {value} is of person {tracks[value - 1, 2]}, who cannot be searched"
         if reason:
-            rejects.append(Reject(f"{QUERIES}#{place}", reason))
+            rejects.append(Reject(f"{QUERIES}#{position}", reason))
         else:
             queries[value - 1] = None
     if not queries:

@@ -27,9 +27,9 @@ LARGEST = 10_000_000  # bytes; the usual file has fewer than 100,000
 PERSON = re.compile(r"person_([0-9]{4})")
 
 
-def find(*places: Path) -> Path | None:
+def find(*folders: Path) -> Path | None:
     """Where the file lies."""
-    return next((place / FILE for place in places if os.path.lexists(place / FILE)), None)
+    return next((folder / FILE for folder in folders if os.path.lexists(folder / FILE)), None)
 
 
 def load(path: Path, shared: int) -> list[dict[str, list[int]]]:

@@ -100,7 +100,7 @@ def _members(labels: Annotation) -> tuple[dict[str, set[int]], list[Reject]]:
     rejects = []
     for role, values in labels.lists.items():
         chosen = members.setdefault(role, set())
-        for place, value in enumerate(values.tolist(), 1):
+        for position, value in enumerate(values.tolist(), 1):
             reason = ""
             if not 1 <= value <= len(labels.name) or value != int(value):
                 reason = f"{value:g} is no image; there are 1 to {len(labels.name):,}"
@@ -109,7 +109,7 @@ def _members(labels: Annotation) -> tuple[dict[str, set[int]], list[Reject]]:
             elif int(value) - 1 in chosen:
                 reason = f"names image {value:.0f} a second time"
             if reason:
-                rejects.append(Reject(f"{MAT}#partition_reid.{LISTS[role]}/{place}", reason))
+                rejects.append(Reject(f"{MAT}#partition_reid.{LISTS[role]}/{position}", reason))
             else:
                 chosen.add(int(value) - 1)
     return members, rejects
