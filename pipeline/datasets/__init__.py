@@ -67,9 +67,9 @@ def _mars() -> Reader:
 
 
 def _dukemtmc_video() -> Reader:
-    from pipeline.datasets import dukemtmc_video
+    from pipeline.datasets.dukemtmc_video import reader
 
-    return dukemtmc_video.READER
+    return reader.READER
 
 
 def _ilids_vid() -> Reader:

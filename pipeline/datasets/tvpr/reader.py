@@ -196,9 +196,8 @@ def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
     people, recordings = columns["person"], columns["tracklet"]
     found = {"recordings": len(set(recordings)), "identities": len(set(people)),
              "images": len(people)}  # fmt: skip
-    for role in ("train", "query", "gallery"):
-        chosen = [p for p, member in zip(people, columns[role], strict=True) if member]
-        found |= {role: len(chosen), f"{role}_identities": len(set(chosen))}
+    for role, who in names.persons_of(columns, ("train", "query", "gallery")).items():
+        found |= {role: len(who), f"{role}_identities": len(set(who))}
     return found
 
 
