@@ -179,7 +179,7 @@ def _publish(
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):
         return False
-    staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
+    staged = project.publishing / f"{plan.stage}@{plan.dataset}"
     shutil.rmtree(staged, ignore_errors=True)
     (staged / "rows").mkdir(parents=True)
     for name, key in made.items():

@@ -31,6 +31,7 @@ from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, replace_folder
+from reid.project.locks import lock
 from reid.shards.folder import write_shard
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
@@ -234,13 +235,15 @@ def evaluate(
         "protocol": in_force.get("name", "default"), "single_gallery_shot": rule.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    _write(staged, tested, feature, found)
+    name = f"{target.name}@{experiment.name}"
+    staged = project.publishing / name
     ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
-    _write_ranked(staged, ids, person, query, gallery, first, result)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with lock(project.work / "locks" / name, f"evaluate {experiment.name}"):
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        _write(staged, tested, feature, found)
+        _write_ranked(staged, ids, person, query, gallery, first, result)
+        replace_folder(staged, target, staged.with_name(staged.name + ".old"))
     return found
 
 

@@ -213,7 +213,7 @@ def _load(path: Path, model: Branches, optimizer: torch.optim.Optimizer) -> Prog
 
 def _publish(project: Project, model: Branches, described: dict[str, Any], done: Progress) -> Path:
     target = project.run("pretrain-attention_driven")
-    staged = project.work / "publish" / "pretrain@attention_driven"
+    staged = project.publishing / "pretrain@attention_driven"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     torch.save(model.weights(), staged / "weights.pt")

@@ -51,7 +51,7 @@ def publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
         "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
         "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],
     }  # fmt: skip
-    staged = project.work / "publish" / f"train@{experiment.name}"
+    staged = project.publishing / f"train@{experiment.name}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     for name in ("model.safetensors", "best.safetensors"):

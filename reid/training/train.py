@@ -215,9 +215,7 @@ class Trainer:
                 f"{self.experiment.name}: the loss is not a number at step {step}; the last "
                 "checkpoint is kept. Lower learning_rate, or set precision: 32-true"
             )
-        self.state.sums = [
-            a + float(b) for a, b in zip(self.state.sums, values.sum(0), strict=True)
-        ]
+        self.state.sums = added(self.state.sums, values)
         recent.clear()
         return asked
 
@@ -272,6 +270,16 @@ class Trainer:
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = State(**kept["state"])
         self.log.info("goes on after step %d", self.state.step)
+
+
+def added(sums: list[float], steps: np.ndarray) -> list[float]:
+    """`sums` with the (N, 3) values of steps added one after the other, N of any size.
+
+    The order of additions is then the same wherever a training was stopped.
+    """
+    for step in steps.tolist():
+        sums = [a + b for a, b in zip(sums, step, strict=True)]
+    return sums
 
 
 def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:

@@ -6,13 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.engine.executors import choose as executors
+from pipeline.engine.executors import local
 from reid.project.errors import ReidError
+from reid.project.threads import cores, thread_limit
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
-    shared = str(max(1, executors.cores() // 2))
+    shared = str(max(1, cores() // 2))
     assert found[0][1] == (shared if name == "pool" else "7")
     assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
 
@@ -74,7 +79,7 @@ def test_nothing_to_do_loads_no_model(name: str):
 
 
 def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     found = dict(executors.pool(Squares(), [0, 1, 2], 0))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
     assert found[0][1] == "1", "each of two processes has one of two cores"
@@ -104,38 +109,55 @@ def test_params_and_the_command_say_which_executor():
 
 
 PARENT = """
+import os, sys, time
 from dataclasses import dataclass
-from pipeline.core import executors
+from pathlib import Path
+from pipeline.engine.executors.local import pool
 
 @dataclass(frozen=True)
 class Sleeps:
+    folder: Path
+
     def start(self):
-        import time
-        print('ready', flush=True)
+        (self.folder / f'{os.getpid()}.ready').touch()
         return time.sleep
 
 if __name__ == '__main__':
-    list(executors.pool(Sleeps(), [60, 60], 2))
+    list(pool(Sleeps(Path(sys.argv[1])), [3600, 3600], 2))
 """
+SECONDS = 120  # for what takes one or two on an idle machine
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_killed_parent(tmp_path):
+def test_workers_end_with_a_killed_parent(tmp_path: Path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        assert [run.stdout.readline() for _ in range(2)] == ["ready\n", "ready\n"]
-        children = psutil.Process(run.pid).children(recursive=True)
-        assert len(children) >= 2
-        run.kill()
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)]) as run:
+        try:
+            workers = wait_until(run, lambda: sorted(tmp_path.glob("*.ready")), 2)
+            children = psutil.Process(run.pid).children(recursive=True)
+            assert {int(path.stem) for path in workers} <= {child.pid for child in children}
+        finally:
+            run.kill()
         run.wait()
-        _, alive = psutil.wait_procs(children, timeout=10)
-        assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    _, alive = psutil.wait_procs(children, timeout=SECONDS)
+    assert not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_until(
+    run: subprocess.Popen[bytes], seen: Callable[[], list[Path]], count: int
+) -> list[Path]:
+    """What is `seen` as soon as there are so many; fails where the process ends before."""
+    end = time.monotonic() + SECONDS
+    while len(result := seen()) < count:
+        assert run.poll() is None, "the parent ended by itself"
+        assert time.monotonic() < end, f"{len(result)} of {count} after {SECONDS} s"
+        time.sleep(0.02)
+    return result
 
 
 def test_thread_limit_restores_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with executors.thread_limit(3):
+    with thread_limit(3):
         assert os.environ["MKL_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
