@@ -108,7 +108,7 @@ def test_params_and_the_command_say_which_executor():
         executors.of_settings(run, "local", "auto")
 
 
-PARENT = """
+OF_A_POOL = """
 import os, sys, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +125,27 @@ class Sleeps:
 if __name__ == '__main__':
     list(pool(Sleeps(Path(sys.argv[1])), [3600, 3600], 2))
 """
+OF_A_RENDERER = """
+import sys, time
+from pathlib import Path
+import psutil
+from pipeline.world.scenes.street import Params
+
+if __name__ == '__main__':
+    small = {'images_min': 2, 'images_max': 2, 'height': 32, 'width': 16}
+    for _ in Params(cameras=2, train_identities=9, test_identities=9, **small).render(2):
+        for child in psutil.Process().children():
+            (Path(sys.argv[1]) / f'{child.pid}.ready').touch()
+        time.sleep(3600)
+"""
 SECONDS = 120  # for what takes one or two on an idle machine
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_killed_parent(tmp_path: Path):
+@pytest.mark.parametrize("parent", [OF_A_POOL, OF_A_RENDERER], ids=["pool", "renderer"])
+def test_workers_end_with_a_killed_parent(tmp_path: Path, parent: str):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT)
+    script.write_text(parent)
     with subprocess.Popen([sys.executable, str(script), str(tmp_path)]) as run:
         try:
             workers = wait_until(run, lambda: sorted(tmp_path.glob("*.ready")), 2)
