@@ -294,7 +294,7 @@ def test_the_report_escapes_names_of_files_and_data_sets(page: Path):
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no /usr/bin/chromium on this machine")
 def test_a_browser_runs_nothing_of_the_report(page: Path):
     command = ["chromium", "--headless", "--no-sandbox", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=True)
     assert "<title>ran</title>" not in done.stdout
     assert not {"script"} & set(Tags(done.stdout).tags)
 

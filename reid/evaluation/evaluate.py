@@ -33,6 +33,7 @@ from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json
+from reid.project.locks import lock
 from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
@@ -228,9 +229,11 @@ def evaluate(
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    with publishing(
-        target, project.work / "publish" / f"{target.name}@{experiment.name}"
-    ) as folder:
+    name = f"{target.name}@{experiment.name}"
+    with (
+        lock(project.work / "locks" / name, f"evaluate {experiment.name}"),
+        publishing(target, project.publishing / name) as folder,
+    ):
         _write(folder, tested, feature, written)
         _write_ranked(folder, tested, query, gallery, first, result)
     return written

@@ -28,7 +28,7 @@ def write(project: Project) -> Path:
     """Write the page of everything that is built and trained; returns its path."""
     page = render(chapters(project))
     path = project.reports / "report.html"
-    write_atomically(path, page.encode())
+    write_atomically(path, page.encode(), project.publishing)
     return path
 
 

@@ -88,7 +88,8 @@ def compare(how: Comparison, name: str, seeds: int, kinds: Collection[str] = ())
         "csv": results.comma_separated(found),
     }
     for ending, text in texts.items():
-        write_atomically(project.reports / "tables" / f"{stem}.{ending}", text)
+        path = project.reports / "tables" / f"{stem}.{ending}"
+        write_atomically(path, text, project.publishing)
     return found
 
 

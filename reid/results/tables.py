@@ -224,7 +224,8 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     stem = f"{run.paper}-{number}-{run.dataset.replace('/', '-')}"
     texts = {"json": as_json(found), "md": markdown(found), "csv": comma_separated(found)}
     for ending, text in texts.items():
-        write_atomically(run.project.reports / "tables" / f"{stem}.{ending}", text)
+        path = run.project.reports / "tables" / f"{stem}.{ending}"
+        write_atomically(path, text, run.project.publishing)
     return found
 
 

@@ -168,7 +168,7 @@ def pretrain(
     ):
         task = PretrainTask(data, params, recipe, fabric)
         state = Loop(task, work / "checkpoint.pt", log).run()
-        with publishing(target, project.work / "publish" / "pretrain@attention_driven") as folder:
+        with publishing(target, project.publishing / "pretrain@attention_driven") as folder:
             torch.save(task.model.weights(), folder / "weights.pt")
             write_history(folder / "history.csv", state.history)
             (folder / "pretrain.json").write_bytes(as_json(described))

@@ -48,7 +48,7 @@ def train(
         if fabric.is_global_zero:
             files = [work / "model.safetensors", work / "best.safetensors"]
             save_weights(files[0], task.network.module)
-            staging = project.work / "publish" / f"train@{experiment.name}"
+            staging = project.publishing / f"train@{experiment.name}"
             described = {"key": key, **description(experiment, task, state)}
             publish(target, staging, described, [p for p in files if p.is_file()], state.history)
         fabric.barrier()
