@@ -274,7 +274,7 @@ def convert_caffe(
     target: Annotated[Path, typer.Argument(help="A .safetensors file.")],
 ) -> None:
     """CaffeNet's published weights as safetensors; `weights:` takes either file."""
-    from reid.papers.multimodal_attention.caffe_weights import convert
+    from reid.nn.caffe_weights import convert
 
     state = convert(source, target)
     values = sum(tensor.numel() for tensor in state.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from reid.papers.multimodal_attention.caffenet import MEAN_BGR
+from reid.nn.caffenet import MEAN_BGR
 
 RESIZED = (
     "resized to {height} x {width} (height x width) by OpenCV: INTER_AREA where neither side "

@@ -128,7 +128,8 @@ def attention_driven() -> dict[str, list[dict[str, Any]]]:
 
 def attention_driven_lines(params: Any, depth: int = 3) -> list[Line]:
     """`summarize` of the part network without its classifiers, at the sizes of `params`."""
-    from reid.papers.attention_driven.paper import PARTS, build
+    from reid.papers.attention_driven.network import build
+    from reid.papers.attention_driven.params import PARTS
 
     network = build(params, classes=1)
     network.classifiers = nn.ModuleList(nn.Identity() for _ in network.classifiers)

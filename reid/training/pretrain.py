@@ -29,7 +29,8 @@ from reid.arrays import images
 from reid.data.samplers import Shuffle
 from reid.evaluation.evaluate import place_of
 from reid.papers.attention_driven import paper as attention_driven
-from reid.papers.attention_driven.paper import PARTS, PartNetwork
+from reid.papers.attention_driven.network import PartNetwork
+from reid.papers.attention_driven.params import PARTS
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of, replace_folder, write_atomically
 from reid.project.locks import lock

@@ -46,7 +46,7 @@ def publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
     experiment, state = trainer.experiment, trainer.state
     save_weights(trainer.work / "model.safetensors", trainer.network.module)
     described = {
-        "key": key, "experiment": experiment.name, "paper": experiment.paper,
+        "key": key, "experiment": experiment.name, "paper": experiment.paper.name,
         "params": experiment.described(), "people": trainer.people.tolist(),
         "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
         "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],

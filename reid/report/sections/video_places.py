@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from reid.experiments import Experiment
-from reid.papers.attentive_convlstm.paper import VideoNetwork, attention_maps, place_weights
+from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, place_weights
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Sheet, Text, svg
 from reid.report.sections import video_clips

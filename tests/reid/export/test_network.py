@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from reid import experiments
 from reid.arrays.poses import strips
-from reid.data.clips import clips_of
 from reid.evaluation.evaluate import trained_network
-from reid.experiments import paper_module, params_model
+from reid.experiments import params_model
 from reid.export.inputs import describe
 from reid.export.network import (
     CHECKED,
@@ -29,7 +28,7 @@ from reid.export.network import (
     save_onnx,
     trace,
 )
-from reid.papers import PAPERS
+from reid.papers import PAPERS, paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project, sha256_of
 from reid.shards.folder import Shard
@@ -59,7 +58,7 @@ OPEN_BATCH = {"implicit_attention", "strong_baseline", "multimodal_attention", "
 
 def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
     """A network with random weights and `CHECKED` samples of noise."""
-    code = paper_module(paper)
+    code = paper_of(paper)
     params = params_model(paper)(dataset="none", **{**TINY[paper], **further})
     torch.manual_seed(0)
     network = code.build(params, 5).eval()
@@ -68,7 +67,7 @@ def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
             torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
             torch.nn.init.uniform_(layer.bias, 0.0, 0.5)
     module = TestFeature(code, params, network, torch.tensor([100.0, 110.0, 120.0])).eval()
-    clips = clips_of(code, params)
+    clips = code.clips(params)
     shape = (CHECKED, frames_of(clips)) if clips else (CHECKED,)
     random = np.random.default_rng(0)
     views = [code.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
@@ -97,7 +96,7 @@ SLOW = ("attention_driven", "attentive_convlstm")  # to trace
 def test_an_exported_network_is_the_eager_one(paper: str):
     """On other samples than it was traced and checked with."""
     module, samples = tiny(paper)
-    clips = clips_of(module.paper, module.params)
+    clips = module.paper.clips(module.params)
     traced = trace(module, samples, clips, paper)
     assert traced.difference <= TOLERANCE
     assert (0 in traced.axes) or paper not in OPEN_BATCH
@@ -111,7 +110,7 @@ def test_an_exported_network_is_the_eager_one(paper: str):
 
 def test_words_for_every_paper_s_inputs():
     for paper in PAPERS:
-        code = paper_module(paper)
+        code = paper_of(paper)
         params = params_model(paper)(dataset="none", **TINY[paper])
         row = rows(np.random.default_rng(0), 1)[0]
         assert describe(paper, params).inputs.keys() == code.view(params, row["image"], row).keys()
@@ -124,9 +123,7 @@ def test_a_network_that_torch_cannot_trace_is_one_line(monkeypatch: pytest.Monke
         feature = network(batch)["after"]
         return feature if float(feature.sum()) > 0 else -feature  # depends on values
 
-    paper = ModuleType("paper")
-    paper.__dict__.update({**vars(module.paper), "embed": embed})
-    module.paper = paper
+    module.paper = replace(module.paper, embed=embed)
     with pytest.raises(ReidError, match=r"mine: torch\.export cannot trace this network") as error:
         trace(module, samples, None, "mine")
     assert "\n" not in str(error.value)
@@ -144,7 +141,7 @@ def test_onnx_gives_the_same_features(tmp_path: Path, paper: str):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     module, samples = tiny(paper)
-    traced = trace(module, samples, clips_of(module.paper, module.params), "mine")
+    traced = trace(module, samples, module.paper.clips(module.params), "mine")
     path = tmp_path / "network.onnx"
     assert save_onnx(traced, samples, path) == ""
     session = runtime.InferenceSession(str(path))

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from reid.arrays import images
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers.attention_driven.paper import PAPER as attention_driven
+from reid.papers.attention_driven.params import Params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training import pretrain
 
-PARAMS = attention_driven.Params(
-    height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0
-)
+PARAMS = Params(height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0)
 RECIPE = pretrain.Recipe(epochs=3, batch=4, learning_rate=0.05)
 
 

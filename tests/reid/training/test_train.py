@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ import torch
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers import PAPERS
+from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training import train
@@ -136,14 +138,14 @@ def test_a_loss_that_is_no_number_names_the_step(
     whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     project = copy_of(whole, tmp_path / "nan")
-    real, count = attention_driven.loss, [0]
+    count = [0]
 
     def broken(params, output, person_index):
         count[0] += 1
-        found = real(params, output, person_index)
+        found = PAPER.loss(params, output, person_index)
         return {**found, "loss": found["loss"] * (math.nan if count[0] == 2 else 1)}
 
-    monkeypatch.setattr(attention_driven, "loss", broken)
+    monkeypatch.setitem(PAPERS, "attention_driven", lambda: replace(PAPER, loss=broken))
     with pytest.raises(ReidError, match="not a number at step 2"):
         train.train(experiments.load(project, "toy-inter"), project, device="cpu")
     assert not (project.run("toy-inter") / "train").exists()
