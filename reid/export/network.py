@@ -25,7 +25,6 @@ from reid.data.views import Batch
 from reid.evaluation.evaluate import trained_network
 from reid.experiments import Experiment
 from reid.export.folder import new_folder
-from reid.export.inputs import describe
 from reid.papers.contract import Paper
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, sha256_of
@@ -237,7 +236,7 @@ def _described(
     experiment: Experiment, traced: Traced, samples: Batch, trained: dict[str, Any]
 ) -> dict[str, Any]:
     """network.json but for the files."""
-    params, words = experiment.params, describe(experiment.paper.name, experiment.params)
+    params, words = experiment.params, experiment.paper.describe(experiment.params)
     inputs = [
         {"name": name, "shape": traced.shape(values), "made": words.inputs[name],
          "dtype": str(values.dtype).removeprefix("torch."), "layout": "channels last"}

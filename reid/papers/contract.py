@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from reid.data.clips import Clips
     from reid.data.dataset import Data
     from reid.data.samplers import Sampler
+    from reid.papers.described import Described
+    from reid.papers.pretraining import Pretraining
     from reid.papers.table import Table
+    from reid.report.blocks import Sections
 
 P = TypeVar("P", bound=Strict)
 N = TypeVar("N", bound="nn.Module")
@@ -92,6 +95,8 @@ class Paper(Generic[P, N]):
     stages: Callable[[P], list[str]]  # that these columns come from
     test_only: tuple[str, ...]  # parameters that change no training
     tables: Mapping[Any, Table]  # as printed, by number
+    costs: Callable[[], dict[str, list[dict[str, Any]]]]  # titled tables, for `reid summary`
+    describe: Callable[[P], Described]  # what an exported network takes and gives
     headline: int | str | None  # the table that experiments are shown beside
 
     # A row's image (H, W, 3) uint8 RGB, and the row, as arrays of fixed size without randomness.
@@ -124,3 +129,5 @@ class Paper(Generic[P, N]):
     feature_parts: Callable[[P], int] = _one  # of a feature, whose distances are added up
     pool: Callable[[P], Pooling] = _not_pooled  # of a passage's features, for the test
     attention_maps: Callable[[N, dict[str, Tensor]], Weights] = _no_maps  # {}: nothing to show
+    sections: Callable[[], Sections] | None = None  # of the report's page
+    pretraining: Pretraining[P] | None = None  # on classified images

@@ -1,12 +1,9 @@
-"""Pretrains the attention-driven network on a folder of classified images, such as ImageNet.
+"""Pretrains a paper's network on a folder of classified images, such as ImageNet.
 
 Reads   ROOT/<class>/*.jpg, or ROOT/train/<class>/*.jpg
-Writes  3-runs/pretrain-attention_driven: weights.pt for `weights:` in params.yaml, history.csv
-Source  Yang et al., Pattern Recognition 2019, section 4: 9 epochs of ImageNet, SGD, learning rate
-        0.01 divided by 10 every 3 epochs
-Differs The paper does not say how five branches see one image. Here the branch of the whole body
-        and one part's branch learn side by side, each from the whole image at its own size, the sum
-        of their cross entropies is the loss, and the part's branch is copied to all four.
+Writes  3-runs/pretrain-<paper>: weights.pt for `weights:` in params.yaml, history.csv
+
+The loss is the sum of the cross entropies of all predictions.
 """
 
 from __future__ import annotations
@@ -28,31 +25,18 @@ from torch.utils.data import DataLoader, Dataset
 from reid.arrays import images
 from reid.data.samplers import Shuffle
 from reid.evaluation.evaluate import place_of
-from reid.papers.attention_driven import paper as attention_driven
-from reid.papers.attention_driven.network import PartNetwork
-from reid.papers.attention_driven.params import PARTS
+from reid.papers import PAPERS, paper_of
+from reid.papers.contract import Paper
+from reid.papers.pretraining import Pretraining, Recipe
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of, replace_folder, write_atomically
 from reid.project.locks import lock
-from reid.project.params import Strict
 from reid.project.progress import log_file
 from reid.project.threads import cores
 from reid.training.train import step_seed, stoppable
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's channel means, 0 to 255
-
-
-class Recipe(Strict):
-    """The paper's numbers."""
-
-    epochs: int = 9
-    batch: int = 32
-    learning_rate: float = 0.01
-    decay: float = 0.1
-    decay_epochs: int = 3
-    seed: int = 0
-    checkpoint_every: int = 1000  # steps
 
 
 @dataclass
@@ -93,58 +77,42 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(images.resize(image, *self.size)), label
 
 
-class Branches(nn.Module):
-    """The whole body's branch and one part's, both before the whole image."""
-
-    def __init__(self, params: attention_driven.Params, classes: int):
-        super().__init__()
-        self.network = PartNetwork(params, classes)
-        self.part_size = (params.part_height, params.part_width)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) normalised to the two branches' predictions, (B, classes) each."""
-        net = self.network
-        part = F.interpolate(image, self.part_size, mode="bilinear", antialias=True)
-        whole = net.whole(net.norm_whole(net.conv1(image)).relu())
-        local = net.parts[0](net.norm_parts(net.conv1(part)).relu())
-        return net.classifiers[0](whole), net.classifiers[1](local)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The network's state without classifiers, the trained part's branch in all four places."""
-        state = self.network.state_dict()
-        for name in [n for n in state if n.startswith("parts.0.")]:
-            for i in range(1, len(PARTS)):
-                state[name.replace("parts.0.", f"parts.{i}.", 1)] = state[name]
-        return {n: t.cpu() for n, t in state.items() if not n.startswith("classifiers.")}
+def pretraining_of(paper: Paper[Any, Any]) -> Pretraining[Any]:
+    """How a paper's network is pretrained; `ReidError` where it is not."""
+    if paper.pretraining is None:
+        known = [name for name in PAPERS if paper_of(name).pretraining is not None]
+        raise ReidError(f"no pretraining for `{paper.name}` (there is one for {', '.join(known)})")
+    return paper.pretraining
 
 
 def pretrain(
-    project: Project, root: Path, params: attention_driven.Params, recipe: Recipe, device: str
+    project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str
 ) -> Path:
     """Pretrain, or go on, and publish. Returns the folder with weights.pt."""
-    data = ImageFolder(root, params.height, params.width)
+    how = pretraining_of(paper)
+    data = ImageFolder(root, *how.size(params))
     described = {"params": json.loads(params.model_dump_json()), "images": len(data)}
     described |= {"recipe": json.loads(recipe.model_dump_json(exclude={"checkpoint_every"}))}
     described |= {"classes": data.classes}
     work = project.work / "pretrain" / key_of(described)
     place = place_of(device)
     with (
-        lock(work / "lock", "pretrain attention_driven"),
-        log_file(project.work / "logs" / "pretrain-attention_driven.log") as log,
+        lock(work / "lock", f"pretrain {paper.name}"),
+        log_file(project.work / "logs" / f"pretrain-{paper.name}.log") as log,
         stoppable() as stop,
     ):
         torch.manual_seed(recipe.seed)
-        model = Branches(params, len(data.classes)).to(place)
-        optimizer = attention_driven.optimizer(params, model)
+        model = how.build(params, len(data.classes)).to(place)
+        optimizer = paper.optimizer(params, model)
         done = _load(work / "checkpoint.pt", model, optimizer)
         while done.epoch < recipe.epochs:
             _epoch(model, optimizer, data, recipe, done, work, stop)
             log.info("epoch %(epoch)d loss %(loss).4f accuracy %(accuracy).4f", done.history[-1])
-        return _publish(project, model, described, done)
+        return _publish(project, paper.name, how.weights(model), described, done)
 
 
 def _epoch(
-    model: Branches, optimizer: torch.optim.Optimizer, data: ImageFolder, recipe: Recipe,
+    model: nn.Module, optimizer: torch.optim.Optimizer, data: ImageFolder, recipe: Recipe,
     done: Progress, work: Path, stop: list[bool],
 ) -> None:  # fmt: skip
     """The rest of one epoch."""
@@ -196,14 +164,14 @@ def _flipped(image: Tensor) -> Tensor:
     return torch.where(draw.to(image.device).view(-1, 1, 1, 1), image.flip(-1), image)
 
 
-def _save(work: Path, model: Branches, optimizer: torch.optim.Optimizer, done: Progress) -> None:
+def _save(work: Path, model: nn.Module, optimizer: torch.optim.Optimizer, done: Progress) -> None:
     buffer = io.BytesIO()
     kept = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": vars(done)}
     torch.save(kept, buffer)
     write_atomically(work / "checkpoint.pt", buffer.getvalue())
 
 
-def _load(path: Path, model: Branches, optimizer: torch.optim.Optimizer) -> Progress:
+def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     if not path.is_file():
         return Progress()
     kept = torch.load(path, map_location="cpu", weights_only=True)
@@ -212,12 +180,15 @@ def _load(path: Path, model: Branches, optimizer: torch.optim.Optimizer) -> Prog
     return Progress(**kept["done"])
 
 
-def _publish(project: Project, model: Branches, described: dict[str, Any], done: Progress) -> Path:
-    target = project.run("pretrain-attention_driven")
-    staged = project.work / "publish" / "pretrain@attention_driven"
+def _publish(
+    project: Project, paper: str, weights: dict[str, Tensor], described: dict[str, Any],
+    done: Progress,
+) -> Path:  # fmt: skip
+    target = project.run(f"pretrain-{paper}")
+    staged = project.work / "publish" / f"pretrain@{paper}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    torch.save(model.weights(), staged / "weights.pt")
+    torch.save(weights, staged / "weights.pt")
     lines = ["epoch,loss,accuracy", *(",".join(str(v) for v in h.values()) for h in done.history)]
     (staged / "history.csv").write_text("\n".join(lines) + "\n")
     (staged / "pretrain.json").write_bytes(as_json(described))

@@ -26,9 +26,14 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from reid.papers.attention_driven import cost
+from reid.papers.attention_driven.exported import describe
 from reid.papers.attention_driven.masks import masks
 from reid.papers.attention_driven.network import PartNetwork, build
 from reid.papers.attention_driven.params import Params, columns, stages, weights
+from reid.papers.attention_driven.pretraining import PRETRAINING
 from reid.papers.attention_driven.printed import TABLES
 from reid.papers.attention_driven.recipe import (
     embed,
@@ -41,6 +46,16 @@ from reid.papers.attention_driven.recipe import (
 from reid.papers.attention_driven.samples import augment, normalize, view
 from reid.papers.contract import Paper
 
+if TYPE_CHECKING:
+    from reid.report.blocks import Sections
+
+
+def _sections() -> Sections:
+    from reid.papers.attention_driven.sections import SECTIONS
+
+    return SECTIONS
+
+
 PAPER: Paper[Params, PartNetwork] = Paper(
     name="attention_driven",
     version=2,
@@ -49,6 +64,9 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    costs=cost.tables,
+    describe=describe,
+    sections=_sections,
     headline=6,
     view=view,
     augment=augment,
@@ -62,4 +80,5 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     embed=embed,
     weights=weights,
     attention_maps=masks,
+    pretraining=PRETRAINING,
 )

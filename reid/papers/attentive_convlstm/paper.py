@@ -27,6 +27,10 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from reid.papers.attentive_convlstm import cost
+from reid.papers.attentive_convlstm.exported import describe
 from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, build
 from reid.papers.attentive_convlstm.params import Params, clips, columns, stages
 from reid.papers.attentive_convlstm.printed import TABLES
@@ -43,6 +47,16 @@ from reid.papers.attentive_convlstm.recipe import (
 from reid.papers.attentive_convlstm.samples import augment, normalize, view
 from reid.papers.contract import Paper
 
+if TYPE_CHECKING:
+    from reid.report.blocks import Sections
+
+
+def _sections() -> Sections:
+    from reid.papers.attentive_convlstm.sections import SECTIONS
+
+    return SECTIONS
+
+
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="attentive_convlstm",
     version=1,
@@ -51,6 +65,9 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("test_length", "test_crops", "test_flips", "distance"),  # change no training
     tables=TABLES,
+    costs=cost.tables,
+    describe=describe,
+    sections=_sections,
     headline=2,
     view=view,
     augment=augment,

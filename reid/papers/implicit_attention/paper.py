@@ -20,7 +20,11 @@ Differs where the paper and the codes disagree or are silent:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reid.papers.contract import Paper
+from reid.papers.implicit_attention import cost
+from reid.papers.implicit_attention.exported import describe
 from reid.papers.implicit_attention.network import StrongBaseline, build
 from reid.papers.implicit_attention.params import (
     Params,
@@ -42,6 +46,16 @@ from reid.papers.implicit_attention.recipe import (
 )
 from reid.papers.implicit_attention.samples import augment, combine, donors, normalize, view
 
+if TYPE_CHECKING:
+    from reid.report.blocks import Sections
+
+
+def _sections() -> Sections:
+    from reid.papers.implicit_attention.sections import SECTIONS
+
+    return SECTIONS
+
+
 PAPER: Paper[Params, StrongBaseline] = Paper(
     name="implicit_attention",
     version=1,
@@ -50,6 +64,9 @@ PAPER: Paper[Params, StrongBaseline] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    costs=cost.tables,
+    describe=describe,
+    sections=_sections,
     headline=1,
     view=view,
     augment=augment,

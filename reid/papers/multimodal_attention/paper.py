@@ -26,7 +26,11 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reid.papers.contract import Paper
+from reid.papers.multimodal_attention import cost
+from reid.papers.multimodal_attention.exported import describe
 from reid.papers.multimodal_attention.network import MultimodalNetwork, attention_maps, build
 from reid.papers.multimodal_attention.params import Params, columns, pool, stages, weights
 from reid.papers.multimodal_attention.printed import TABLES
@@ -41,6 +45,16 @@ from reid.papers.multimodal_attention.recipe import (
 )
 from reid.papers.multimodal_attention.samples import augment, normalize, view
 
+if TYPE_CHECKING:
+    from reid.report.blocks import Sections
+
+
+def _sections() -> Sections:
+    from reid.papers.multimodal_attention.sections import SECTIONS
+
+    return SECTIONS
+
+
 PAPER: Paper[Params, MultimodalNetwork] = Paper(
     name="multimodal_attention",
     version=1,
@@ -49,6 +63,9 @@ PAPER: Paper[Params, MultimodalNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "pool", "distance"),  # change no training
     tables=TABLES,
+    costs=cost.tables,
+    describe=describe,
+    sections=_sections,
     headline="figure-3",
     view=view,
     augment=augment,

@@ -26,7 +26,11 @@ Differs where the paper is silent, unclear or contradicts itself:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from reid.papers.contract import Paper
+from reid.papers.mutual_attention import cost
+from reid.papers.mutual_attention.exported import describe
 from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
 from reid.papers.mutual_attention.params import Params, clips, columns, stages, weights
 from reid.papers.mutual_attention.printed import TABLES
@@ -41,6 +45,16 @@ from reid.papers.mutual_attention.recipe import (
 )
 from reid.papers.mutual_attention.samples import augment, normalize, view
 
+if TYPE_CHECKING:
+    from reid.report.blocks import Sections
+
+
+def _sections() -> Sections:
+    from reid.papers.mutual_attention.sections import SECTIONS
+
+    return SECTIONS
+
+
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="mutual_attention",
     version=1,
@@ -49,6 +63,9 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("distance",),  # change no training
     tables=TABLES,
+    costs=cost.tables,
+    describe=describe,
+    sections=_sections,
     headline="models",
     view=view,
     augment=augment,

@@ -17,7 +17,9 @@ from pydantic import Field
 
 from reid.arrays.images import resize
 from reid.papers.contract import Paper
+from reid.papers.described import RGB, Described, mean_std, resized
 from reid.papers.implicit_attention import paper as implicit_attention
+from reid.papers.implicit_attention.exported import feature
 from reid.papers.implicit_attention.paper import StrongBaseline
 
 
@@ -35,11 +37,19 @@ def view(params: Params, image: np.ndarray, row: dict[str, Any]) -> dict[str, np
     return {"image": resize(image, params.height, params.width)}
 
 
+def describe(params: implicit_attention.Params) -> Described:
+    """What the exported network takes and gives."""
+    image = f"{RGB}{resized(params.height, params.width)}"
+    return Described({"image": image}, mean_std(params), feature(params))
+
+
 PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     implicit_attention.PAPER,
     name="strong_baseline",
     params=Params,
     view=view,
+    describe=describe,
+    sections=None,
     tables={},
     headline=None,
 )

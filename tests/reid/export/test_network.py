@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from reid import experiments
-from reid.arrays.poses import strips
 from reid.evaluation.evaluate import trained_network
 from reid.experiments import params_model
-from reid.export.inputs import describe
 from reid.export.network import (
     CHECKED,
     TOLERANCE,
@@ -33,26 +31,12 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project, sha256_of
 from reid.shards.folder import Shard
 from tests.conftest import contents
+from tests.reid.papers.tiny import TINY, rows, shaken
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
 )
 
-RESNET = {"backbone": "resnet18", "channels": (4, 4, 8, 8), "weights": ""}
-TINY: dict[str, dict[str, Any]] = {
-    "attention_driven": {
-        "model": "inter", "height": 32, "width": 32, "part_height": 16, "part_width": 32,
-        "width_scale": 0.125,
-    },
-    "implicit_attention": {**RESNET, "height": 32, "width": 32, "side": 32},
-    "strong_baseline": {**RESNET, "height": 48, "width": 32},
-    "multimodal_attention": {"resized": 84, "side": 75, "width_scale": 0.03125},
-    "mutual_attention": {**RESNET, "height": 48, "width": 32, "sequence_length": 2},
-    "attentive_convlstm": {
-        "channels": (4, 4, 4), "filters": 4, "feature": 8, "height": 24, "width": 16, "crop": 4,
-        "length": 3, "test_length": 6, "test_crops": 2,
-    },
-}  # fmt: skip
 OPEN_BATCH = {"implicit_attention", "strong_baseline", "multimodal_attention", "mutual_attention"}
 
 
@@ -61,11 +45,7 @@ def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
     code = paper_of(paper)
     params = params_model(paper)(dataset="none", **{**TINY[paper], **further})
     torch.manual_seed(0)
-    network = code.build(params, 5).eval()
-    for layer in network.modules():  # some begin at zero
-        if isinstance(layer, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
-            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(layer.bias, 0.0, 0.5)
+    network = shaken(code.build(params, 5)).eval()
     module = TestFeature(code, params, network, torch.tensor([100.0, 110.0, 120.0])).eval()
     clips = code.clips(params)
     shape = (CHECKED, frames_of(clips)) if clips else (CHECKED,)
@@ -73,18 +53,6 @@ def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
     views = [code.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
     stacked = {n: torch.from_numpy(np.stack([v[n] for v in views])) for n in views[0]}
     return module, {name: values.unflatten(0, shape) for name, values in stacked.items()}
-
-
-def rows(random: np.random.Generator, count: int) -> list[dict[str, Any]]:
-    def image() -> np.ndarray:
-        return random.integers(0, 256, (64, 32, 3), dtype=np.uint8)
-
-    parts = strips(np.array([64]), np.array([32]))[0]
-    return [
-        {"image_id": str(i), "image": image(), "jet": image(), "parts": parts,
-         "flow": random.normal(0, 2, (64, 32, 2)).astype(np.float32)}
-        for i in range(count)
-    ]  # fmt: skip
 
 
 SLOW = ("attention_driven", "attentive_convlstm")  # to trace
@@ -113,7 +81,7 @@ def test_words_for_every_paper_s_inputs():
         code = paper_of(paper)
         params = params_model(paper)(dataset="none", **TINY[paper])
         row = rows(np.random.default_rng(0), 1)[0]
-        assert describe(paper, params).inputs.keys() == code.view(params, row["image"], row).keys()
+        assert code.describe(params).inputs.keys() == code.view(params, row["image"], row).keys()
 
 
 def test_a_network_that_torch_cannot_trace_is_one_line(monkeypatch: pytest.MonkeyPatch):

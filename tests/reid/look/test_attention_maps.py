@@ -25,10 +25,10 @@ from reid.papers.attention_driven.masks import BLOCKS
 from reid.papers.attention_driven.masks import masks as intra_masks
 from reid.papers.attention_driven.paper import PAPER as attention_driven
 from reid.papers.attention_driven.paper import Params, PartNetwork
+from reid.papers.attention_driven.sections import attention
 from reid.papers.multimodal_attention.paper import PAPER as multimodal_attention
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.report.sections import attention
 from reid.results import built as sources
 from tests.reid.overhead import make_trained
 

@@ -325,13 +325,6 @@ def test_learns_eight_images_by_heart(model):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_every_row_that_is_trained_names_valid_parameters():
-    for number, table in paper.tables.items():
-        for row in table.rows:
-            if row.overrides is not None:
-                check(Params, row.overrides, f"table {number}, {row.name}")
-
-
 def test_rows_that_are_the_same_training_have_its_numbers_and_parameters():
     """Only in the test feature may they differ; where both print a number it is one number."""
     for number, table in paper.tables.items():

@@ -506,21 +506,6 @@ def test_parameters_that_make_no_network(values, message):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    seen = 0
-    for number, table in paper.tables.items():
-        for row in table.rows:
-            params = check(Params, row.overrides or {}, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ")
-                tables = {str(key): value for key, value in paper.tables.items()}
-                other = tables[other_number].row(name)
-                assert params == Params.model_validate(other.overrides)
-                assert not row.printed or row.printed == other.printed
-                seen += 1
-    assert seen == 3
-
-
 def test_table_2_is_over_the_filters_and_competitors_are_never_trained():
     rows = paper.tables[2].rows
     assert [row.overrides for row in rows] == [{"attention_filters": n} for n in range(5)]

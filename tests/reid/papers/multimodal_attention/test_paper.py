@@ -125,16 +125,6 @@ def test_light_changes_the_colour_image_alone_and_upside_down_both():
     assert torch.allclose(ratio[dim], torch.tensor(2.0), atol=0.1)
 
 
-def test_augment_repeats_by_seed():
-    params = small()
-    batch = samples(params, 6)
-    one, two, three = (
-        paper.augment(params, batch, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
-    )
-    assert all(torch.equal(one[m], two[m]) for m in batch)
-    assert not torch.equal(one["rgb"], three["rgb"])
-
-
 def test_normalize_makes_caffes_input_of_the_centre():
     params = Params()
     image = torch.randint(256, (2, 256, 256, 3)).byte()
@@ -584,18 +574,6 @@ def test_parameters_that_make_no_model(values, message):
 
 
 # -- tables ----------------------------------------------------------------------------------
-
-
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    for number, table in paper.tables.items():
-        for row in table.rows:
-            params = check(Params, row.overrides or {}, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ")
-                other = paper.tables[other_number].row(name)
-                left_out: set[str] = set(paper.test_only)
-                same = Params.model_validate(other.overrides).model_dump(exclude=left_out)
-                assert params.model_dump(exclude=left_out) == same
 
 
 def test_rows_of_tables_and_figure_have_the_same_numbers():

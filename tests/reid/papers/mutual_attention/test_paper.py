@@ -174,15 +174,6 @@ def test_sides_that_do_not_grow_alike_scale_u_and_v_apart():
     torch.testing.assert_close(found[0, 0, 9, 9], torch.tensor([640 * 42 / 37, 640 * 73 / 65]))
 
 
-@pytest.mark.parametrize("model", ["one_stream", "mutual"])
-def test_augment_repeats_by_seed(model):
-    params = tiny(model=model)
-    batch = clips_of(params, 8)
-    one, two, three = (paper.augment(params, batch, generator(seed)) for seed in (3, 3, 4))
-    assert all(torch.equal(one[name], two[name]) for name in batch)
-    assert not torch.equal(one["image"], three["image"])
-
-
 def test_normalize_is_imagenets_of_images_and_of_colours(monkeypatch):
     seen = []
 
@@ -481,22 +472,6 @@ def test_one_frame_can_be_averaged():
 
 
 # -- tables ----------------------------------------------------------------------------------
-
-
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    for number, table in paper.tables.items():
-        names = [row.name for row in table.rows]
-        assert len(names) == len(set(names))
-        for row in table.rows:
-            if row.overrides is None:
-                assert row.same_as is None
-                continue
-            params = check(Params, row.overrides, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ", 1)
-                other = paper.tables[int(other_number)].row(name)
-                assert other.same_as is None, "the first of them"
-                assert Params.model_validate(other.overrides) == params
 
 
 def test_equal_trainings_say_that_they_are():

@@ -18,18 +18,13 @@ from reid.arrays.flow import colour_wheel
 from reid.evaluation.evaluate import trained_network
 from reid.papers.attentive_convlstm.frame_cnn import cut
 from reid.papers.attentive_convlstm.samples import central
+from reid.papers.attentive_convlstm.sections import attention as video_places
+from reid.papers.mutual_attention.sections import activations as video_attention
+from reid.papers.mutual_attention.sections import lengths as video_lengths
 from reid.project.layout import Project
 from reid.report import page as report
 from reid.report.blocks import Chapter, Section, Shot, Table
-from reid.report.sections import (
-    counts,
-    pictures,
-    video,
-    video_attention,
-    video_clips,
-    video_lengths,
-    video_places,
-)
+from reid.report.sections import counts, pictures, video, video_clips
 from reid.report.sections.video_clips import Clip
 from reid.results import built as sources
 from reid.results import tables as results

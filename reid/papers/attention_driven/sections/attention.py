@@ -6,7 +6,7 @@ from reid.papers.attention_driven.masks import BLOCKS
 from reid.report.blocks import Row, Section, Sheet, Shot, Text, jpeg, small
 from reid.results.built import Run, Runs
 
-PAPER = "attention_driven"
+NAME = "attention_driven"
 HEADINGS = ("image", *BLOCKS.values())
 SHOWN_PX = 128  # height of a map
 
@@ -34,7 +34,7 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
     held = run.trained["params"]
     same = all(held.get(name) == value for name, value in experiment.trained().items())
     there = all(runs.built.has(column) for column in experiment.columns)
-    if not (same and there and run.paper == PAPER and experiment.params.intra):
+    if not (same and there and run.paper == NAME and experiment.params.intra):
         return None
     rows = []
     for found in attention_maps.maps(experiment, runs.built.project, device="cpu"):

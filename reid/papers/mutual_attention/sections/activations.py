@@ -17,7 +17,7 @@ from reid.report.sections import video_clips
 from reid.report.sections.video_clips import Clip
 from reid.results.built import Run, Runs
 
-PAPER = "mutual_attention"
+NAME = "mutual_attention"
 FRAMES = 5  # of the paper's figure
 SHEETS = 2  # networks with mutual attention that are shown
 WITHOUT = ("two_stream", "one_stream")  # models that row (a) may be of
@@ -55,7 +55,7 @@ def activations(runs: Runs) -> Section | None:
 
 def _experiments(runs: Runs) -> list[tuple[Run, Experiment]]:
     """The trained networks of the paper, first those that params.yaml names."""
-    every = [run for run in [*runs.named, *runs.others] if run.paper == PAPER]
+    every = [run for run in [*runs.named, *runs.others] if run.paper == NAME]
     pairs = [(run, video_clips.experiment_of(runs, run)) for run in every]
     return [(run, experiment) for run, experiment in pairs if experiment is not None]
 
