@@ -94,7 +94,7 @@ class Paper(Generic[P, N]):
     columns: Callable[[P], list[str]]  # that training and test read
     stages: Callable[[P], list[str]]  # that these columns come from
     test_only: tuple[str, ...]  # parameters that change no training
-    tables: Mapping[Any, Table]  # as printed, by number
+    tables: Mapping[int | str, Table]  # as printed, by number
     costs: Callable[[], dict[str, list[dict[str, Any]]]]  # titled tables, for `reid summary`
     describe: Callable[[P], Described]  # what an exported network takes and gives
     headline: int | str | None  # the table that experiments are shown beside

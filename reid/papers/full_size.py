@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 Entries = Mapping[str, Mapping[str, Any]]  # by key the values, as params.yaml has them
 
@@ -19,7 +19,7 @@ class FullSize:
 
     experiments: Entries
     scale: Entries = field(default_factory=lambda: {"{name}": {}})  # nothing: the paper's own size
-    stages: Mapping[str, Entries] = field(default_factory=dict)
+    stages: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
     weights: str = ""  # what has to be given: published weights that do not come with the project
 
 
@@ -28,5 +28,6 @@ def named(value: Any, name: str) -> Any:
     if isinstance(value, str):
         return value.replace("{name}", name)
     if isinstance(value, Mapping):
-        return {named(key, name): named(each, name) for key, each in value.items()}
+        entries = cast(Mapping[str, Any], value)
+        return {named(key, name): named(each, name) for key, each in entries.items()}
     return value
