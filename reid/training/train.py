@@ -59,7 +59,7 @@ def description(experiment: Experiment, task: ExperimentTask, state: State) -> d
     """What a finished training is of, and how it ended."""
     last = state.history[-1]
     return {
-        "experiment": experiment.name, "paper": experiment.paper,
+        "experiment": experiment.name, "paper": experiment.paper.name,
         "params": experiment.described(), "people": task.people.tolist(),
         "channel_mean": task.mean.tolist(), "images": len(task.data), "steps": state.step,
         "train_accuracy": last["accuracy"], "train_loss": last["loss"],
