@@ -57,16 +57,17 @@ def run_stage(
     address: str | None = None,
 ) -> Finished:  # fmt: skip
     """Plan and run one stage over one data set, and say what was done."""
-    from pipeline.engine import code
     from pipeline.engine import run as engine
     from pipeline.engine.executors import choose as executors
+    from reid.code.published import differences
+    from reid.code.published import published as published_code
     from reid.project import params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
     planned = make_plan(stage, dataset, home, device)
-    before = code.published(home.built(stage, dataset))
-    if (told := code.differences(before, planned.code)) and engine.missing(planned, home):
+    before = published_code(home.built(stage, dataset))
+    if (told := differences(before, planned.code)) and engine.missing(planned, home):
         console().print(f"{stage} {dataset}: {told}", markup=False)
     finished = engine.run(
         planned,
@@ -119,17 +120,21 @@ def add(
 
 @app.command(rich_help_panel=BUILD)
 def adopt(
-    stage: Annotated[str, typer.Argument(help="A stage, such as masks; or train, evaluate.")],
+    stage: Annotated[str, typer.Argument(help="A stage, such as masks; train for a network.")],
     build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
 ) -> None:
     """Keep what is built, though its code was edited: you know that the edit changes no result."""
-    from pipeline.builds.adopt import adopt_build
+    from pipeline.builds.adopt import adopt_build, adopt_training
 
-    adopted = adopt_build(stage, build, project(), make_plan)
-    if not adopted.shards:
-        console().print(f"{stage} {build}: is of today's code already")
-        return
-    console().print(f"{stage} {build}: {adopted.shards} shards are kept; {adopted.differences}")
+    home = project()
+    if stage == "train":
+        from reid import experiments
+
+        adopted = adopt_training(experiments.load(home, build), home)
+    else:
+        adopted = adopt_build(stage, build, home, make_plan)
+    told = f"{adopted.what} kept; {adopted.differences}" if adopted.what else "is of this code"
+    console().print(f"{stage} {build}: {told}", markup=False)
 
 
 @app.command(rich_help_panel=BUILD)

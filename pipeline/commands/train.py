@@ -35,7 +35,11 @@ def train(
         accuracy = trainer.overfit_batch(loaded, home)
         console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
         raise typer.Exit(0 if accuracy == 1.0 else 1)
-    folder = trainer.train(loaded, home, device=device, devices=devices)
+
+    def say(line: str) -> None:
+        console().print(line, markup=False)
+
+    folder = trainer.train(loaded, home, device=device, devices=devices, say=say)
     if not is_first():
         return
     last = (folder / "history.csv").read_text("utf-8").splitlines()

@@ -43,6 +43,7 @@ class Start:
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     outside: tuple[str, ...] = ()  # modules that change no result; () is `OUTSIDE`
+    omitted: frozenset[str] = frozenset()  # methods, `module:Class.method`, that do not count
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,9 @@ class _Walk:
                     self._piece(module, f"{full}.{key}" if key else full, piece)
             return
         for key, piece in made.pieces.items():
-            self._piece(module, f"{full}.{key}" if key else full, piece)
+            whole = f"{full}.{key}" if key else full
+            if whole not in self.start.omitted:
+                self._piece(module, whole, piece)
 
     def _piece(self, module: str, full: str, piece: Piece) -> None:
         summary = self.summary(module)

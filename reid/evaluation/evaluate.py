@@ -19,6 +19,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from reid.code.published import differences
+from reid.code.published import published as published_code
 from reid.data.clips import Tracklets
 from reid.data.clips import batches as clip_batches
 from reid.data.dataset import Data
@@ -199,6 +201,7 @@ def evaluate(
     another protocol than the experiment's, or than the first of that other data set.
     """
     place = place_of(device)
+    _check_code(experiment, project)
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
@@ -221,6 +224,7 @@ def evaluate(
         "experiment": experiment.name, "paper": experiment.paper.name,
         "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
         "params": experiment.described(), "training": training_key(experiment, project),
+        "code": experiment.test_code(project).fingerprint,
         **scores.as_dict(),
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
@@ -233,6 +237,19 @@ def evaluate(
         _write(folder, tested, feature, written)
         _write_ranked(folder, tested, query, gallery, first, result)
     return written
+
+
+def _check_code(experiment: Experiment, project: Project) -> None:
+    """`ReidError` where the network was trained by other code than there is now."""
+    folder, now = project.run(experiment.name) / "train", experiment.code(project)
+    trained = published_code(folder)
+    if trained is None or trained.fingerprint == now.fingerprint:  # None: not trained yet
+        return
+    raise ReidError(
+        f"{folder}: was trained by other code ({differences(trained, now)}); run "
+        f"`reid train {experiment.name}`, or `reid adopt train {experiment.name}` where you know "
+        "that the edit changes no result"
+    )
 
 
 def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:

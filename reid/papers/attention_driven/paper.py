@@ -58,7 +58,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, PartNetwork] = Paper(
     name="attention_driven",
-    version=2,
     params=Params,
     columns=columns,
     stages=stages,
