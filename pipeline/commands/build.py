@@ -113,10 +113,11 @@ def add(
 @app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files."""
+    from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
-    found = scan_folder(project().root / "data" / "0-raw", dataset)
-    console().print(f"data/0-raw/{dataset}.json: {found['files']:,} files")
+    counted = scan_folder(project().root / "data" / "0-raw", dataset)
+    console().print(f"data/0-raw/{dataset}.json: {counted['files']:,} files; {UNSEEN}")
 
 
 @app.command(rich_help_panel=BUILD)

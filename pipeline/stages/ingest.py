@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import datasets
+from pipeline.builds.scan import check_target
 from pipeline.datasets.base import Listing, Source
 from pipeline.engine.data_card import card
 from pipeline.engine.plan import libraries
@@ -46,6 +47,7 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     reader = datasets.reader(params.reader)
     root = project.raw(dataset)
     if not root.is_dir():
+        check_target(root)
         raise ReidError(
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
