@@ -186,7 +186,10 @@ def _finder(
 
 def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Found]]:
     def find(frame: Frame) -> Found:
-        found = labels.find(frame.image_id, *frame.image.shape[:2])
+        try:
+            found = labels.find(frame.image_id, *frame.image.shape[:2])
+        except BadImage as error:
+            return f"given box: {error}"
         return "no box given" if found is None else found
 
     return lambda frames: [find(frame) for frame in frames]

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
-from reid.arrays.images import Decoded, decode_all
+from reid.arrays.images import BadImage, Decoded, decode_all
 from reid.arrays.poses import joints_column
 from reid.project.params import DerivedParams
 from reid.shards.schema import JOINTS
@@ -89,8 +89,15 @@ class Given:
         self.labels = labels
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        found = [self.labels.find(image_id) for image_id in table["image_id"].to_pylist()]
-        return to_table(found, ["no joints given" if f is None else None for f in found])
+        found = [self._find(image_id) for image_id in table["image_id"].to_pylist()]
+        return to_table([joints for joints, _ in found], [reason for _, reason in found])
+
+    def _find(self, image_id: str) -> tuple[np.ndarray | None, str | None]:
+        try:
+            joints = self.labels.find(image_id)
+        except BadImage as error:
+            return None, f"given joints: {error}"
+        return joints, "no joints given" if joints is None else None
 
 
 class Estimate:

@@ -11,7 +11,7 @@ from reid.arrays.images import BadImage
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (20, 10, 3), dtype=np.uint8)
-DEPTH = RNG.integers(0, 65536, (20, 10), dtype=np.uint16)
+DEPTH = RNG.integers(0, 65535, (20, 10), dtype=np.uint16)  # 65535 is no reading
 MASK = RNG.random((20, 10)) > 0.5
 
 
