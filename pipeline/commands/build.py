@@ -135,6 +135,8 @@ def ingest(
 
     home = project()
     protocol = json.loads((home.shards(dataset) / "protocol.json").read_text("utf-8"))
+    for note in protocol.get("notes", []):
+        console().print(f"ingest {dataset}: {note}", markup=False)
     published = protocol["protocols"][0].get("published", {})
     rows = counts_table(published, protocol["found"])
     rendered = dataset in params.section(params.load(home.root), "world", "on")

@@ -186,9 +186,9 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 
 def encode_png(array: np.ndarray) -> bytes:
-    """RGB (H, W, 3) uint8 or with alpha (H, W, 4), gray (H, W) uint8, depth (H, W) uint16 or a bool mask to PNG bytes.
+    """RGB (H, W, 3) or with alpha (H, W, 4), gray (H, W), or an (H, W) bool mask to PNG bytes.
 
-    A bool mask becomes a 1-bit PNG.
+    uint8, or uint16 such as depth. A bool mask becomes a 1-bit PNG.
     """
     flags: list[int] = []
     if array.dtype == bool:

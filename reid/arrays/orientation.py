@@ -33,7 +33,7 @@ def orientation_of(data: bytes) -> int:
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """An (H, W) or (H, W, C) array as it is to be seen; from 5 on height and width change places."""
+    """An (H, W) or (H, W, C) array as it is to be seen; from 5 on its sides change places."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
     down = {3, 4, 7, 8}  # from the last row up, after the exchange

@@ -6,7 +6,7 @@ Read are
     v0, v1, v2, ...               one word for all, or none, and the place in x, y, c, x, y, c, ...
 
 The axes are x, y and c, conf, confidence, score, p, prob or likelihood. Case does not count, nor do
-spaces, dots, dashes and underlines. A file of other names, or with some of them missing, is refused.
+spaces, dots, dashes and underlines. Other names, or some that are missing, are refused.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Labels(Names):
     def find(self, image_id: str) -> PersonMask | None:
         """The mask of an image's own person, None where no label is its own.
 
-        Raises `BadImage` where one of its labels cannot be used: whose the others are, nobody knows.
+        Raises `BadImage` where one of its labels cannot be used: the person may be that one.
         """
         key = self.key_of(image_id)
         self.check(key)

@@ -101,11 +101,15 @@ def test_numbered_columns_are_in_the_order_of_their_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        pytest.param([f"w{i}{'abc'[i % 3]}" for i in range(54)], "column `w0a` says neither", id="words"),
-        pytest.param([f"{a}{i}" for i in range(2, 20) for a in "xyc"], "its joints are not", id="from 2"),
-        pytest.param([f"{a}{i}" for i in range(18) for a in ("x", "y", "y_")], "no c of joint 0", id="no c"),
-        pytest.param([f"{n}_{a}" for n in (*COCO_NAMES, "tail") for a in "xyc"], "`tail_x` says", id="a tail"),
-        pytest.param(["x0", *(f"{a}{i}" for i in range(18) for a in "xyc")][:54], "`x0` stands there twice", id="twice"),
+        pytest.param([f"w{i}{'abc'[i % 3]}" for i in range(54)], "`w0a` says neither", id="words"),
+        pytest.param([f"{a}{i}" for i in range(2, 20) for a in "xyc"], "its joints are not",
+                     id="from 2"),
+        pytest.param([f"{a}{i}" for i in range(18) for a in ("x", "y", "y_")], "no c of joint 0",
+                     id="no c"),
+        pytest.param([f"{n}_{a}" for n in (*COCO_NAMES, "tail") for a in "xyc"], "`tail_x` says",
+                     id="a tail"),
+        pytest.param(["x0", *(f"{a}{i}" for i in range(18) for a in "xyc")][:54],
+                     "`x0` stands there twice", id="twice"),
     ],
 )  # fmt: skip
 def test_columns_that_do_not_say_what_they_are_are_refused(tmp_path, header, message):
