@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -33,6 +33,9 @@ class BadLabel(NamedTuple):
 
     name: str  # of its image, as the file writes it
     reason: str
+
+
+IDS = {"rows": ["image_id"]}  # what a stage reads anywhere, so that it knows all images
 
 
 class Names:
@@ -71,6 +74,11 @@ class Names:
         for image_id in image_ids:
             self.key_of(image_id)
 
+    def among_rows(self, anywhere: Mapping[str, Any] | None) -> None:
+        """The same of the `rows` that a stage reads anywhere; without any nothing is known."""
+        if anywhere:
+            self.among(anywhere["rows"].scalars(["image_id"])["image_id"].to_pylist())
+
     def key_of(self, image_id: str) -> str:
         """The label of an image by the rule above; '' for none.
 
@@ -102,6 +110,12 @@ class Names:
         """Add the labels that cannot be used to a hash; without any it stays as it is."""
         for key in sorted(self.bad):
             digest.update(f"{key}\0{self.bad[key]}\0".encode())
+
+    def passed_over(self, used: Iterable[str]) -> list[str]:
+        """A line where labels cannot be used of images that have others, which are `used`."""
+        bad = sorted(set(self.bad) & set(used))
+        few = "; ".join(f"{key}: {self.bad[key]}" for key in bad[:3])
+        return [f"{len(bad)} images have labels that are passed over: {few}"] if bad else []
 
     def unmatched(self, image_ids: Iterable[str]) -> list[str]:
         """The labels that belong to none of the images, sorted."""

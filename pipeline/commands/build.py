@@ -155,27 +155,26 @@ def _stage_command(stage: str) -> Callable[..., None]:
         repair: Repair = False,
     ) -> None:
         run_stage(stage, dataset, executor, workers, device, repair, address)
-        _say_unmatched(stage, dataset)
+        _say_notes(stage, dataset)
 
     return command
 
 
-def _say_unmatched(stage: str, dataset: str) -> None:
-    """Count given labels that belong to no image, where the stage knows of such."""
+def _say_notes(stage: str, dataset: str) -> None:
+    """What a stage tells of a finished build, and the given labels that belong to no image."""
     from pipeline.engine import plan as stages
     from reid.project import params
     from reid.shards.folder import Shards
 
     code, home = stages.module(stage), project()
+    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
+    rows = Shards(home.shards(checked.dataset or dataset))
+    if hasattr(code, "notes"):
+        for note in code.notes(checked, rows, home.built(stage, dataset)):
+            console().print(f"{stage} {dataset}: {note}", markup=False)
     if not hasattr(code, "unmatched"):
         return
-    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
-    ids = (
-        Shards(home.shards(checked.dataset or dataset))
-        .scalars(["image_id"])["image_id"]
-        .to_pylist()
-    )
-    found = code.unmatched(checked, ids)
+    found = code.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)

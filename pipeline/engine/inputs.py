@@ -91,6 +91,7 @@ def find(code: ModuleType, dataset: str, params: DerivedParams, project: Project
     fit_reads = getattr(code, "FIT_READS", reads)
     fit_reads = code.fit_reads(params, columns) if hasattr(code, "fit_reads") else fit_reads
     anywhere = getattr(code, "READS_ANYWHERE", {})
+    anywhere = code.reads_anywhere(params) if hasattr(code, "reads_anywhere") else anywhere
     names = {*reads, *fit_reads, *anywhere} - {"rows"}
     unknown = set(params.builds) - names
     if unknown:

@@ -25,6 +25,10 @@ A stage is a module `pipeline/derive/<name>.py` with
     STAGE_OF     optional: the stage of an input that has another name
     READS_ANYWHERE  optional: columns by input that a step reads of other rows than its own; its
                  `build` gets one argument more, {input: Shards}
+    reads_anywhere(params)            optional: the same where it depends on the parameters; without
+                 any, `build` gets no such argument
+    notes(params, rows, folder) -> list[str]  optional: what to tell the user of a finished build:
+                 `rows` are the Shards of its data set, `folder` is its own
     NEW_ROWS     optional, True: the rows are a new data set's: step(table) -> (table of the base
                  columns and SCHEMA's, any rows; list of (image_id, reason) of rejects)
 

@@ -21,7 +21,7 @@ has no depth; `nobody: whole_frame` keeps the frame as it is instead, with box a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -35,6 +35,7 @@ from pipeline.backends.boxes import crop_box, inside
 from pipeline.backends.crops import depth as crops_depth
 from pipeline.backends.crops import given as crops_given
 from pipeline.backends.crops.person_box import Found, Frame, PersonBox, Rule, labelled_box
+from pipeline.backends.given import IDS
 from pipeline.backends.weights import identity
 from pipeline.engine.fits import Fit
 from reid.arrays.images import BadImage, decode, decode_depth, encode_jpeg, encode_png
@@ -101,6 +102,11 @@ def batch_rows(params: Params) -> int:
     return params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend == "ultralytics"
 
@@ -108,6 +114,15 @@ def needs_device(params: Params) -> bool:
 def weights(params: Params, root: Path) -> str:
     """What decides the boxes beside the parameters: a hash of the given ones or of the weights."""
     return identity("crops", params, root)
+
+
+def notes(params: Params, rows: Any, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = crops_given.load(Path(params.path))
+    return labels.passed_over([key for key, boxes in labels.boxes.items() if boxes])
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -164,21 +179,27 @@ class Seen(NamedTuple):
     people: list[Found]
 
 
-def build(params: Params, device: str, fitted: dict[str, Any] | Fit | None) -> Crops:
+def build(
+    params: Params, device: str, fitted: dict[str, Any] | Fit | None,
+    anywhere: Mapping[str, Any] | None = None,
+) -> Crops:  # fmt: skip
     """The stage's step."""
-    return Crops(_finder(params, device, fitted), params)
+    return Crops(_finder(params, device, fitted, anywhere), params)
 
 
 def _finder(
-    params: Params, device: str, fitted: dict[str, Any] | Fit | None
-) -> Callable[[list[Frame]], list[Found]]:
+    params: Params, device: str, fitted: dict[str, Any] | Fit | None,
+    anywhere: Mapping[str, Any] | None,
+) -> Callable[[list[Frame]], list[Found]]:  # fmt: skip
     if params.backend == "depth":
         if not isinstance(fitted, Fit):
             raise ValueError("crops by depth needs the floor of `fit`")
         floors = [decode_depth(cell["bytes"]) for cell in fitted.table["floor"].to_pylist()]
         return crops_depth.build(params, floors)
     if params.backend == "given":
-        return _given(crops_given.load(Path(params.path)))
+        labels = crops_given.load(Path(params.path))
+        labels.among_rows(anywhere)
+        return _given(labels)
     from pipeline.backends.crops import ultralytics as crops_ultralytics
 
     return crops_ultralytics.build(params, device)

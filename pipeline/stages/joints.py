@@ -12,7 +12,7 @@ joints.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
 from reid.arrays.images import BadImage, Decoded, decode_all
@@ -58,6 +59,11 @@ def batch_rows(params: Params) -> int:
     return 2048 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -67,12 +73,25 @@ def weights(params: Params, root: Path) -> str:
     return identity("joints", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(
+    params: Params, device: str, fitted: Any = None, anywhere: Mapping[str, Any] | None = None
+) -> Callable[[Any], pa.Table]:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(joints_given.load(Path(params.path)))
+        labels = joints_given.load(Path(params.path))
+        labels.among_rows(anywhere)
+        return Given(labels)
     backend = importlib.import_module(f"pipeline.backends.joints.{params.backend}")
     return Estimate(backend.build(params, device))
+
+
+def notes(params: Params, rows: Any, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = joints_given.load(Path(params.path))
+    return labels.passed_over(labels.joints)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ default that is never: a tight crop may be all person. Whoever minds finds it in
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
 from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
 from pipeline.backends.weights import identity
@@ -74,6 +75,11 @@ def batch_rows(params: Params) -> int:
     return 256 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -83,10 +89,14 @@ def weights(params: Params, root: Path) -> str:
     return identity("masks", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(
+    params: Params, device: str, fitted: Any = None, anywhere: Mapping[str, Any] | None = None
+) -> Callable[[Any], pa.Table]:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(masks_given.load(Path(params.path)), params.max_area)
+        labels = masks_given.load(Path(params.path))
+        labels.among_rows(anywhere)
+        return Given(labels, params.max_area)
     backend = importlib.import_module(f"pipeline.backends.masks.{params.backend}")
     return Estimate(backend.build(params, device), params.max_area)
 
