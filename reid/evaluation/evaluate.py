@@ -29,6 +29,7 @@ from reid.evaluation import metrics
 from reid.evaluation.score import rule_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
+from reid.nn.weights import fill, read_state
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, replace_folder
 from reid.shards.folder import write_shard
@@ -112,8 +113,6 @@ def trained_network(
     experiment: Experiment, project: Project, device: torch.device
 ) -> tuple[nn.Module, Tensor, dict[str, Any]]:
     """The published network of an experiment, its channel means and its description."""
-    from safetensors.torch import load_file
-
     folder = project.run(experiment.name) / "train"
     try:
         described = json.loads((folder / "experiment.json").read_text("utf-8"))
@@ -126,7 +125,8 @@ def trained_network(
         )
     params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
     network = experiment.code.build(params, len(described["people"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    weights = folder / "model.safetensors"
+    fill(network, read_state(weights), weights, experiment.name)
     return (
         network.to(device).eval(),
         torch.tensor(described["channel_mean"], device=device),

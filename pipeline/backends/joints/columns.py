@@ -25,7 +25,7 @@ AXES = {
 }  # fmt: skip
 SIDES = {"l": "left", "r": "right"}
 FILLERS = {"joint", "keypoint", "kp", "kpt", "point"}  # before a joint's number
-SETS = (COCO_NAMES, tuple(JOINT_NAMES), BODY_25_NAMES)
+SETS: tuple[tuple[str, ...], ...] = (COCO_NAMES, JOINT_NAMES, BODY_25_NAMES)
 ALLOWED = "name them image_id, x0, y0, c0, x1, ... or image_id, nose_x, nose_y, nose_c, ..."
 
 
@@ -98,4 +98,4 @@ def _joints(present: set[str]) -> list[str]:
         numbers = [str(n) for n in range(first, first + len(present))]
         fits = first in (0, 1) and len(present) in map(len, SETS)
         return numbers if fits and set(numbers) == present else []
-    return next((list(names) for names in SETS if set(names) == present), [])
+    return next(([*names] for names in SETS if set(names) == present), [])

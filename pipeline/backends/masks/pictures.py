@@ -65,14 +65,14 @@ def person_pixels(levels: np.ndarray, *, indexed: bool = False) -> np.ndarray:
 
 def _colours(picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) of black and one other colour to bool."""
-    coloured = picture.any(-1)
+    coloured = (picture > 0).any(-1)
     different = np.unique(picture[coloured], axis=0)
     if len(different) > 1:
         raise BadImage(
             f"{len(different)} colours: which is the person is not known; black and one other "
             "are read"
         )
-    return coloured
+    return np.asarray(coloured)
 
 
 def _as_gray(data: bytes) -> bytes:

@@ -381,7 +381,9 @@ BAD_CSV = {  # the file's bytes: the error
     b"path,person,camera\n" + LINE.encode(): r"first reject: labels\.csv:2: 4 values in a row",
     b"path,person,camera\ncam1/1_a.jpg,1,1\n": r"give roles in a column `role`.*no role",
     b"path,person,camera,role\n" + LINE.encode(): "no query and no gallery image among 1 good",
-    b"path,person,camera,role\ncam1/2_a.jpg,2,1,train\ncam1/1_a.jpg,anna,1,train\n": "person `anna`: not a whole number",
+    b"path,person,camera,role\ncam1/2_a.jpg,2,1,train\ncam1/1_a.jpg,anna,1,train\n": (
+        "person `anna`: not a whole number"
+    ),
     b"PAR1 not at all PAR1": "no column `PAR1 not at all PAR1`",
 }
 
