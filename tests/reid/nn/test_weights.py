@@ -68,7 +68,7 @@ def test_a_paper_s_weights_are_one_line_too(broken):
 def test_a_broken_caffe_model_is_one_line(tmp_path, data):
     path = tmp_path / "bvlc.caffemodel"
     path.write_bytes(data)
-    with pytest.raises(ReidError, match="not readable as a Caffe model|lacks conv1"):
+    with pytest.raises(ReidError, match=r"not readable as a Caffe model|lacks conv1"):
         caffe_weights.load(CaffeNet(3, width_scale=0.0625), path)
 
 
