@@ -183,14 +183,14 @@ def test_weights_of_our_networks_run_nothing(here: Path, write: Callable):
         read_state(here / "weights.pt")
 
 
-def test_a_checkpoint_of_pretraining_runs_nothing(here: Path):
-    torch = pytest.importorskip("torch")
-    from reid.training import pretrain
+@pytest.mark.parametrize("write", [torch_file, pickle_file])
+def test_a_checkpoint_runs_nothing(here: Path, write: Callable):
+    pytest.importorskip("torch")
+    from reid.training.checkpoint import Checkpoint
 
-    torch_file(here / "checkpoint.pt")
-    module = torch.nn.Linear(1, 1)
-    with pytest.raises(pickle.UnpicklingError):
-        pretrain._load(here / "checkpoint.pt", module, torch.optim.SGD(module.parameters(), 0.1))
+    write(here / "checkpoint.pt")
+    with pytest.raises(ReidError, match="no checkpoint of this version"):
+        Checkpoint.load(here / "checkpoint.pt", "")
 
 
 def test_features_to_score_run_nothing(here: Path):

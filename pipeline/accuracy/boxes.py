@@ -1,19 +1,21 @@
 """Average precision of the boxes of built crops against the people of a rendered world's frames.
 
 Reads   2-derived/crops/<build>, 0-raw/<world>.truth
-Source  Lin et al., Microsoft COCO, ECCV 2014: pycocotools' matching, ignored people and 101 recalls
+Source  Lin et al., Microsoft COCO, ECCV 2014, as pycocotools computes it
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.accuracy.truth import rows
-from pipeline.backends.boxes import iou
+from pipeline.backends.checkpoints import library
 from reid.project.layout import manifest_of
 from reid.shards.folder import Shards
 from reid.shards.read import Shard
@@ -26,9 +28,9 @@ Box = Sequence[float]
 
 
 class Frame(NamedTuple):
-    """The boxes found in one frame, and the people who are seen in it."""
+    """The predicted boxes of one frame, and the people who are seen in it."""
 
-    found: Sequence[Box]
+    predicted: Sequence[Box]
     scores: Sequence[float]
     people: Sequence[Box]
     ignored: Sequence[bool]  # of each of the people
@@ -73,60 +75,60 @@ def _rejected(built: Path) -> list[str]:
 
 
 def _frame(
-    found: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, Any]], everyone: bool
+    predicted: Sequence[Mapping[str, Any]], people: Sequence[Mapping[str, Any]], everyone: bool
 ) -> Frame:
     """What is compared in one frame; the person of its label is the first of its people."""
     seen = [one for one in (people if everyone else people[:1]) if one["box"] is not None]
     return Frame(
-        [row["box"] for row in found], [row["score"] for row in found],
+        [row["box"] for row in predicted], [row["score"] for row in predicted],
         [one["box"] for one in seen], [one["pixels"] < SLIVER_PIXELS for one in seen],
     )  # fmt: skip
 
 
-def average_precision(frames: Iterable[Frame]) -> float | None:
-    """AP at `MATCH_IOU` over the boxes of all frames, as pycocotools; None without people.
+def average_precision(frames: Sequence[Frame]) -> float | None:
+    """AP at an IoU of `MATCH_IOU` over the boxes of all frames, by COCOeval; None without people.
 
-    Precision at a recall is the highest at that recall or a higher one.
+    Of two boxes of one person the second is wrong. A person who is ignored is neither right nor
+    wrong to find or to miss.
     """
-    scores: list[float] = []
-    hits: list[bool] = []
-    people = 0
-    for frame in frames:
-        people += list(frame.ignored).count(False)
-        for score, hit in _judged(frame):
-            scores.append(score)
-            hits.append(hit)
-    if not people:
-        return None
-    order = np.argsort(-np.array(scores), kind="stable")
-    right = np.cumsum(np.array(hits, bool)[order])
-    precision = right / np.arange(1, len(right) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    place = np.searchsorted(right / people, RECALLS, side="left")
-    return float(np.append(precision, 0.0)[place].mean())
+    hint = "`pip install pycocotools`"
+    coco = library("pycocotools.coco", hint)
+    evaluation = library("pycocotools.cocoeval", hint)
+    predicted = [
+        {**_bbox(box), "area": 1, "image_id": n, "score": score}
+        for n, frame in enumerate(frames)
+        for box, score in zip(frame.predicted, frame.scores, strict=True)
+    ]
+    people = [  # COCOeval ignores by area alone: those who are ignored get one out of the range
+        {**_bbox(box), "area": -1 if ignored else 1, "image_id": n, "iscrowd": 0}
+        for n, frame in enumerate(frames)
+        for box, ignored in zip(frame.people, frame.ignored, strict=True)
+    ]
+    with redirect_stdout(StringIO()):  # its progress
+        run = evaluation.COCOeval(
+            _index(coco, people, len(frames)), _index(coco, predicted, len(frames)), "bbox"
+        )
+        run.params.iouThrs, run.params.recThrs = np.array([MATCH_IOU]), RECALLS
+        run.params.areaRng, run.params.areaRngLbl = [[0, 2]], ["all"]
+        run.params.maxDets = [len(predicted)]
+        run.evaluate()
+        run.accumulate()
+    precision = run.eval["precision"]  # (1, 101, 1, 1, 1); -1 without people
+    return float(precision.mean()) if precision.min() >= 0 else None
 
 
-def _judged(frame: Frame) -> list[tuple[float, bool]]:
-    """Score of each box that counts, and whether it is of a person who was not found before.
-
-    The best box first, each takes the person it meets most; one who is ignored only where it meets
-    no other, and it does not count then.
-    """
-    free = [i for i, ignored in enumerate(frame.ignored) if not ignored]
-    slivers = [i for i, ignored in enumerate(frame.ignored) if ignored]
-    judged = []
-    for index in np.argsort(-np.array(frame.scores), kind="stable").tolist():
-        hit = _taken(frame.found[index], frame.people, free)
-        if hit or not _taken(frame.found[index], frame.people, slivers):
-            judged.append((frame.scores[index], hit))
-    return judged
+def _bbox(box: Box) -> dict[str, Any]:
+    """Two corners as COCO's corner and size."""
+    x1, y1, x2, y2 = map(float, box)
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "category_id": 1}
 
 
-def _taken(box: Box, people: Sequence[Box], left: list[int]) -> bool:
-    """Whether the box meets one of those that are left by enough; that one is left no more."""
-    met = [(iou(box, people[i]), n) for n, i in enumerate(left)]
-    best, n = max(met, default=(0.0, 0))
-    if best < MATCH_IOU:
-        return False
-    del left[n]
-    return True
+def _index(coco: Any, annotations: Sequence[dict[str, Any]], frames: int) -> Any:
+    """COCO's index over the annotations of so many frames."""
+    index = coco.COCO()
+    index.dataset = {
+        "images": [{"id": n} for n in range(frames)], "categories": [{"id": 1}],
+        "annotations": [{**one, "id": n} for n, one in enumerate(annotations, 1)],
+    }  # fmt: skip
+    index.createIndex()
+    return index

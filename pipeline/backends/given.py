@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pipeline.datasets.layouts.names import is_clutter
 from reid.arrays.images import BadImage
 from reid.project.errors import ReidError
+from reid.shards.folder import Shards
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -74,7 +75,7 @@ class Names:
         for image_id in image_ids:
             self.key_of(image_id)
 
-    def among_rows(self, anywhere: Mapping[str, Any] | None) -> None:
+    def among_rows(self, anywhere: Mapping[str, Shards]) -> None:
         """The same of the `rows` that a stage reads anywhere; without any nothing is known."""
         if anywhere:
             self.among(anywhere["rows"].scalars(["image_id"])["image_id"].to_pylist())

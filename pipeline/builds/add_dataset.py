@@ -74,21 +74,21 @@ def add(
     `name` is taken, or where params.yaml holds it with another reader. What is there already stays
     as it is, so that adding twice changes nothing and a stopped run is completed by the next.
     """
-    project, module = Project(root), datasets.reader(reader)
+    project, layout = Project(root), datasets.reader(reader)
     entries = wanted(check_name(name), reader, joints_backend, joints_path)
     loaded = params.load(root)
     new = missing(loaded, entries)
     _check_free(loaded, name, reader)
-    listing: Listing = module.read(source)
+    listing = layout.read(source)
     if not listing.files.num_rows:
         raise ReidError(f"{source}: no image was found for reader {reader}")
-    target = getattr(module, "locate", Path)(source)
+    target = layout.locate(source)
     link, digest_path = project.raw(name), project.digest(name)
     linked = is_linked(link, source, target)
     text = with_entries(root / params.PARAMS_FILE, loaded, new)
     if not linked:
         _link(link, target)
-    lines = list(_described(source, listing, module.INFO.published))
+    lines = list(_described(source, listing, layout.info.published))
     lines.append(f"{link}: {'is there already' if linked else f'linked to {_real(target)}'}")
     digest = scan(link.parent, name)
     lines.append(f"{digest_path}: {digest['files']:,} files, {digest['bytes']:,} bytes")

@@ -1,6 +1,6 @@
-"""Edits params.yaml: a new entry, a stage's batch; comments, order and all else stay as they are.
+"""New entries of params.yaml; comments, order and all else stay as they are.
 
-Both look at what came out before it is written: an odd layout is refused, to be edited by hand.
+What came out is looked at before it is written: an odd layout is refused, to be edited by hand.
 """
 
 from __future__ import annotations
@@ -8,20 +8,16 @@ from __future__ import annotations
 import copy
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import CommentMark
-from ruamel.yaml.nodes import MappingNode, ScalarNode
 from ruamel.yaml.tokens import CommentToken
 from ruamel.yaml.util import load_yaml_guess_indent
 
-from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import write_atomically
 
 
 class Entry(NamedTuple):
@@ -34,9 +30,6 @@ class Entry(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.section}.{self.group}.{self.key}"
-
-
-# ------------------------------------------------------------------------------------ new entries
 
 
 def with_entries(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> str:
@@ -105,71 +98,3 @@ def _cut_tail(owner: CommentedMap, key: Any) -> str:
     else:
         del owner.ca.items[key]
     return tail
-
-
-# ---------------------------------------------------------------------------------- a stage's batch
-
-
-def set_batch(root: Path, stage: str, build: str, batch: int) -> bool:
-    """Put `batch` into params.yaml at `<stage>.on.<build>`; False where it says so already.
-
-    All else of the file stays as it is, byte for byte.
-    """
-    path = root / params.PARAMS_FILE
-    loaded = params.load(root)
-    own = params.section(loaded, stage, "on", build)
-    if {**params.section(loaded, stage, "with"), **own}.get("batch") == batch:
-        return False
-    text = path.read_bytes().decode("utf-8")
-    out = with_batch(text, (stage, "on", build), batch)
-    loaded[stage]["on"][build] = {**own, "batch": batch}
-    if out is None or YAML(typ="safe", pure=True).load(out) != loaded:  # an odd layout
-        place = f"{stage}.on.{build}"
-        raise ReidError(f"{path}: cannot be edited; write `batch: {batch}` at {place} by hand")
-    write_atomically(path, out.encode())
-    return True
-
-
-def with_batch(text: str, where: Sequence[str], batch: int) -> str | None:
-    """YAML `text` with `batch` in the mapping at `where`; None where there is no such place."""
-    node: Any = YAML(typ="safe", pure=True).compose(text)
-    key = node
-    for name in where:
-        pairs = node.value if isinstance(node, MappingNode) else []
-        key, node = next(((k, v) for k, v in pairs if k.value == name), (None, None))
-    if key is None or node.start_mark.index < key.start_mark.index:
-        return None  # an alias: its mapping is others' too
-    if isinstance(node, ScalarNode):  # null, which is mostly written as nothing
-        first, last = node.start_mark.index, node.end_mark.index
-        if not node.value:
-            first = last = text.index(":", key.end_mark.index) + 1
-        return f"{text[:first].rstrip(' ')} {{batch: {batch}}}{text[last:]}"
-    old = [value for name, value in node.value if name.value == "batch"]
-    if old:
-        return f"{text[: old[0].start_mark.index]}{batch}{text[old[0].end_mark.index :]}"
-    return _appended(text, node, f"batch: {batch}")
-
-
-def _appended(text: str, node: MappingNode, entry: str) -> str:
-    """`entry` behind the last one of a mapping; comments below that stay below."""
-    end = _end(node)
-    if node.flow_style:
-        return f"{text[:end]}{', ' if node.value else ''}{entry}{text[end:]}"
-    indent = " " * node.value[0][0].start_mark.column
-    line = text.find("\n", end) + 1
-    if not line:
-        return f"{text}\n{indent}{entry}\n"
-    ending = "\r\n" if text[:line].endswith("\r\n") else "\n"
-    return f"{text[:line]}{indent}{entry}{ending}{text[line:]}"
-
-
-def _end(node: Any) -> int:
-    """Where the last entry of a mapping ends; of an empty one, where the first would begin."""
-    if not node.value:
-        return node.start_mark.index + 1
-    name, value = node.value[-1]
-    if value.start_mark.index < name.start_mark.index:  # an alias
-        return name.end_mark.index
-    if isinstance(value, MappingNode) and not value.flow_style:
-        return _end(value)
-    return value.end_mark.index

@@ -21,20 +21,23 @@ from pipeline.commands.console import (
     project,
     table,
 )
-from pipeline.stages import NETWORKS, STAGES
-from reid.project.errors import ReidError
+from pipeline.stages import STAGES
+from pipeline.stages import stage as find_stage
 
 if TYPE_CHECKING:
     from pipeline.engine.run import Finished, Plan
+    from reid.code.fingerprint import Code
     from reid.project.layout import Project
 
 BUILD = "Build data"
 app = typer.Typer()
 
 
-def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> Plan:
-    """The engine's plan of any stage, from params.yaml."""
-    from pipeline.engine import plan as stages
+def make_plan(
+    stage: str, dataset: str, home: Project, device: str = "auto", former: Code | None = None
+) -> Plan:
+    """The engine's plan of any stage, from params.yaml; with keys under the `former` code too."""
+    from pipeline.engine.plan import plan
     from reid.project import params
 
     loaded = params.load(home.root)
@@ -42,14 +45,11 @@ def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> 
         from pipeline.stages import ingest
 
         return ingest.plan(
-            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home
+            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home, former
         )
-    if stage not in STAGES:
-        raise ReidError(f"no stage `{stage}` (there are ingest, {', '.join(STAGES)})")
-    model = stages.module(stage).Params
-    return stages.plan(
-        stage, dataset, params.stage_params(loaded, stage, dataset, model), home, device
-    )
+    of = find_stage(stage)
+    checked = params.stage_params(loaded, stage, dataset, of.params)
+    return plan(of, dataset, checked, home, device, former)
 
 
 def run_stage(
@@ -57,14 +57,19 @@ def run_stage(
     address: str | None = None,
 ) -> Finished:  # fmt: skip
     """Plan and run one stage over one data set, and say what was done."""
+    from pipeline.engine import code
     from pipeline.engine import run as engine
     from pipeline.engine.executors import choose as executors
     from reid.project import params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
+    planned = make_plan(stage, dataset, home, device)
+    before = code.published(home.built(stage, dataset))
+    if (told := code.differences(before, planned.code)) and engine.missing(planned, home):
+        console().print(f"{stage} {dataset}: {told}", markup=False)
     finished = engine.run(
-        make_plan(stage, dataset, home, device),
+        planned,
         home,
         executor=executors.of_settings(settings, executor, address),
         workers=settings.get("workers", 0) if workers is None else workers,
@@ -108,6 +113,21 @@ def add(
     home = project()
     for line in add_dataset(home.root, name or reader, reader, source, joints_backend=joints):
         console().print(line, markup=False)
+
+
+@app.command(rich_help_panel=BUILD)
+def adopt(
+    stage: Annotated[str, typer.Argument(help="A stage, such as masks; or train, evaluate.")],
+    build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
+) -> None:
+    """Keep what is built, though its code was edited: you know that the edit changes no result."""
+    from pipeline.builds.adopt import adopt_build
+
+    adopted = adopt_build(stage, build, project(), make_plan)
+    if not adopted.shards:
+        console().print(f"{stage} {build}: is of today's code already")
+        return
+    console().print(f"{stage} {build}: {adopted.shards} shards are kept; {adopted.differences}")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -162,19 +182,19 @@ def _stage_command(stage: str) -> Callable[..., None]:
 
 def _say_notes(stage: str, dataset: str) -> None:
     """What a stage tells of a finished build, and the given labels that belong to no image."""
-    from pipeline.engine import plan as stages
     from reid.project import params
     from reid.shards.folder import Shards
 
-    code, home = stages.module(stage), project()
-    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
-    rows = Shards(home.shards(checked.dataset or dataset))
-    if hasattr(code, "notes"):
-        for note in code.notes(checked, rows, home.built(stage, dataset)):
-            console().print(f"{stage} {dataset}: {note}", markup=False)
-    if not hasattr(code, "unmatched"):
+    of, home = find_stage(stage), project()
+    if of.notes is None and of.unmatched is None:
         return
-    found = code.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
+    checked = params.stage_params(params.load(home.root), stage, dataset, of.params)
+    rows = Shards(home.shards(checked.dataset or dataset))
+    for note in of.notes(checked, rows, home.built(stage, dataset)) if of.notes else ():
+        console().print(f"{stage} {dataset}: {note}", markup=False)
+    if of.unmatched is None:
+        return
+    found = of.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)
@@ -195,11 +215,12 @@ def _network_command(stage: str) -> Callable[..., None]:
                 workers=workers, say=lambda line: console().print(line, markup=False),
             )  # fmt: skip
             table(f"{stage} {dataset}", ["batch", "images/s", ""], found.rows())
+            return
         run(dataset, executor, address, workers, device, repair)
 
     return command
 
 
-for _name, _summary in STAGES.items():
-    _make = _network_command if _name in NETWORKS else _stage_command
-    app.command(_name, help=_summary, rich_help_panel=BUILD)(_make(_name))
+for _name, _listed in STAGES.items():
+    _make = _network_command if _listed.network else _stage_command
+    app.command(_name, help=_listed.summary, rich_help_panel=BUILD)(_make(_name))

@@ -28,7 +28,7 @@ Address = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Worker processes; 0 = one a core.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Repair = Annotated[bool, typer.Option(help="Recompute finished shards whose bytes have changed.")]
-Batch = Annotated[str, typer.Option(help="auto: measure the best, and write it into params.yaml.")]
+Batch = Annotated[str, typer.Option(help="auto: measure the best, say it, and build nothing.")]
 Dataset = Annotated[str, typer.Argument(help="A data set named in params.yaml.")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,7 +35,7 @@ def datasets(as_json: Json = False) -> None:
 
     from pipeline.datasets import READERS, reader
 
-    infos = {name: asdict(reader(name).INFO) for name in READERS}
+    infos = {name: asdict(reader(name).info) for name in READERS}
 
     def lines() -> None:
         for name, info in infos.items():
@@ -151,42 +151,3 @@ def gc(
     verb = "would remove" if dry_run else "removed"
     found = {"files": [str(path) for path in paths], "bytes": size, "removed": not dry_run}
     show(found, as_json, lambda: console().print(f"{verb} {len(paths)} files, {size / 1e6:.1f} MB"))
-
-
-@app.command(rich_help_panel=LOOK)
-def cost(
-    images: Annotated[int, typer.Option(help="How many.")],
-    stage: Annotated[list[str] | None, typer.Option(help="By default all with a rate.")] = None,
-    rate: Annotated[list[str] | None, typer.Option(help="masks=12 a core, joints=900:gpu")] = None,
-    image_bytes: Annotated[float, typer.Option(help="Of an image on the mean.")] = 12_500,
-    cores: Annotated[int, typer.Option(help="How many there are.")] = 1,
-    gpus: Annotated[int, typer.Option(help="How many there are.")] = 1,
-    core_price: Annotated[float | None, typer.Option(help="Of a core's hour.")] = None,
-    gpu_price: Annotated[float | None, typer.Option(help="Of a GPU's hour.")] = None,
-    limits: Annotated[bool, typer.Option(help="Also measure what breaks first.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Shards, bytes, hours and money of a large build, on paper, from measured rates."""
-    import tempfile
-    from dataclasses import asdict
-
-    from pipeline.commands import cost as paper
-
-    rates = paper.parse_rates(rate or [])
-    given = {"core": core_price, "gpu": gpu_price}
-    lines = paper.estimate(
-        images, stage or [*paper.RATES | rates], rates=rates, image_bytes=image_bytes,
-        units={"core": cores, "gpu": gpus},
-        prices={unit: price for unit, price in given.items() if price is not None},
-    )  # fmt: skip
-    found: dict[str, list[Any]] = {"stages": [asdict(line) for line in lines]}
-    if limits:
-        with tempfile.TemporaryDirectory() as folder:
-            found["limits"] = [asdict(x) for x in paper.limits(images, Path(folder) / "trial")]
-
-    def show_all() -> None:
-        for title, rows in found.items():
-            cells = [[f"{v:,.2f}" if isinstance(v, float) else v for v in r.values()] for r in rows]
-            table(f"{images:,} images: {title}", [*rows[0]], cells)
-
-    show(found, as_json, show_all)

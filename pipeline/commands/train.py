@@ -146,16 +146,19 @@ def score(
     """Score anyone's features: CMC, mAP by both rules, mINP."""
     from typing import cast, get_args
 
-    from reid.evaluation import distances, single_shot
+    from reid.evaluation.distances import Distance
+    from reid.evaluation.pooling import Pool
     from reid.evaluation.score import Options
     from reid.evaluation.score import score as run
+    from reid.evaluation.single_shot_curves import Draw, Sampling
 
-    choices = {"distance": distances.Distance, "pool": single_shot.Pool, "draw": single_shot.Draw}
+    choices = {"distance": Distance, "pool": Pool, "draw": Draw}
     for name, value in {"distance": distance, "pool": pool, "draw": draw}.items():
         known = get_args(choices[name])
         if value is not None and value not in known:
             raise ReidError(f"--{name}: `{value}` is none of {', '.join(known)}")
-    options = Options(average_tracklets, cast(Any, pool), rerank, cast(Any, draw), repeats)
+    sampling = Sampling(cast(Any, draw), repeats)
+    options = Options(average_tracklets, cast(Any, pool), rerank, sampling)
     found = run(features, protocol, cast(Any, distance), options)
     show(found, as_json, lambda: _metrics(str(features), found))
 

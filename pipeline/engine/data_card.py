@@ -180,7 +180,7 @@ def _made(steps: Sequence[Step]) -> str:
             if step.get(name)
         ]
         counts = f"{step['rows']:,} rows, {step['rejects']:,} rejects"
-        head = f"{number}. {step['stage']} {step['build']}, version {step['stage_version']}"
+        head = f"{number}. {step['stage']} {step['build']}"
         lines.append("; ".join([f"{head}: {counts}", *facts]))
     return "## Made by\n\n" + "\n".join(lines)
 

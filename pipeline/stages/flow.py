@@ -20,8 +20,7 @@ with `widest_gap` a wider one is the end of one tracklet and the start of anothe
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -31,20 +30,19 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.flow import BACKENDS
 from pipeline.backends.flow import given as flow_given
 from pipeline.backends.given import IDS
 from pipeline.backends.weights import identity
+from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.flow import Flow, encode_flow, resize_known_flow
 from reid.arrays.images import BadImage, decode_all, resize
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["image", "height", "width", "person", "camera", "tracklet", "frame"]}
 SCHEMA = pa.schema([pa.field("flow", IMAGE), pa.field("flow_size", pa.int32())])
-LIBRARIES = ("torch", "ptlflow")
-ROWS_AROUND = 1  # the next frame, and the one before, whose flow a last frame repeats
 ROWS = 64  # of a call, or as many more as are a whole number of network calls
 LEAST_SIDE = 12  # pixels: OpenCV's DIS needs as many
 
@@ -94,19 +92,16 @@ def weights(params: Params, root: Path) -> str:
     return identity("flow", params, root)
 
 
-def build(
-    params: Params, device: str, fitted: Any = None, anywhere: Mapping[str, Any] | None = None
-) -> Callable[[Any], pa.Table]:
+def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
         labels = flow_given.load(Path(params.path))
-        labels.among_rows(anywhere)
+        labels.among_rows(resources.anywhere)
         return Given(labels, params.widest_gap)
-    backend = importlib.import_module(f"pipeline.backends.flow.{params.backend}")
+    estimator = BACKENDS[params.backend](params, resources.device)
     return Estimate(
-        backend.build(params, device), params.scale, behind=needs_device(params),
-        widest_gap=params.widest_gap,
-    )  # fmt: skip
+        estimator, params.scale, behind=needs_device(params), widest_gap=params.widest_gap
+    )
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -154,7 +149,7 @@ def goes_on(table: pa.Table, widest_gap: int | None) -> np.ndarray:
     return follows(table) & (step <= (step.max(initial=0) if widest_gap is None else widest_gap))
 
 
-def notes(params: Params, rows: Any, folder: Path) -> list[str]:
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
     """How many steps within tracklets leave frame numbers out, where some do."""
     del folder
     table = rows.scalars(["image_id", "person", "camera", "tracklet", "frame"])
@@ -202,7 +197,7 @@ class Found(NamedTuple):
     flows: list[Flow]  # of each of its pairs
 
 
-class Estimate:
+class Estimate(Step):
     """Computes the flow of pairs of frames; those of a call go in together.
 
     Of a network it is encoded `behind` the next call; a search by OpenCV has all cores busy itself.
@@ -259,15 +254,15 @@ class Estimate:
         )
 
 
-class Given:
+class Given(Step):
     """Looks flow up by image_id."""
 
     def __init__(self, labels: flow_given.Labels, widest_gap: int | None = None):
         self.labels, self.widest_gap = labels, widest_gap
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        joined = goes_on(table, self.widest_gap)
-        rows = table.select(["image_id", "height", "width"]).to_pylist()
+    def __call__(self, ready: pa.Table) -> pa.Table:
+        joined = goes_on(ready, self.widest_gap)
+        rows = ready.select(["image_id", "height", "width"]).to_pylist()
         found = in_threads(lambda row: self._find(**row), rows)
         after_one = np.append(False, joined[:-1])
 
@@ -281,7 +276,7 @@ class Given:
                 return {"reject": flow or "no flow given"}
             return _cells(flow, rows[number]["height"], rows[number]["width"])
 
-        return to_table(in_threads(row, own_rows(table)))
+        return to_table(in_threads(row, own_rows(ready)))
 
     def _find(self, image_id: str, height: int, width: int) -> Flow | str | None:
         """A row's flow, None where none is given, or what is wrong with it."""
@@ -315,3 +310,20 @@ def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any
     """What `function` makes of each item; PNGs are read and written beside each other."""
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
         return list(pool.map(function, items))
+
+
+STAGE = Stage(
+    name="flow",
+    params=Params,
+    reads={"rows": ["image", "height", "width", "person", "camera", "tracklet", "frame"]},
+    schema=SCHEMA,
+    build=build,
+    weights=weights,
+    batch_rows=batch_rows,
+    rows_around=1,  # the next frame, and the one before, whose flow a last frame repeats
+    needs_device=needs_device,
+    libraries=("torch", "ptlflow"),
+    reads_anywhere=reads_anywhere,
+    unmatched=unmatched,
+    notes=notes,
+)

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,19 +25,21 @@ import pyarrow.compute as pc
 
 from pipeline import datasets
 from pipeline.builds.scan import check_target
-from pipeline.datasets.base import Listing, Source
+from pipeline.datasets.base import Source
+from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
+from pipeline.engine.executors.work import Work
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
 from pipeline.engine.run import Plan, Task
 from reid.arrays import images
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
 from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
-VERSION = 1
 CHANGED = "reid.changed"  # in a shard's footer: how many of its images by `CHANGES`
 CHANGES = {  # of `images.storable`
     "turned": "images turned by their EXIF orientation, and stored as PNG",
@@ -52,8 +53,11 @@ class Params(StageParams):
     shard_megabytes: float = 256  # ... or at this many bytes of images, never inside a tracklet
 
 
-def plan(dataset: str, params: Params, project: Project) -> Plan:
-    """List the raw files, sort them into shards, and say what makes each."""
+def plan(dataset: str, params: Params, project: Project, former: Code | None = None) -> Plan:
+    """List the raw files, sort them into shards, and say what makes each.
+
+    Tasks also tell the keys that they had under the `former` code.
+    """
     reader = datasets.reader(params.reader)
     root = project.raw(dataset)
     if not root.is_dir():
@@ -62,29 +66,35 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
         )
-    listing: Listing = reader.read(root)
+    listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
-    columns = columns_of(reader)
+    columns = reader.columns()
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": columns.names,
+        "parameters": {"reader": params.reader}, "columns": columns.names,
         "libraries": libraries(),
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
-        "reid.stage_version": str(VERSION),
         "reid.parameters": json.dumps({"reader": params.reader}),
         "reid.libraries": json.dumps(libraries(), sort_keys=True),
     }
     extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
+    code = codes.of_reader(params.reader, project)
+    described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
+    described["protocols"] = key_of(
+        [listing.protocols, listing.found, listing.notes, listing.names]
+    )
     tasks = []
     for name, piece in shards(files, params):
         content = [piece[c].to_pylist() for c in piece.column_names]
-        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content, *extra])
+        content = ["ingest", SCHEMA_VERSION, params.reader, content, *extra]
+        key = key_of([code.fingerprint, content])
+        old_key = key_of([former.fingerprint, content]) if former else ""
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
-        tasks.append(Task(name, key, piece.num_rows, size, piece))
+        tasks.append(Task(name, key, piece.num_rows, size, piece, old_key))
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
@@ -94,14 +104,16 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
         notes = [*listing.notes, *_changes(paths)]
         if notes:
             protocol["notes"] = notes
-        source = vars(reader.INFO)
+        source = vars(reader.info)
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
         files = {"protocol.json": as_json(protocol), "README.md": text}
         return {**files, "names.json": as_json(listing.names)} if listing.names else files
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
-    return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
+    return Plan(
+        "ingest", dataset, tasks, work, described, params.max_reject_rate, code, rejects, finish
+    )
 
 
 def _changes(paths: list[Path]) -> list[str]:
@@ -110,11 +122,6 @@ def _changes(paths: list[Path]) -> list[str]:
     for path in paths:
         counted.update(json.loads(Shard(path).metadata.get(CHANGED, "{}")))
     return [f"{counted[change]} {words}" for change, words in CHANGES.items() if counted[change]]
-
-
-def columns_of(reader: ModuleType) -> pa.Schema:
-    """The columns of a data set's shards: a row's, and those that it alone has."""
-    return pa.schema([*ROW, *getattr(reader, "EXTRA", ())])
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
@@ -178,17 +185,16 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
 
 
 @dataclass(frozen=True)
-class IngestWork:
-    """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
+class IngestWork(Work):
+    """Reads and checks the raw files of one shard; what `images.storable` makes of each is kept."""
 
     root: Path
     reader: str
     footer: dict[str, str]
 
     def start(self) -> Callable[[pa.Table], Any]:
-        module = datasets.reader(self.reader)
-        opener: Callable[[Path], Source] = getattr(module, "open_source", from_files)
-        source, schema = opener(self.root), columns_of(module)
+        reader = datasets.reader(self.reader)
+        source, schema = reader.open_source(self.root), reader.columns()
 
         def function(piece: pa.Table) -> Any:
             columns: dict[str, list[Any]] = {name: [] for name in schema.names}
@@ -208,23 +214,6 @@ class IngestWork:
             return pa.table(columns, schema=schema), rejects, {**self.footer, **said}
 
         return function
-
-
-def from_files(root: Path) -> Source:
-    """Images that are files below the raw root."""
-    prefix = f"{root}/"
-
-    def read(path: str) -> bytes:  # os.read: half the cost of a file object, 15 us an image
-        try:
-            file = os.open(prefix + path, os.O_RDONLY)
-            try:
-                return os.read(file, os.fstat(file).st_size)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise images.BadImage(f"cannot be read: {error.strerror}") from None
-
-    return read
 
 
 def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ Differs The paper does not say which depths the colours span, nor what is shown 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,15 +27,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.engine.stage import Resources, Stage, TableStep
 from reid.arrays.depth import LEVELS, Substitute, colorize, histogram, percentile
 from reid.arrays.images import BadImage, decode_depth, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["depth"]}
-FIT_UNLABELLED = True
 ALONE = 0.75  # the farthest reading is alone where the next is nearer than this much of it
 DECODED = 128  # depth maps in memory
 SCHEMA = pa.schema([pa.field("jet", IMAGE), pa.field("jet_size", pa.int32())])
@@ -93,7 +92,7 @@ def _share_alone(counts: np.ndarray) -> float:
     return round(float(counts[levels[-1]] / counts.sum()), 6)
 
 
-def notes(params: Params, rows: Any, folder: Path) -> list[str]:
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
     """The range of depths, and a warning where its end looks like a sensor's `no reading`."""
     del params, rows
     fitted = json.loads((folder / "fit.json").read_text("utf-8"))
@@ -106,10 +105,9 @@ def notes(params: Params, rows: Any, folder: Path) -> list[str]:
     return lines
 
 
-def build(
-    params: Params, device: str, fitted: dict[str, Any] | None
-) -> Callable[[pa.Table], pa.Table]:
-    """The stage's step over tables of `READS`; `fitted` is the result of `fit`."""
+def build(params: Params, resources: Resources[dict[str, Any]]) -> TableStep:
+    """The stage's step, with the result of `fit`."""
+    fitted = resources.fitted
     if fitted is None:
         raise ValueError("jet needs the range of `fit`")
     near, far = fitted["near_mm"], fitted["far_mm"]
@@ -127,7 +125,7 @@ def build(
             rows = list(pool.map(row, _encoded(table)))
         return pa.Table.from_pylist(rows, SCHEMA.append(pa.field("reject", pa.string())))
 
-    return step
+    return TableStep(step)
 
 
 def _depth(data: bytes | None) -> np.ndarray:
@@ -160,3 +158,16 @@ def _encoded(table: pa.Table) -> list[bytes | None]:
 
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, cv2.getNumThreads()))
+
+
+STAGE = Stage(
+    name="jet",
+    params=Params,
+    reads={"rows": ["depth"]},
+    schema=SCHEMA,
+    build=build,
+    fit=fit,
+    fit_unlabelled=True,
+    batch_rows=batch_rows,
+    notes=notes,
+)

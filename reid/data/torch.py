@@ -11,14 +11,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from reid.data.dataset import Data
 from reid.data.samplers import Sampler
 from reid.project.errors import ReidError
+
+
+class Rows(Protocol):
+    """What torch takes of a built data set's rows: their number, and several at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, positions: Sequence[int], /) -> list[dict[str, Any]]: ...
 
 
 class TorchData(Dataset):
@@ -28,7 +35,7 @@ class TorchData(Dataset):
     `transform` that is pickled is a function with a name, not a lambda.
     """
 
-    def __init__(self, data: Data, transform: Callable[[dict[str, Any]], Any] | None = None):
+    def __init__(self, data: Rows, transform: Callable[[dict[str, Any]], Any] | None = None):
         self.data, self.transform = data, transform
 
     def __len__(self) -> int:

@@ -6,17 +6,32 @@ Every block is made of products of one shape, so that no size of a block changes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from reid.evaluation.ranks import array_of
+from reid.evaluation.labels import array_of
 from reid.project.errors import ReidError
 
 Distance = Literal["cosine", "euclidean"]
 
-DISTANCES = ("cosine", "euclidean")
+DISTANCES = get_args(Distance)
 TILE = 256  # rows of one matrix product: fixed, so that no `chunk` changes a last bit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How features are compared; `chunk` and `device` change no result.
+
+    With `device` cuda, distances and ranks are computed there, 256 queries at a time, where a
+    feature has one part.
+    """
+
+    distance: Distance = "cosine"
+    parts: int = 1  # equal parts of a feature whose distances are added up, see `distance_blocks`
+    chunk: int = 256  # queries at a time: memory holds chunk x G distances
+    device: str = "cpu"
 
 
 def distance_blocks(

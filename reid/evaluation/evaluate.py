@@ -3,15 +3,14 @@
 Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
 Writes  3-runs/<experiment>/evaluate: features.parquet (image_id, labels, feature), metrics.json,
         cmc.csv, ranked.parquet (each query's first gallery images and which of them match);
-        for another data set than the experiment's own, or by another rule:
-        3-runs/<experiment>/evaluate-on-<data set>, .../evaluate-by-<rule>
+        for another data set than the experiment's own, or by another protocol:
+        3-runs/<experiment>/evaluate-on-<data set>, .../evaluate-by-<protocol>
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,12 +25,16 @@ from reid.data.clips import batches as clip_batches
 from reid.data.dataset import Data
 from reid.data.views import Batch, Views
 from reid.evaluation import metrics
-from reid.evaluation.score import rule_of
+from reid.evaluation.distances import Comparison
+from reid.evaluation.labels import Labels
+from reid.evaluation.pooling import pooled
+from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
 from reid.nn.weights import fill, read_state
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, replace_folder
+from reid.project.layout import Project, as_json
+from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
@@ -94,9 +97,10 @@ def embed(
 def mean_metrics(
     feature: np.ndarray, person: np.ndarray, camera: np.ndarray, distance: Any, parts: int = 1
 ) -> tuple[float, float]:
-    """Rank 1 and mean average precision of rows searched among themselves, across cameras."""
-    labels = (person, camera, feature, person, camera)
-    result = metrics.evaluate(feature, *labels, distance=distance, parts=parts)
+    """Rank-1 and mAP of features (N, D) searched among themselves, across cameras."""
+    labels, protocol = Labels.of(person, camera, person, camera), Protocol(junk=(-1,))
+    comparison = Comparison(distance, parts)
+    result = metrics.evaluate(feature, feature, labels, protocol, comparison)
     return result.rank1, result.map
 
 
@@ -150,20 +154,14 @@ def features(
     return embed_data(experiment.code, experiment.params, network, views, mean)
 
 
-def pool_passages(data: Data, feature: np.ndarray, rule: str) -> tuple[Data, np.ndarray]:
+def pool_passages(data: Data, feature: np.ndarray, pool: str) -> tuple[Data, np.ndarray]:
     """One feature a passage, the `mean` or `max` of its images' (N, D), beside its first row.
 
     A passage is a tracklet of one person in one camera; without tracklets, all his images there.
     """
     labels = [data.labels(n) for n in ("person", "camera", "tracklet", "query", "gallery")]
-    _, first, group = np.unique(np.stack(labels), axis=1, return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    start = np.searchsorted(group[order], np.arange(len(first)))
-    if rule == "max":
-        return data.choose(first), np.maximum.reduceat(feature[order], start)
-    total = np.add.reduceat(feature[order].astype(np.float64), start)
-    count = np.bincount(group)[:, None]
-    return data.choose(first), (total / count).astype(np.float32)
+    feature, first = pooled(feature, labels, pool)
+    return data.choose(first), feature
 
 
 def place_of(device: str) -> torch.device:
@@ -185,7 +183,7 @@ def folder_of(
     dataset: str | None = None,
     protocol: str | None = None,
 ) -> Path:
-    """Where an evaluation lies: in a folder of its own for another data set or another rule."""
+    """Where an evaluation lies: in a folder of its own for another data set or another protocol."""
     params, words = experiment.params, ["evaluate"]
     if dataset and dataset != params.dataset:
         words.append(f"on-{dataset}")
@@ -198,10 +196,10 @@ def evaluate(
     experiment: Experiment, project: Project, *,
     device: str = "auto", dataset: str | None = None, protocol: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Extract features, score them by a rule of the data set, publish. Returns the metrics.
+    """Extract features, score them by a protocol of the data set, publish. Returns the metrics.
 
     `dataset` names another data set than the experiment's own (a cross-domain test), `protocol`
-    another rule than the experiment's, or than the first of that other data set.
+    another protocol than the experiment's, or than the first of that other data set.
     """
     place = place_of(device)
     params = experiment.params
@@ -213,41 +211,35 @@ def evaluate(
     if pooling != "none":
         tested, feature = pool_passages(tested, feature, pooling)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
-    in_force = data.protocol_in_force()
-    rule = rule_of(in_force)
-    person, camera = tested.labels("person"), rule.view(tested.labels("camera"))
-    sides = (feature[query], person[query], camera[query])
-    others = (feature[gallery], person[gallery], camera[gallery])
-    settings: dict[str, Any] = {
-        "distance": params.distance, "junk": rule.junk, "exclude": rule.exclude,
-    }  # fmt: skip
-    parts = feature_parts(experiment.code, params)
-    result = metrics.evaluate(*sides, *others, **settings, parts=parts)
-    shown = min(RANKED, len(gallery))
-    first = metrics.ranked(*sides, *others, shown, **settings, parts=parts)
-    scores = single_gallery_shot(*sides, *others, **settings) if rule.single_shot else result
-    found = {
+    described = data.protocol_in_force()
+    in_force = protocol_of(described)
+    person, camera = tested.labels("person"), in_force.view(tested.labels("camera"))
+    labels = Labels.of(person[query], camera[query], person[gallery], camera[gallery])
+    comparison = Comparison(params.distance, feature_parts(experiment.code, params))
+    sides = (feature[query], feature[gallery], labels)
+    result = metrics.evaluate(*sides, in_force, comparison)
+    first = metrics.ranked(*sides, min(RANKED, len(gallery)), in_force, comparison)
+    scores = single_gallery_shot(*sides, in_force, comparison) if in_force.single_shot else result
+    written = {
         "experiment": experiment.name, "paper": experiment.paper,
         "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
         "params": experiment.described(), "training": training_key(experiment, project),
         **scores.as_dict(),
-        "protocol": in_force.get("name", "default"), "single_gallery_shot": rule.single_shot,
+        "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    _write(staged, tested, feature, found)
-    ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
-    _write_ranked(staged, ids, person, query, gallery, first, result)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
-    return found
+    with publishing(
+        target, project.work / "publish" / f"{target.name}@{experiment.name}"
+    ) as folder:
+        _write(folder, tested, feature, written)
+        _write_ranked(folder, tested, query, gallery, first, result)
+    return written
 
 
 def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:
-    """`ReidError` where a rule tests on persons of its own whom the network was trained on.
+    """`ReidError` where a protocol tests on persons of its own whom the network was trained on.
 
-    A rule that has the same persons in training and test, as in passages, asks for it.
+    A protocol that has the same persons in training and test, as in passages, asks for it.
     """
     query = {*data.role("query").labels("person").tolist()}
     unseen = query - {*data.role("train").labels("person").tolist()}
@@ -269,20 +261,22 @@ def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:
     return labels.append_column("feature", column)
 
 
-def _write(folder: Path, data: Data, feature: np.ndarray, found: dict[str, Any]) -> None:
+def _write(folder: Path, data: Data, feature: np.ndarray, written: dict[str, Any]) -> None:
     write_shard(folder / "features.parquet", feature_table(data.rows.select(LABELS), feature), {})
-    (folder / "metrics.json").write_bytes(as_json(found))
+    (folder / "metrics.json").write_bytes(as_json(written))
     with (folder / "cmc.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rank", "share"])
-        writer.writerows((i + 1, f"{share:.6f}") for i, share in enumerate(found["cmc"]))
+        writer.writerows((i + 1, f"{share:.6f}") for i, share in enumerate(written["cmc"]))
 
 
 def _write_ranked(
-    folder: Path, ids: np.ndarray, person: np.ndarray, query: np.ndarray, gallery: np.ndarray,
+    folder: Path, tested: Data, query: np.ndarray, gallery: np.ndarray,
     first: np.ndarray, result: metrics.Result,
 ) -> None:  # fmt: skip
-    rows = []
+    """Each query's first entries of the gallery; `query`, `gallery` are rows, `first` (Q, k)."""
+    ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
+    person, rows = tested.labels("person"), []
     for i, order in enumerate(first):
         chosen = gallery[order[order >= 0]]
         rows.append(

@@ -11,6 +11,7 @@ Source  Zhong et al., CVPR 2017, arXiv:1701.08398, sections 3.2 to 3.5 and, for 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,30 +20,38 @@ from reid.evaluation.distances import Distance, distance_blocks, prepared
 from reid.project.errors import ReidError
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Which neighbours count; the defaults are the paper's for Market-1501."""
+
+    k1: int = 20  # neighbours that are asked
+    k2: int = 6  # nearest ones whose mean an entry's weights are
+    original: float = 0.3  # the equation's lambda: the share of the original distance
+
+    def __post_init__(self) -> None:
+        k1, k2, original = self.k1, self.k2, self.original
+        if not 1 <= k2 <= k1 or not 0 <= original <= 1:
+            raise ReidError(f"rerank: k1 {k1}, k2 {k2}, original {original}; 1 <= k2 <= k1, 0 to 1")
+
+
 def rerank(
     query: np.ndarray,
     gallery: np.ndarray,
     distance: Distance = "cosine",
-    *,
-    k1: int = 20,
-    k2: int = 6,
-    original: float = 0.3,
+    neighbours: Neighbours = Neighbours(),
     chunk: int = 256,
 ) -> Iterator[np.ndarray]:
     """Re-ranked distances of features (Q, D) and (G, D), as blocks (<= chunk, G) of rows.
 
         d* = (1 - original) * Jaccard distance of the neighbour weights + original * d
 
-    `k1` neighbours are asked, each entry's weights are the mean of its `k2` nearest's, `original`
-    is the equation's lambda. Leave junk out of the gallery; feed `metrics.evaluate_distance`.
+    Leave junk out of the gallery; feed `metrics.evaluate_distance`.
     """
-    if not 1 <= k2 <= k1 or not 0 <= original <= 1:
-        raise ReidError(f"rerank: k1 {k1}, k2 {k2}, original {original}; 1 <= k2 <= k1, 0 to 1")
     everyone = np.concatenate([query, gallery]).astype(np.float32)  # (N, D)
-    k1 = min(k1, len(everyone) - 1)
+    k1, original = min(neighbours.k1, len(everyone) - 1), neighbours.original
     nearest, largest = _nearest(everyone, distance, k1 + 1, chunk)
     weights = _weights(everyone, distance, nearest, largest, k1)
-    weights = _mean_of(nearest[:, : min(k2, k1 + 1)]) @ weights
+    weights = _mean_of(nearest[:, : min(neighbours.k2, k1 + 1)]) @ weights
     count = len(query)
     own, theirs = weights[:count].tocsr(), weights[count:].tocsc()
     start = 0

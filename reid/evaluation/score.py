@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reid.evaluation import distances, metrics
-from reid.evaluation.ranks import Exclude
-from reid.evaluation.single_shot import (
-    Draw,
-    Pool,
-    pool_queries,
-    single_gallery_shot,
-    single_gallery_shot_distance,
-)
+from reid.evaluation.distances import Comparison, Distance
+from reid.evaluation.labels import Labels
+from reid.evaluation.metrics import evaluate, evaluate_distance
+from reid.evaluation.pooling import Pool, pool_queries, pooled
+from reid.evaluation.protocol import PROTOCOLS, Protocol
+from reid.evaluation.single_shot import single_gallery_shot, single_gallery_shot_distance
+from reid.evaluation.single_shot_curves import Sampling
 from reid.project.errors import ReidError
 
 ROLES = ("query", "gallery")
@@ -40,52 +38,13 @@ UNREADABLE = (  # what np.load raises on damaged files
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """Which gallery entries count, and which average precision is the main one."""
-
-    junk: tuple[int, ...] = ()  # persons that are dropped from the gallery
-    distractors: tuple[int, ...] = ()  # persons that stay in the gallery and match nobody
-    exclude: Exclude = "same_person_same_camera"
-    average_precision: metrics.AveragePrecision = "rectangle"
-    single_shot: bool = False  # the gallery shows one drawn image of each person; no mAP
-    views: int = 0  # cameras 1, 2, 3 ... are views 1 to `views`, over and over; 0: each its own
-
-    def view(self, camera: np.ndarray) -> np.ndarray:
-        """What counts as a camera (N,): the view, where several pairs of cameras are one test."""
-        return (camera - 1) % self.views if self.views else camera
-
-
-def rule_of(protocol: dict[str, Any]) -> Protocol:
-    """The rule of a data set's protocol.json."""
-    rule = protocol.get("rule", {})
-    return Protocol(
-        junk=tuple(rule.get("junk", [-1])),
-        distractors=tuple(rule.get("distractors", [])),
-        exclude=rule.get("exclude", "same_person_same_camera"),
-        single_shot=rule.get("gallery", "").startswith("single shot"),
-        views=rule.get("views", 0),
-    )
-
-
-PROTOCOLS = {
-    "market1501": Protocol(junk=(-1,), distractors=(0,)),
-    "dukemtmc_reid": Protocol(),  # its distractors have persons of their own
-    "cuhk03_classic": Protocol(exclude="same_camera", single_shot=True, views=2),
-    "cross_camera": Protocol(exclude="same_camera"),
-    "all_pairs": Protocol(exclude="none"),
-}
-
-
-@dataclass(frozen=True)
 class Options:
     """What may be asked for beside a protocol."""
 
     average_tracklets: bool = False  # one feature a tracklet, the mean of its frames'
     pool: Pool | None = None  # multi-query: the queries of one person in one camera become one
     rerank: bool = False  # k-reciprocal re-ranking before anything is counted
-    draw: Draw = "expected"  # single gallery shot: the exact expectation, or repeated draws
-    repeats: int = 100
-    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)  # of a single gallery shot
 
 
 @dataclass(frozen=True)
@@ -101,7 +60,7 @@ class Side:
 def score(
     path: str | Path,
     protocol: str = "market1501",
-    distance: distances.Distance = "cosine",
+    distance: Distance = "cosine",
     options: Options | None = None,
     *,
     chunk: int = 256,
@@ -109,62 +68,59 @@ def score(
 ) -> dict[str, Any]:
     """Metrics of a features file under `protocol`, ready for JSON.
 
-    A result says which rule, which average precision, which pooling and drawing it comes from.
+    A result says which protocol, average precision, pooling and drawing it comes from.
     Raises `ReidError` with the file and what is wrong in it.
     """
     options = options or Options()
     if protocol not in PROTOCOLS:
         raise ReidError(f"protocol: no `{protocol}` (there are {', '.join(PROTOCOLS)})")
-    rule = PROTOCOLS[protocol]
     query, gallery = read(path)
     for role, side in zip(ROLES, (query, gallery), strict=True):
         if not np.size(side.person):
             raise ReidError(f"{path}: no {role}")
-    _check_queries(path, query, protocol, rule)
+    _check_queries(path, query, protocol)
     if options.average_tracklets:
         query, gallery = _averaged(path, query, "query"), _averaged(path, gallery, "gallery")
+    comparison = Comparison(distance, chunk=chunk, device=device)
     try:
-        found = measure(query, gallery, rule, distance, options, chunk=chunk, device=device)
+        metrics = measure(query, gallery, PROTOCOLS[protocol], options, comparison)
     except ReidError as error:
         raise ReidError(f"{path}: {error}") from None
     asked = {"tracklets_averaged": options.average_tracklets, "query_pooling": options.pool}
-    return {"protocol": protocol, **asked, "reranked": options.rerank, **found}
+    return {"protocol": protocol, **asked, "reranked": options.rerank, **metrics}
 
 
 def measure(
-    query: Side,
-    gallery: Side,
-    rule: Protocol,
-    distance: distances.Distance,
-    options: Options,
-    *,
-    chunk: int = 256,
-    device: str = "cpu",
+    query: Side, gallery: Side, protocol: Protocol, options: Options, comparison: Comparison
 ) -> dict[str, Any]:
-    """Metrics of query features against gallery features under a rule, ready for JSON."""
-    query = replace(query, camera=rule.view(query.camera))
-    gallery = replace(gallery, camera=rule.view(gallery.camera))
+    """Metrics of query features against gallery features under a protocol, ready for JSON."""
+    query = replace(query, camera=protocol.view(query.camera))
+    gallery = replace(gallery, camera=protocol.view(gallery.camera))
     if options.pool is not None:
         query = Side(*pool_queries(query.feature, query.person, query.camera, options.pool))
-    labels = (query.person, query.camera, gallery.person, gallery.camera)
-    counted: dict[str, Any] = {"junk": rule.junk, "exclude": rule.exclude}
-    drawn = {"draw": options.draw, "repeats": options.repeats, "seed": options.seed}
     if options.rerank:
-        from reid.evaluation.rerank import rerank
+        return _reranked(query, gallery, protocol, options.sampling, comparison)
+    labels = Labels.of(query.person, query.camera, gallery.person, gallery.camera)
+    asked = (query.feature, gallery.feature, labels, protocol, comparison)
+    if protocol.single_shot:
+        return single_gallery_shot(*asked, options.sampling).as_dict()
+    return evaluate(*asked).as_dict()
 
-        kept = ~np.isin(gallery.person, rule.junk)
-        labels = (query.person, query.camera, gallery.person[kept], gallery.camera[kept])
-        blocks = rerank(query.feature, gallery.feature[kept], distance, chunk=chunk)
-        if rule.single_shot:
-            return single_gallery_shot_distance(blocks, *labels, **counted, **drawn).as_dict()
-        counted["average_precision"] = rule.average_precision
-        return metrics.evaluate_distance(blocks, *labels, **counted).as_dict()
-    sides = (query.feature, *labels[:2], gallery.feature, *labels[2:])
-    if rule.single_shot:
-        return single_gallery_shot(*sides, distance=distance, **counted, **drawn).as_dict()
-    counted["average_precision"] = rule.average_precision
-    result = metrics.evaluate(*sides, distance=distance, **counted, chunk=chunk, device=device)
-    return result.as_dict()
+
+def _reranked(
+    query: Side, gallery: Side, protocol: Protocol, sampling: Sampling, comparison: Comparison
+) -> dict[str, Any]:
+    """As `measure`, of re-ranked distances to the gallery without junk."""
+    from reid.evaluation.rerank import rerank
+
+    kept = ~np.isin(gallery.person, protocol.junk)
+    labels = Labels.of(query.person, query.camera, gallery.person[kept], gallery.camera[kept])
+    blocks = rerank(
+        query.feature, gallery.feature[kept], comparison.distance, chunk=comparison.chunk
+    )
+    if protocol.single_shot:
+        return single_gallery_shot_distance(blocks, labels, protocol, sampling).as_dict()
+    return evaluate_distance(blocks, labels, protocol).as_dict()
 
 
 def read(path: str | Path) -> tuple[Side, Side]:
@@ -263,8 +219,9 @@ def _check_names(path: Path, what: str, needed: list[str], there: list[str]) -> 
         )
 
 
-def _check_queries(path: str | Path, query: Side, name: str, rule: Protocol) -> None:
-    nobody = set(np.unique(query.person).tolist()) & {*rule.junk, *rule.distractors}
+def _check_queries(path: str | Path, query: Side, name: str) -> None:
+    protocol = PROTOCOLS[name]
+    nobody = set(np.unique(query.person).tolist()) & {*protocol.junk, *protocol.distractors}
     if nobody:
         raise ReidError(
             f"{path}: a query has person {min(nobody)}, which in {name} is junk or a distractor; "
@@ -281,9 +238,5 @@ def _averaged(path: str | Path, side: Side, role: str) -> Side:
         raise ReidError(f"{path}: {role} features, persons, cameras, tracklets differ in number")
     if any(a.dtype.kind not in "iu" for a in labels) or side.feature.dtype.kind not in "fiu":
         raise ReidError(f"{path}: {role} labels must be whole numbers, features numbers")
-    keys = np.stack(labels, axis=1)  # (N, 3)
-    unique, group, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    total = np.zeros((len(unique), side.feature.shape[1]))
-    np.add.at(total, group.reshape(-1), side.feature)
-    mean = total / count[:, None]
-    return Side(mean, unique[:, 0], unique[:, 1], unique[:, 2])
+    feature, first = pooled(side.feature, labels, "mean")
+    return Side(feature, *(values[first] for values in labels))

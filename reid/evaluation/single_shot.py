@@ -4,32 +4,29 @@ The CMC of such a gallery is itself random. It is averaged over repeated draws, 
 evaluations do, or computed exactly, see `single_shot_curves`. Equal distances keep the order of the
 gallery.
 
-Also pools the features of multi-query protocols.
-
 Source  Li et al., CVPR 2014 (CUHK03): mean CMC over draws of one gallery image a person.
-        Multi-query: Zheng et al., ICCV 2015 (Market-1501), mean and max pooling of queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from reid.evaluation.distances import Distance, distance_blocks, features_of
-from reid.evaluation.ranks import Exclude, Labels, checked_rows
+from reid.evaluation.distances import Comparison, distance_blocks, features_of
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import Exclude, Protocol
+from reid.evaluation.ranks import checked_rows
 from reid.evaluation.single_shot_curves import Draw, Sampling, hits_of
 from reid.evaluation.single_shot_sight import Sight
 from reid.project.errors import ReidError
 
-Pool = Literal["mean", "max"]
-
 
 @dataclass(frozen=True)
 class SingleShot:
-    """What a single-gallery-shot evaluation found. Shares are of the counted queries, 0 to 1."""
+    """The metrics of a single gallery shot. Shares are of the counted queries, 0 to 1."""
 
     cmc: np.ndarray  # (K,) K = the largest rank asked for; mean over repeats, or the expectation
     cmc_deviation: np.ndarray | None  # (K,) over repeats, n - 1; None: expected, or one repeat
@@ -83,81 +80,59 @@ class SingleShot:
 
 
 def single_gallery_shot(
-    query_feature: Any,
-    query_person: Any,
-    query_camera: Any,
-    gallery_feature: Any,
-    gallery_person: Any,
-    gallery_camera: Any,
-    *,
-    distance: Distance = "cosine",
-    exclude: Exclude = "same_camera",
-    junk: Sequence[int] = (-1,),
-    ranks: Sequence[int] = (1, 5, 10, 20),
-    draw: Draw = "expected",
-    repeats: int = 100,
-    seed: int = 0,
+    query: Any,
+    gallery: Any,
+    labels: Labels,
+    protocol: Protocol,
+    comparison: Comparison = Comparison(),
+    sampling: Sampling = Sampling(),
 ) -> SingleShot:
     """Mean CMC where each query meets one gallery image a person; features (Q, D) and (G, D).
 
-    `*_person`, `*_camera` are whole numbers (Q,) and (G,). Gallery entries of `junk` persons are
-    dropped. `exclude` names what else a query does not see; `same_camera` is CUHK03's own rule
-    (probes of one camera, gallery of the other), `same_person_same_camera` that of later programs.
-    A person is drawn uniformly from the images that the query sees.
-
-    `draw`: `shared`, each repeat draws once for all queries (CUHK03's own evaluation): a person
-    shows all queries the same image, as far as they see it. `per_query`, each query of each repeat
-    has a draw of its own (later programs). `expected`, the exact mean over all draws, the same for
-    both; `repeats` and `seed` are then not used. Queries without a match do not count.
+    Gallery entries whose person is junk in `protocol` are dropped. `protocol.exclude` names what
+    else a query does not see; `same_camera` is CUHK03's own (probes of one camera, gallery of the
+    other), `same_person_same_camera` that of later programs. A person is drawn uniformly from the
+    images that the query sees. Queries without a match do not count. It is always computed on the
+    CPU.
 
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
-    labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
-    query = features_of(query_feature, len(labels.query_person), "query")
-    gallery = features_of(gallery_feature, len(labels.gallery_person), "gallery")
-    blocks = distance_blocks(query, gallery, distance)
-    sampling = Sampling.of(draw, repeats, seed, ranks)
-    return _evaluate(blocks, labels, junk, sampling, distance)
+    query = features_of(query, len(labels.query_person), "query")
+    gallery = features_of(gallery, len(labels.gallery_person), "gallery")
+    blocks = distance_blocks(
+        query, gallery, comparison.distance, chunk=comparison.chunk, parts=comparison.parts
+    )
+    return _evaluate(blocks, labels, protocol, sampling, comparison.distance)
 
 
 def single_gallery_shot_distance(
     distance: np.ndarray | Iterable[np.ndarray],
-    query_person: Any,
-    query_camera: Any,
-    gallery_person: Any,
-    gallery_camera: Any,
-    *,
-    exclude: Exclude = "same_camera",
-    junk: Sequence[int] = (-1,),
-    ranks: Sequence[int] = (1, 5, 10, 20),
-    draw: Draw = "expected",
-    repeats: int = 100,
-    seed: int = 0,
+    labels: Labels,
+    protocol: Protocol,
+    sampling: Sampling = Sampling(),
 ) -> SingleShot:
     """As `single_gallery_shot`, from distances (Q, G), or from blocks of consecutive rows of them.
 
     Smaller is nearer.
     """
-    labels = Labels.of(query_person, query_camera, gallery_person, gallery_camera, exclude)
     blocks = [distance] if isinstance(distance, np.ndarray) else distance
-    sampling = Sampling.of(draw, repeats, seed, ranks)
-    return _evaluate(blocks, labels, junk, sampling, "given")
+    return _evaluate(blocks, labels, protocol, sampling, "given")
 
 
 def _evaluate(
     blocks: Iterable[np.ndarray],
     labels: Labels,
-    junk: Sequence[int],
+    protocol: Protocol,
     sampling: Sampling,
     distance: str,
 ) -> SingleShot:
-    kept = labels.keep(junk)
+    kept, seen = labels.without(protocol.junk)
     total, count = len(labels.gallery_person), len(labels.query_person)
-    sight = Sight(labels.at(kept))
+    sight = Sight(seen, protocol.exclude)
     rows = enumerate(checked_rows(blocks, count, total))
-    found = (sight.query(index, row[kept]) for index, row in rows)
-    queries = (query for query in found if query is not None)
-    hits, counted = hits_of(queries, sight, sampling)
+    queries = (sight.query(index, row[kept]) for index, row in rows)
+    matched = (query for query in queries if query is not None)
+    hits, counted = hits_of(matched, sight, sampling)
     if not counted:
         raise ReidError(
             "gallery: no query has a match; do persons and cameras have the right codes? Where all "
@@ -177,31 +152,6 @@ def _evaluate(
         persons=len(sight.whole.persons),
         gallery=len(kept),
         junk_dropped=total - len(kept),
-        exclude=labels.exclude,
+        exclude=protocol.exclude,
         distance=distance,
     )
-
-
-def pool_queries(
-    feature: Any, person: Any, camera: Any, rule: Pool = "mean"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Multi-query: the features (Q, D) of one person in one camera become one query.
-
-    Returns features (P, D) float32, persons (P,) and cameras (P,), by person, then camera. `rule`:
-    each dimension's `mean` or `max`. Features are pooled as given: where images should weigh the
-    same under `mean`, make them unit vectors before.
-    """
-    if rule not in get_args(Pool):
-        raise ReidError(f"rule: no `{rule}` (there are {', '.join(get_args(Pool))})")
-    labels = Labels.of(person, camera, person, camera, "none")
-    feature = features_of(feature, len(labels.query_person), "query")
-    order = np.lexsort((labels.query_camera, labels.query_person))
-    pair = np.stack([labels.query_person, labels.query_camera])[:, order]  # (2, Q)
-    new = np.r_[True, (pair[:, 1:] != pair[:, :-1]).any(0)]
-    start = np.flatnonzero(new)
-    if rule == "max":
-        pooled = np.maximum.reduceat(feature[order], start)
-    else:
-        total = np.add.reduceat(feature[order].astype(np.float64), start)
-        pooled = (total / np.diff(start, append=len(order))[:, None]).astype(np.float32)
-    return pooled, pair[0, start], pair[1, start]

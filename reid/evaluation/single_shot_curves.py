@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from reid.evaluation.ranks import checked_ranks
 from reid.evaluation.single_shot_sight import Query, Sight
 from reid.project.errors import ReidError
 
@@ -23,23 +24,24 @@ PAIRS_AT_A_TIME = 512  # (query, match) pairs of one pass of the recursion: fits
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the gallery is drawn, and which ranks are asked for."""
+    """How the gallery is drawn, and which ranks are asked for. Raises `ReidError`.
 
-    draw: Draw
-    repeats: int
-    seed: int
-    ranks: tuple[int, ...]
+    `shared`: each repeat draws once for all queries (CUHK03's own evaluation): a person shows all
+    queries the same image, as far as they see it. `per_query`: each query of each repeat has a draw
+    of its own (later programs). `expected`: the exact mean over all draws, the same for both.
+    """
 
-    @classmethod
-    def of(cls, draw, repeats, seed, ranks) -> Sampling:
-        """Checked. Raises `ReidError`."""
-        if draw not in get_args(Draw):
-            raise ReidError(f"draw: no `{draw}` (there are {', '.join(get_args(Draw))})")
-        if repeats < 1:
-            raise ReidError(f"repeats: {repeats}, must be at least 1")
-        if not ranks or min(ranks) < 1:
-            raise ReidError(f"ranks: {tuple(ranks)}, must be whole numbers from 1")
-        return cls(draw, repeats, seed, tuple(ranks))
+    draw: Draw = "expected"  # the exact expectation, or repeated draws
+    repeats: int = 100  # of `shared` and `per_query`
+    seed: int = 0  # likewise
+    ranks: tuple[int, ...] = (1, 5, 10, 20)
+
+    def __post_init__(self) -> None:
+        if self.draw not in get_args(Draw):
+            raise ReidError(f"draw: no `{self.draw}` (there are {', '.join(get_args(Draw))})")
+        if self.repeats < 1:
+            raise ReidError(f"repeats: {self.repeats}, must be at least 1")
+        checked_ranks(self.ranks)
 
 
 def hits_of(queries: Iterator[Query], sight: Sight, sampling: Sampling) -> tuple[np.ndarray, int]:
@@ -78,10 +80,10 @@ def _draw_shared(sight: Sight, repeats: int, random: np.random.Generator) -> Non
     for start in range(0, repeats, REPEATS_AT_A_TIME):
         rows = min(REPEATS_AT_A_TIME, repeats - start)
         order = random.permuted(np.tile(np.arange(count), (rows, 1)), axis=1)  # (B, G)
-        place = np.argsort(order, axis=1)
+        position = np.argsort(order, axis=1)
         for view in sight.views():
             if len(view.entries):
-                first = np.minimum.reduceat(place[:, view.entries], view.start, axis=1)
+                first = np.minimum.reduceat(position[:, view.entries], view.start, axis=1)
                 parts[id(view)].append(np.take_along_axis(order, first, axis=1))  # (B, J)
     for view in sight.views():
         view.drawn = np.concatenate(parts[id(view)]) if len(view.entries) else view.drawn
@@ -89,8 +91,8 @@ def _draw_shared(sight: Sight, repeats: int, random: np.random.Generator) -> Non
 
 def _ahead(query: Query, match: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Persons ahead (R,) of the drawn matches (R,), given the draws (R, J) of all persons."""
-    limit = query.place[match][:, None]
-    nearer = query.place.take(drawn) < limit  # (R, J)
+    limit = query.position[match][:, None]
+    nearer = query.position.take(drawn) < limit  # (R, J)
     if query.own_among_others is not None:
         nearer[:, query.own_among_others] = False
     return np.count_nonzero(nearer, axis=1)
@@ -128,8 +130,8 @@ def _expected(
 def _probabilities(query: Query, width: int) -> np.ndarray:
     """(M, width): for each of the query's M matches, the others' probabilities to be ahead."""
     view = query.others
-    limits = np.sort(query.place[query.matches])  # (M,)
-    rung = np.searchsorted(limits, query.place[view.entries], side="right")  # matches not farther
+    limits = np.sort(query.position[query.matches])  # (M,)
+    rung = np.searchsorted(limits, query.position[view.entries], side="right")  # not farther
     size = len(view.persons)
     nearer = np.bincount(rung * size + view.group, minlength=(len(limits) + 1) * size)
     nearer = nearer.reshape(-1, size).cumsum(0)[:-1]  # (M, J) images before the match

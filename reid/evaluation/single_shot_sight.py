@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid.evaluation.ranks import Labels
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import Exclude
 
 
 class View:
@@ -39,7 +40,7 @@ class Query:
     own_group: int
     others: View
     own_among_others: int | None  # this group of `others` does not count
-    place: np.ndarray  # (G,) of each gallery entry in the query's ranking, from 0
+    position: np.ndarray  # (G,) of each gallery entry in the query's ranking, from 0
 
     @property
     def matches(self) -> np.ndarray:
@@ -50,23 +51,23 @@ class Query:
 class Sight:
     """The views that the queries have of the gallery, by the camera of the query."""
 
-    def __init__(self, labels: Labels):
-        self.labels = labels
+    def __init__(self, labels: Labels, exclude: Exclude):
+        self.labels, self.exclude = labels, exclude
         self.whole = View(labels, None)
-        cameras = [] if labels.exclude == "none" else np.unique(labels.query_camera).tolist()
+        cameras = [] if exclude == "none" else np.unique(labels.query_camera).tolist()
         self.without = {camera: View(labels, camera) for camera in cameras}
 
     def query(self, index: int, row: np.ndarray) -> Query | None:
         """The query with its row (G,) of distances; None if it has no match."""
         person = int(self.labels.query_person[index])
         own = self.without.get(int(self.labels.query_camera[index]), self.whole)
-        others = own if self.labels.exclude == "same_camera" else self.whole
+        others = own if self.exclude == "same_camera" else self.whole
         group = own.find(person)
         if group is None:
             return None
-        place = np.empty(len(row), dtype=np.int32)
-        place[np.argsort(row, kind="stable")] = np.arange(len(row), dtype=np.int32)
-        return Query(own, group, others, others.find(person), place)
+        position = np.empty(len(row), dtype=np.int32)
+        position[np.argsort(row, kind="stable")] = np.arange(len(row), dtype=np.int32)
+        return Query(own, group, others, others.find(person), position)
 
     def views(self) -> list[View]:
         """All of them, the whole gallery first."""

@@ -25,7 +25,7 @@ from reid.evaluation.evaluate import (
     pool_passages,
     training_key,
 )
-from reid.evaluation.score import PROTOCOLS, Protocol, rule_of
+from reid.evaluation.protocol import PROTOCOLS, Protocol, protocol_of
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project, this_process
@@ -74,7 +74,7 @@ def export_features(
         "reid.feature_parts": str(parts),
     }
     _write(out, table, footer)
-    rule = matching(rule_of(data.protocol_in_force()), tested) if parts == 1 else ""
+    rule = matching(protocol_of(data.protocol_in_force()), tested) if parts == 1 else ""
     return Written(out, len(table), feature.shape[1], rule, _note(experiment, out, rule, parts))
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from reid.arrays.images import BadImage, decode, encode_jpeg, kind_of
 from reid.data.dataset import ROLES, Data
 from reid.data.dataset import open as open_data
-from reid.evaluation.score import Protocol, rule_of
+from reid.evaluation.protocol import Protocol, protocol_of
 from reid.export.folder import new_folder
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -79,7 +79,7 @@ def write_tree(
         raise ReidError(
             f"{dataset}: no image has a role under this rule; there is nothing to write"
         )
-    rule = rule_of(data.protocol_in_force())
+    rule = protocol_of(data.protocol_in_force())
     labels = _labels(data, rule, dataset, wide)
     notes = [*_notes(data, rule, dataset), *labels.notes]
     files = _files(data, labels)

@@ -30,7 +30,7 @@ from reid.evaluation.evaluate import (
     place_of,
     trained_network,
 )
-from reid.evaluation.score import rule_of
+from reid.evaluation.protocol import protocol_of
 from reid.experiments import Experiment
 from reid.look import pictures
 from reid.project.errors import ReidError
@@ -104,8 +104,8 @@ def search(
     place = place_of(device)
     data = experiment.open(project, name)
     row, note = _query(image, data, name)
-    rule = rule_of(data.protocol_in_force())
-    gallery = _gallery(data, rule.junk, row["image_id"], name)
+    protocol = protocol_of(data.protocol_in_force())
+    gallery = _gallery(data, protocol.junk, row["image_id"], name)
     query = _embed(experiment, project, row, place)
     feature = _gallery_features(experiment, project, gallery, name, place)
     distance = next(distances.distance_blocks(query, feature, experiment.params.distance))[0]
@@ -116,7 +116,7 @@ def search(
         for rank, (labels, i) in enumerate(zip(near, order, strict=True), 1)
     ]
     person = row.get("person")
-    known = None if person in (*rule.junk, *rule.distractors) else person
+    known = None if person in (*protocol.junk, *protocol.distractors) else person
     return Found(
         row["image_id"], name, row["image"], known, rows, gallery.values("image", order), note
     )

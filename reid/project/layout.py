@@ -116,13 +116,3 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def replace_folder(staged: Path, target: Path, trash: Path) -> None:
-    """Put a finished folder in place; a kill in between leaves the old, the new or none."""
-    shutil.rmtree(trash, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        target.replace(trash)
-    staged.replace(target)
-    shutil.rmtree(trash, ignore_errors=True)

@@ -1,7 +1,8 @@
 """What a network costs: parameters, multiply-adds and output sizes, part by part.
 
-A multiply-add is one multiplication and one addition in a convolution or a fully connected layer;
-batch normalisation, activations, pooling and sums are not counted, as is the custom.
+A multiply-add is one multiplication and one addition in a convolution, a fully connected layer or
+another product of matrices, half of what torch's FlopCounterMode counts; batch normalisation,
+activations, pooling and sums are not counted, as is the custom.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from reid.papers import PAPERS
 from reid.project.errors import ReidError
@@ -33,47 +35,52 @@ def summarize(module: nn.Module, example: Any, depth: int = 1) -> list[Line]:
     without gradients. A module that runs twice counts twice. `total` has the parameters that no
     submodule holds, too.
     """
-    counted, outputs = _run(module, example)
+    flops, outputs = _run(module, example)
+    root = type(module).__name__  # the counter's name of the module, before those of its parts
     names = [n for n, _ in module.named_modules() if n and n.count(".") < depth]
-    lines = [_line(name, module.get_submodule(name), counted, outputs) for name in names]
-    return [*lines, _line("", module, counted, outputs)._replace(name="total")]
+    lines = [
+        _line(name, part, _multiply_adds(f"{root}.{name}", part, flops), outputs)
+        for name, part in ((name, module.get_submodule(name)) for name in names)
+    ]
+    return [*lines, _line("total", module, sum(flops["Global"].values()) // 2, outputs)]
 
 
 def _run(
     module: nn.Module, example: Any
-) -> tuple[dict[nn.Module, int], dict[nn.Module, tuple[int, ...]]]:
-    counted: dict[nn.Module, int] = {}
+) -> tuple[dict[str, dict[Any, int]], dict[nn.Module, tuple[int, ...]]]:
+    """Floating-point operations by module and operator, two a multiply-add; shapes of outputs."""
     outputs: dict[nn.Module, tuple[int, ...]] = {}
 
-    def count(layer: nn.Module, _: Any, output: Any) -> None:
+    def keep_shape(layer: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor):
             outputs[layer] = tuple(output.shape[1:])
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            per_value = layer.weight.numel() // layer.weight.shape[0]  # products in one value
-            counted[layer] = counted.get(layer, 0) + per_value * output.numel()
 
-    hooks = [layer.register_forward_hook(count) for layer in module.modules()]
+    hooks = [layer.register_forward_hook(keep_shape) for layer in module.modules()]
     training = module.training
     try:
-        with torch.no_grad():
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             module.eval()(example)
     finally:
         module.train(training)
         for hook in hooks:
             hook.remove()
-    return counted, outputs
+    return {"Global": {}, **counter.get_flop_counts()}, outputs
+
+
+def _multiply_adds(name: str, module: nn.Module, flops: Mapping[str, Mapping[Any, int]]) -> int:
+    """Of a module's calls; of its parts where it is a container that is not called itself."""
+    parts = (_multiply_adds(f"{name}.{n}", part, flops) for n, part in module.named_children())
+    return max(sum(flops.get(name, {}).values()) // 2, sum(parts))
 
 
 def _line(
-    name: str, module: nn.Module, counted: Mapping[nn.Module, int],
-    outputs: Mapping[nn.Module, tuple[int, ...]],
-) -> Line:  # fmt: skip
-    layers = list(module.modules())
+    name: str, module: nn.Module, multiply_adds: int, outputs: Mapping[nn.Module, tuple[int, ...]]
+) -> Line:
     return Line(
         name,
         sum(p.numel() for p in module.parameters()),
-        sum(m.weight.numel() for m in layers if isinstance(m, nn.Conv2d | nn.Linear)),
-        sum(counted.get(m, 0) for m in layers),
+        sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)),
+        multiply_adds,
         outputs.get(module, ()),
     )
 
@@ -210,7 +217,7 @@ def multimodal_attention() -> dict[str, list[dict[str, Any]]]:
             }
         )
     return {
-        "At 227x227, without classifiers; sums over places are not counted": compared,
+        "At 227x227, without classifiers": compared,
         "MAT": _parts(multimodal_attention_lines(Params())),
     }
 

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from reid.evaluation import distances, metrics
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import PROTOCOLS
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, write_atomically
 from tests.benchmarks.turns import row
@@ -25,6 +27,7 @@ from tests.benchmarks.turns import row
 QUERIES, GALLERY, DISTRACTORS, PERSONS, CAMERAS = 3_368, 15_913, 2_798, 750, 6  # Market-1501
 DIMENSIONS = 2_048
 EXTRA_LIMIT_MB = 1_000
+PROTOCOL = PROTOCOLS["market1501"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Scene:
 
     query_feature: np.ndarray  # (Q, D) float32
     gallery_feature: np.ndarray  # (G, D)
-    labels: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # as `evaluate_distance` takes
+    labels: Labels
 
 
 def run(project: Project, images: int) -> list[dict[str, Any]]:
@@ -80,11 +83,11 @@ def _ranking(scene: Scene, repeats: int) -> list[dict[str, Any]]:
     distance = np.concatenate(list(blocks))
     _check_same(distance, scene)
     ours, plain = interleaved(
-        lambda: metrics.evaluate_distance(distance, *scene.labels),
-        lambda: plain_evaluator(distance, *scene.labels),
+        lambda: metrics.evaluate_distance(distance, scene.labels, PROTOCOL),
+        lambda: plain_evaluator(distance, scene.labels),
         repeats=repeats,
     )
-    extra_mb = peak_mb(lambda: metrics.evaluate_distance(distance, *scene.labels))
+    extra_mb = peak_mb(lambda: metrics.evaluate_distance(distance, scene.labels, PROTOCOL))
     name = f"CMC and mAP from distances {QUERIES:,} x {GALLERY:,}, a second (plain stable sort)"
     return [
         row(name, 1 / ours, 1 / plain, 10),
@@ -129,23 +132,18 @@ def made_scene(seed: int = 0) -> Scene:
     return Scene(
         features(query_person, query_camera),
         features(gallery_person, gallery_camera),
-        (query_person, query_camera, gallery_person, gallery_camera),
+        Labels.of(query_person, query_camera, gallery_person, gallery_camera),
     )
 
 
-def plain_evaluator(
-    distance: np.ndarray,
-    query_person: np.ndarray,
-    query_camera: np.ndarray,
-    gallery_person: np.ndarray,
-    gallery_camera: np.ndarray,
-) -> tuple[np.ndarray, float]:
+def plain_evaluator(distance: np.ndarray, labels: Labels) -> tuple[np.ndarray, float]:
     """CMC (50,) and rectangle mAP with a stable sort of every row: what ours is held against."""
     curve, average = np.zeros(50), []
-    for line, person, camera in zip(distance, query_person, query_camera, strict=True):
+    queries = zip(distance, labels.query_person, labels.query_camera, strict=True)
+    for line, person, camera in queries:
         order = np.argsort(line, kind="stable")
-        same = gallery_person[order] == person
-        match = same[~(same & (gallery_camera[order] == camera))]
+        same = labels.gallery_person[order] == person
+        match = same[~(same & (labels.gallery_camera[order] == camera))]
         ranks = np.flatnonzero(match) + 1
         if not len(ranks):
             continue
@@ -176,7 +174,7 @@ def peak_mb(call: Callable[[], Any]) -> float:
 
 
 def _check_same(distance: np.ndarray, scene: Scene) -> None:
-    curve, average = plain_evaluator(distance, *scene.labels)
-    ours = metrics.evaluate_distance(distance, *scene.labels)
+    curve, average = plain_evaluator(distance, scene.labels)
+    ours = metrics.evaluate_distance(distance, scene.labels, PROTOCOL)
     if not np.allclose(ours.cmc, curve) or not np.isclose(ours.map_rectangle, average):
         raise ReidError(f"bench: mAP {ours.map_rectangle} and {average} by the plain evaluator")

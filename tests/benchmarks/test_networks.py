@@ -66,7 +66,9 @@ def test_the_stage_and_its_network_alone_do_the_same(
 ):
     case, network = BY_STAGE[stage], Fake(stage)
     monkeypatch.setattr(bench_networks, "find_spec", lambda _: True)
-    monkeypatch.setattr(f"pipeline.backends.{case.name}.build", lambda *_: network)
+    monkeypatch.setattr(
+        f"pipeline.backends.{case.name.replace('_', '.', 1)}.build", lambda *_: network
+    )
     seen: dict[str, list[int]] = {"alone": [], "whole": []}
 
     def take_turns(actions: Any, rounds: int) -> list[list[float]]:

@@ -37,7 +37,7 @@ setattr(owner, name, scarce)
 POINTS = (
     ("pipeline.engine.journal", "write_shard"), ("pipeline.engine.journal", "write_atomically"),
     ("pipeline.engine.run", "write_shard"), ("pipeline.engine.run", "Path.write_bytes"),
-    ("pipeline.engine.run", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
+    ("reid.project.publish", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
     ("os", "mkdir"),
 )  # fmt: skip
 JUMPS = """

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reject, single_query
+from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, single_query
 from pipeline.datasets.folder.labels import (
     DISTRACTOR,
     JUNK,
@@ -44,8 +44,6 @@ from pipeline.datasets.folder.tables import csv_rows, parquet_rows
 from pipeline.datasets.folder.writer import write
 from pipeline.datasets.layouts import names
 from reid.project.errors import ReidError
-
-__all__ = ["INFO", "read", "write"]
 
 SOURCES = ("labels.csv", "labels.parquet", "reid.yaml")
 
@@ -259,3 +257,6 @@ def _protocols(
         every = single_query("all_pairs", title, published, found, [JUNK], [DISTRACTOR])
         rules.append({**every, "rule": {**every["rule"], "exclude": "none"}})
     return rules
+
+
+READER = Reader(INFO, read, write)

@@ -27,7 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.datasets.base import Info, Listing
+from pipeline.datasets.base import Info, Listing, Reader
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.tracklets import (
     Tracklet,
@@ -38,8 +38,6 @@ from pipeline.datasets.layouts.tracklets import (
 from pipeline.datasets.mars import info as mars_info
 from pipeline.datasets.mars.rows import DISTRACTOR, FOLDERS, JUNK, Rows, match
 from pipeline.datasets.mars.writer import write
-
-__all__ = ["INFO", "locate", "read", "write"]
 
 INNER = "MARS"
 MISFITS = ("names_without_file", "names_that_disagree", "files_without_tracklet")
@@ -128,3 +126,6 @@ def _protocols(found: dict[str, int], test: list[Tracklet]) -> list[dict[str, An
     added = sorted({t.person for t in test if "gallery" not in t.roles})  # of queries, and junk
     official["members"] = {"columns_and": {"gallery": {"persons": added}}}
     return [plain, official]
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -4,6 +4,11 @@ Each actor is one process that holds what `work.start()` loaded and gets one pay
 project's folder, with `.work/` and data/, is on a file system that every node has at the same path:
 an actor works in it, so that the paths of payloads hold, and first looks for a marker there.
 The shard of a worker that dies goes to another one, and a new actor takes the dead one's place.
+
+Not by Ray's own restarts and task retries with its ActorPool: there a payload stays with its actor,
+so that one whose node is removed fails where no other has room for that actor, with the other
+workers idle; the pool does not say which payload failed; and nobody learns which process left
+files behind.
 """
 
 from __future__ import annotations
@@ -43,14 +48,14 @@ def over_ray(
     if not payloads:
         return
     with session(address, min(workers or cores(), len(payloads))) as ray:
-        gpus = gpus_per_worker if getattr(work, "needs_gpu", bool)() else 0.0
+        gpus = gpus_per_worker if work.needs_gpu() else 0.0
         shape = shape_of(nodes(ray), workers, len(payloads), gpus)
         with marker(Path.cwd()) as seen:
-            crew = Crew(ray, work, shape, seen)
+            pool = Pool(ray, work, shape, seen)
             try:
-                yield from crew.outcomes(payloads)
+                yield from pool.outcomes(payloads)
             finally:
-                crew.end()
+                pool.end()
 
 
 @contextlib.contextmanager
@@ -190,29 +195,29 @@ def _node() -> str:
 
 
 @dataclass
-class Hand:
-    """One actor as the driver knows it."""
+class Handle:
+    """A worker as the driver knows it."""
 
     actor: Any
     process: str = ""  # known once it has begun
     index: int | None = None  # of the payload that it works on
 
 
-class Crew:
-    """The actors of one run, and what each of them does."""
+class Pool:
+    """The workers of one run, and what each of them does."""
 
     def __init__(self, ray: Any, work: Work, shape: Shape, seen: Path) -> None:
         self.ray, self.work, self.shape, self.seen = ray, work, shape, seen
-        self.pending: dict[Any, Hand] = {}  # by the answer that is waited for
-        self.idle: list[Hand] = []
-        self.gone: list[str] = []  # processes whose end was not their own
+        self.pending: dict[Any, Handle] = {}  # by the answer that is waited for
+        self.idle: list[Handle] = []
+        self.killed: list[str] = []  # processes whose end was not their own
         self.todo: deque[int] = deque()
         self.deaths: Counter[int] = Counter()  # by payload
         self.failed_starts = 0  # in a row
         self.at_work = time.monotonic()  # when a worker was last there
         options = {"num_cpus": shape.threads, "num_gpus": shape.gpus, "max_restarts": 0}
         threads = dict.fromkeys(thread_limit.NAMES, str(shape.threads))
-        self.kind = ray.remote(Worker).options(
+        self.actor = ray.remote(Worker).options(
             **options, scheduling_strategy="SPREAD", runtime_env={"env_vars": threads}
         )
 
@@ -220,81 +225,78 @@ class Crew:
         """Each payload's index and outcome; a payload whose worker died is given out again."""
         self.todo, left = deque(range(len(payloads))), len(payloads)
         for _ in range(self.shape.actors):
-            self.hire()
+            self.start_worker()
         while left:
             while self.todo and self.idle:
-                hand = self.idle.pop()
-                hand.index = self.todo.popleft()
-                self.pending[hand.actor.step.remote(payloads[hand.index])] = hand
+                worker = self.idle.pop()
+                worker.index = self.todo.popleft()
+                self.pending[worker.actor.step.remote(payloads[worker.index])] = worker
             for reference in self.answers():
-                hand = self.pending.pop(reference)
+                worker = self.pending.pop(reference)
                 try:
-                    found = self.ray.get(reference)
+                    answer = self.ray.get(reference)
                 except self.ray.exceptions.RayTaskError:  # a fault of the program
                     raise
                 except self.ray.exceptions.RayError as error:
-                    self.lose(hand, error)
+                    self.replace(worker, error)
                     continue
-                if isinstance(found, ReidError):
-                    self.gone.append(hand.process)
-                    raise found
-                index, hand.index = hand.index, None
-                self.idle.append(hand)
+                if isinstance(answer, ReidError):
+                    self.killed.append(worker.process)
+                    raise answer
+                index, worker.index = worker.index, None
+                self.idle.append(worker)
                 if index is None:
-                    hand.process, self.failed_starts = found, 0
+                    worker.process, self.failed_starts = answer, 0
                     continue
                 left -= 1
-                yield index, found
+                yield index, answer
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         """Ask for one more actor; it begins when the cluster has room for it."""
-        actor = self.kind.remote()
+        actor = self.actor.remote()
         begun = actor.begin.remote(self.work, self.seen, self.shape.threads, SEEN_S)
-        self.pending[begun] = Hand(actor)
+        self.pending[begun] = Handle(actor)
 
     def answers(self) -> list[Any]:
         """What has come since, waiting up to a second."""
         ready, _ = self.ray.wait(list(self.pending), timeout=1.0)
         now = time.monotonic()
-        if ready or any(hand.index is not None for hand in self.pending.values()):
+        if ready or any(worker.index is not None for worker in self.pending.values()):
             self.at_work = now
         elif now - self.at_work > START_S:
             self.at_work = now
             _log.warning("ray: no worker for %g s; is the cluster busy, or too small?", START_S)
         return ready
 
-    def lose(self, hand: Hand, error: Exception) -> None:
-        """A worker died: clear up after it, give its payload out again, take on another."""
-        self.dismiss(hand)
+    def replace(self, worker: Handle, error: Exception) -> None:
+        """A worker died: clear up after it, give its payload out again, start another."""
+        self.ray.kill(worker.actor, no_restart=True)
+        self.killed.append(worker.process)
+        self.sweep()
         first = next(filter(None, str(error).splitlines()), type(error).__name__)
-        reason = f"{hand.process or 'a worker'}: {first}"
-        _log.warning("ray: a worker died, another takes its place: %s", reason)
-        if hand.index is None:
+        reason = f"{worker.process or 'a worker'}: {first}"
+        _log.warning("ray: a worker died, another takes over: %s", reason)
+        if worker.index is None:
             self.failed_starts += 1
             if self.failed_starts > DEATHS + self.shape.actors:
                 raise ReidError(f"ray: workers end before they have begun: {reason}")
         else:
-            self.deaths[hand.index] += 1
-            if self.deaths[hand.index] == DEATHS:
-                raise PayloadLost(hand.index, f"{DEATHS} workers died at it, the last: {reason}")
-            self.todo.appendleft(hand.index)
-        self.hire()
-
-    def dismiss(self, hand: Hand) -> None:
-        self.ray.kill(hand.actor, no_restart=True)
-        self.gone.append(hand.process)
-        self.sweep()
+            self.deaths[worker.index] += 1
+            if self.deaths[worker.index] == DEATHS:
+                raise PayloadLost(worker.index, f"{DEATHS} workers died at it, the last: {reason}")
+            self.todo.appendleft(worker.index)
+        self.start_worker()
 
     def sweep(self) -> None:
         """Remove what workers that were ended left behind."""
-        for process in filter(None, self.gone):
-            getattr(self.work, "ended", str)(process)
+        for process in filter(None, self.killed):
+            self.work.ended(process)
 
     def end(self) -> None:
         """End all actors; those in the middle of a payload leave nothing behind."""
-        for hand in [*self.idle, *self.pending.values()]:
-            self.ray.kill(hand.actor, no_restart=True)
-        self.gone += [hand.process for hand in self.pending.values()]
+        for worker in [*self.idle, *self.pending.values()]:
+            self.ray.kill(worker.actor, no_restart=True)
+        self.killed += [worker.process for worker in self.pending.values()]
         if self.pending:
             waited = list(self.pending)
             self.ray.wait(waited, num_returns=len(waited), timeout=END_S)

@@ -10,7 +10,6 @@ from reid.report import plots
 from reid.report.blocks import Figure, Row, Section, Sheet, Shot, jpeg, svg
 from reid.report.sections.pictures import evenly
 from reid.report.sections.swaps import backgrounds, fit_of
-from reid.report.tsne import embed
 from reid.results.built import Build, BuiltData
 from reid.shards.folder import Shard
 
@@ -32,14 +31,27 @@ def _plane(built: BuiltData, name: str, build: Build, middles: np.ndarray) -> Fi
     poses = normalised(built, build)
     member = nearest(poses, middles)
     poses, shown = poses[evenly(len(poses), SHOWN)], member[evenly(len(poses), SHOWN)]
-    laid = embed(poses.reshape(len(poses), -1))
+    laid, share = principal(poses.reshape(len(poses), -1))
     groups = {f"viewpoint {k}": laid[shown == k] for k in range(len(middles)) if (shown == k).any()}
     counts = "; ".join(f"viewpoint {k}: {(member == k).sum():,}" for k in range(len(middles)))
     caption = (
-        f"{name.capitalize()}: {len(poses):,} of {len(member):,} normalised training poses by "
-        f"t-SNE, coloured by cluster. Near points are like poses; the axes mean nothing. {counts}."
+        f"{name.capitalize()}: {len(poses):,} of {len(member):,} normalised training poses on "
+        f"their first two principal components, which hold {share:.0%} of the variance, coloured "
+        f"by cluster. {counts}."
     )
-    return Figure(svg(plots.points(groups)), f"t-SNE of poses by cluster. {counts}.", caption)
+    return Figure(svg(plots.points(groups)), f"Poses in a plane, by cluster. {counts}.", caption)
+
+
+def principal(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """(N, D) points on their first two principal components, (N, 2); the share of the variance.
+
+    Each axis points to where its largest weight is positive, so that a picture is not mirrored.
+    """
+    centred = points.astype(np.float64) - points.mean(0)
+    variance, axes = np.linalg.eigh(centred.T @ centred)  # (D,) ascending, (D, D) in columns
+    first = axes[:, :-3:-1]  # (D, 2)
+    first = first * np.sign(first[np.abs(first).argmax(0), [0, 1]])
+    return centred @ first, float(variance[-2:].sum() / (variance.sum() or 1.0))
 
 
 def normalised(built: BuiltData, build: Build) -> np.ndarray:

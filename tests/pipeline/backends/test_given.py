@@ -286,13 +286,6 @@ def test_file_names_that_labels_share_match_by_whole_image_id_alone(tmp_path):
     assert labels.find("cam_c/0001") is None
 
 
-def test_a_label_that_two_images_claim_is_an_error(tmp_path):
-    labels = labels_of(tmp_path, ["0001.png"])
-    labels.find("cam_a/0001")
-    with pytest.raises(ReidError, match=r"0001 fits both cam_a/0001 and cam_b/0001"):
-        labels.find("cam_b/0001")
-
-
 def test_the_label_with_most_in_common_counts(tmp_path):
     labels = labels_of(tmp_path, ["b/0001", "0001", "a/b/0001"])
     assert labels.key_of("x/a/b/0001") == "a/b/0001"
@@ -322,19 +315,6 @@ def test_a_longer_label_is_of_the_image_with_more_of_it(tmp_path, order):
     assert labels.key_of("a") == ""
 
 
-def test_unmatched_labels_are_named(tmp_path):
-    assert labels_of(tmp_path, ["b", "a", "c"]).unmatched(["t/a", "t/z"]) == ["b", "c"]
-
-
-def test_digest_follows_names_and_numbers_not_the_file(tmp_path):
-    first, second = tmp_path / "1", tmp_path / "2"
-    first.mkdir()
-    second.mkdir()
-    digest = labels_of(first, ["a", "b"]).digest()
-    assert labels_of(second, ["b", "a"]).digest() == digest
-    assert labels_of(second, ["a", "c"]).digest() != digest
-
-
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -352,10 +332,7 @@ def test_digest_follows_names_and_numbers_not_the_file(tmp_path):
         pytest.param("j.csv", "name,x\na,1\n", "no column image_id", id="CSV without image_id"),
         pytest.param("j.csv", "image_id,x\na,left\n", "must be numbers", id="CSV of words"),
         pytest.param("j.csv", "", "not readable as CSV", id="empty CSV"),
-        pytest.param("j.parquet", "no", "not readable as Parquet", id="no Parquet"),
-        pytest.param("j.txt", "no", "joints are read from", id="another ending"),
         pytest.param("d/a_keypoints.json", "[1]", "no list `people`", id="not OpenPose's"),
-        pytest.param("d/notes.txt", "", "neither", id="folder of other files"),
     ],
 )  # fmt: skip
 def test_errors_name_the_file_and_what_is_wrong(tmp_path, name, text, message):
@@ -365,13 +342,3 @@ def test_errors_name_the_file_and_what_is_wrong(tmp_path, name, text, message):
     with pytest.raises(ReidError, match=message) as caught:
         load(tmp_path / name.split("/")[0])
     assert str(tmp_path) in str(caught.value)
-
-
-def test_no_such_file(tmp_path):
-    with pytest.raises(ReidError, match="no such file or folder of joints"):
-        load(tmp_path / "missing")
-
-
-def test_two_rows_of_one_image_are_an_error(tmp_path):
-    with pytest.raises(ReidError, match="two rows of image_id a"):
-        labels_of(tmp_path, ["a", "a"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.commands.networks import app  # with all commands of the pipeline
+from pipeline.commands.main import app
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from tests.conftest import reid

@@ -13,7 +13,6 @@ import pytest
 from pipeline.commands.build import make_plan
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
-from pipeline.stages import parts
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from tests.conftest import contents, make_project, reid
@@ -57,12 +56,6 @@ def test_the_reject_rate_is_no_part_of_the_key(toy: Project):
     build(toy, "ingest", "joints", "parts")
     change("canonical_poses: 3", "canonical_poses: 3, max_reject_rate: 0.9")
     assert to_compute(toy, "parts") == 0
-
-
-def test_a_raised_version_recomputes(toy: Project, monkeypatch: pytest.MonkeyPatch):
-    build(toy, "ingest", "joints", "parts")
-    monkeypatch.setattr(parts, "VERSION", parts.VERSION + 1)
-    assert to_compute(toy, "parts") == 4
 
 
 def test_changed_given_labels_recompute_joints(toy: Project):

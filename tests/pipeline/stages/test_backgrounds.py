@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.commands.build import make_plan
 from pipeline.engine import fits
-from pipeline.engine.fits import Fit
 from pipeline.engine.journal import unused
+from pipeline.engine.stage import Fit, Resources
 from pipeline.stages import backgrounds
 from pipeline.stages.backgrounds import Params
 from pipeline.swapping.regions import PART_BOXES
@@ -205,7 +205,7 @@ def one_row(
     empty = pa.table(
         {"image_id": pa.array([], pa.string()), "partners": pa.array([], pa.list_(pa.int32()))}
     )
-    step = backgrounds.build(params, "cpu", Fit({}, empty))
+    step = backgrounds.build(params, Resources(fitted=Fit({}, empty)))
     return step(pa.table({**cells, **columns})).to_pylist()[0]
 
 

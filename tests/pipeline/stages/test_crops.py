@@ -21,8 +21,9 @@ from pipeline.accuracy import crops as accuracy
 from pipeline.backends.boxes import crop_box, inside, iou
 from pipeline.backends.crops.person_box import Frame, PersonBox, labelled_box
 from pipeline.commands.build import make_plan
-from pipeline.commands.networks import app
+from pipeline.commands.main import app
 from pipeline.engine import run as engine
+from pipeline.engine.stage import Resources
 from pipeline.stages import crops
 from pipeline.stages.crops import Crops, Params, weights
 from pipeline.world.scenes.topview import Params as Topview
@@ -175,7 +176,7 @@ def by_depth(**params) -> Crops:
     floor = encode_png(np.full((HEIGHT, WIDTH), FLOOR_MM, np.uint16))
     cell = pa.array([{"bytes": floor, "path": None}], IMAGE)
     fitted = crops.Fit({}, pa.table({"floor": cell}))
-    return crops.build(Params(backend="depth", **params), "cpu", fitted)
+    return crops.build(Params(backend="depth", **params), Resources(fitted=fitted))
 
 
 def test_colour_and_depth_are_cut_alike_bit_by_bit():
@@ -270,9 +271,6 @@ def test_depth_finds_the_person_at_the_border():
 
 
 def test_parameters_that_do_not_go_together():
-    for values in ({"backend": "given"}, {"path": "boxes.csv"}):
-        with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-            Params(**values)
     with pytest.raises(ValidationError, match="`body_mm` must not be above `top_mm`"):
         Params(body_mm=1300)
 

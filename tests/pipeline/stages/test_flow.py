@@ -442,8 +442,6 @@ def test_a_finished_shard_is_not_computed_again(tmp_path, differences):
 
 def test_parameters_that_make_no_sense():
     for wrong, message in (
-        ({"backend": "given"}, "`path` goes with backend `given`"),
-        ({"path": "x"}, "`path` goes with backend `given`"),
         ({"batch": 0}, "batch"), ({"scale": 0}, "scale"), ({"backend": "farneback"}, "backend"),
     ):  # fmt: skip
         with pytest.raises(ValidationError, match=message):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
+from pipeline.engine.stage import Resources
 from pipeline.stages import jet
 from pipeline.stages.jet import Params
 from reid.arrays.depth import JET, colorize, fill_nearest, histogram, nearest_of, percentile
@@ -112,7 +113,7 @@ def cells(*encoded: bytes | None) -> pa.Table:
 
 
 def test_rows_without_usable_depth_are_rejects():
-    step = jet.build(Params(), "cpu", {"near_mm": 1000, "far_mm": 2000, "readings": 1})
+    step = jet.build(Params(), Resources(fitted={"near_mm": 1000, "far_mm": 2000, "readings": 1}))
     good = np.full((4, 6), 1500, np.uint16)
     found = step(cells(
         None, encode_png(good), encode_png(good * 0), encode_png(good.astype(np.uint8)),

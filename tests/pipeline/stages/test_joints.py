@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import ValidationError
 
+from pipeline.engine.stage import Resources
 from pipeline.stages import joints
 from pipeline.stages.joints import Estimate, Params, batch_rows, build, needs_device, weights
 from reid.arrays.images import encode_jpeg, encode_png
@@ -33,7 +33,7 @@ def image_table(images):
 
 def test_given_joints_keep_the_rows_in_order(tmp_path):
     write_labels(tmp_path / "j.parquet", ["a/2", "a/0"])
-    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), "cpu")
+    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), Resources())
     result = step(image_table([b"", b"", b""]))
     assert result["reject"].to_pylist() == [None, "no joints given", None]
     assert result.select(joints.SCHEMA.names).schema == joints.SCHEMA
@@ -66,13 +66,6 @@ def test_estimate_decodes_ahead_and_keeps_bad_rows_in_place():
 def test_a_batch_of_bad_rows_alone_does_not_reach_the_network():
     step = Estimate(lambda images: pytest.fail("called"))
     assert step(step.prepare(image_table([b"", None])))["joints"].null_count == 2
-
-
-def test_path_belongs_to_given_and_given_needs_one():
-    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-        Params(backend="given")
-    with pytest.raises(ValidationError, match="`path` goes with backend `given`"):
-        Params(backend="mmpose", path="joints.csv")
 
 
 def test_batches_and_device_follow_the_backend():
@@ -137,9 +130,9 @@ def test_a_bare_name_is_refused_before_any_row_where_another_shard_has_it_too(tm
     params = Params(backend="given", path=str(tmp_path / "j.csv"))
     assert joints.reads_anywhere(params) == {"rows": ["image_id"]}
     assert joints.reads_anywhere(Params()) == {}
-    joints.build(params, "cpu", None, {"rows": Rows("a/0001", "a/0002")})
+    joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "a/0002")}))
     with pytest.raises(ReidError, match="0001 fits both a/0001 and b/0001"):
-        joints.build(params, "cpu", None, {"rows": Rows("a/0001", "b/0001")})
+        joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "b/0001")}))
 
 
 def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
@@ -148,7 +141,7 @@ def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
     entries = [good, bad, {**good, "keypoints": []}]
     (tmp_path / "j.json").write_text(json.dumps(entries))
     params = Params(backend="given", path=str(tmp_path / "j.json"))
-    found = joints.build(params, "cpu")(pa.table({"image_id": ["a", "b", "c"]}))
+    found = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
     assert found["reject"].to_pylist()[0::2] == [None, "no joints given"]
     assert found["reject"][1].as_py().startswith("given joints: 2 numbers")
     (note,) = joints.notes(params, None, tmp_path)

@@ -263,14 +263,14 @@ def test_the_same_bytes_from_one_process_and_from_a_pool(tmp_path, monkeypatch):
         pytest.param("backgrounds", "journal.write_atomically", 2, id="backgrounds before a note"),
         pytest.param("swaps", "journal.write_shard", 4, id="swaps before the last shard"),
         pytest.param("swaps", "journal.write_atomically", 2, id="swaps before an empty one's note"),
-        pytest.param("swaps", "engine.replace_folder", 1, id="swaps before it is published"),
+        pytest.param("swaps", "run.publishing", 1, id="swaps before it is published"),
     ],
 )
 def test_a_killed_stage_resumes_to_the_same_bytes(tmp_path, monkeypatch, stage, call, n):
     module, name = call.split(".")
     patch = f"""
 import os, signal
-import pipeline.core.{module} as m
+import pipeline.engine.{module} as m
 real, count = m.{name}, [0]
 def killer(*a, **k):
     count[0] += 1

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from reid.evaluation import distances, metrics
-from reid.evaluation.rerank import rerank
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import Protocol
+from reid.evaluation.rerank import Neighbours, rerank
 from reid.project.errors import ReidError
 
 
@@ -63,9 +65,9 @@ def loops(query, gallery, distance, k1, k2, original):
 def test_equals_loops(distance, k1, k2, original):
     query, _, gallery, _ = scene()
     wanted = loops(query, gallery, distance, k1, k2, original)
-    settings = {"k1": k1, "k2": k2, "original": original}
-    found = np.concatenate(list(rerank(query, gallery, distance, **settings)))
-    np.testing.assert_allclose(found, wanted, atol=2e-5)
+    neighbours = Neighbours(k1, k2, original)
+    matrix = np.concatenate(list(rerank(query, gallery, distance, neighbours)))
+    np.testing.assert_allclose(matrix, wanted, atol=2e-5)
 
 
 def test_it_raises_map_where_persons_form_clusters():
@@ -73,11 +75,11 @@ def test_it_raises_map_where_persons_form_clusters():
     person = np.repeat(np.arange(30), 8)
     feature = rng.normal(size=(30, 12))[person] + 0.9 * rng.normal(size=(240, 12))
     query = np.arange(240) % 8 == 0
-    labels = (person[query], person[query] * 0, person[~query], person[~query] * 0 + 1)
-    plain = metrics.evaluate_distance(
-        distances.distance_blocks(feature[query], feature[~query]), *labels
-    )
-    better = metrics.evaluate_distance(rerank(feature[query], feature[~query], k1=8, k2=3), *labels)
+    labels = Labels.of(person[query], person[query] * 0, person[~query], person[~query] * 0 + 1)
+    sides = (feature[query], feature[~query])
+    plain = metrics.evaluate_distance(distances.distance_blocks(*sides), labels, Protocol())
+    blocks = rerank(*sides, neighbours=Neighbours(k1=8, k2=3))
+    better = metrics.evaluate_distance(blocks, labels, Protocol())
     assert better.map > plain.map + 0.02
 
 
@@ -91,4 +93,4 @@ def test_fewer_entries_than_neighbours():
 @pytest.mark.parametrize("wrong", [{"k2": 0}, {"k1": 3, "k2": 4}, {"original": 2}])
 def test_errors(wrong):
     with pytest.raises(ReidError, match="rerank"):
-        next(rerank(np.eye(2), np.eye(2), **wrong))
+        Neighbours(**wrong)

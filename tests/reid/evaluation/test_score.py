@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from reid.evaluation import distances, metrics
-from reid.evaluation.score import PROTOCOLS, Options, score
+from reid.evaluation.labels import Labels
+from reid.evaluation.protocol import PROTOCOLS
+from reid.evaluation.score import Options, score
+from reid.evaluation.single_shot_curves import Sampling
 from reid.project.errors import ReidError
 
 
@@ -36,13 +39,12 @@ def table(arrays, kind="list", **columns):
     return pa.table({**rows, **columns})
 
 
-def by_metrics(arrays, **options):
-    names = [
-        f"{role}_{name}"
-        for role in ("query", "gallery")
-        for name in ("feature", "person", "camera")
-    ]
-    return metrics.evaluate(*(arrays[name] for name in names), **options).as_dict()
+def by_metrics(arrays, distance="cosine"):
+    roles, names = ("query", "gallery"), ("person", "camera")
+    labels = Labels.of(*(arrays[f"{role}_{name}"] for role in roles for name in names))
+    features = (arrays[f"{role}_feature"] for role in roles)
+    protocol, comparison = PROTOCOLS["market1501"], distances.Comparison(distance)
+    return metrics.evaluate(*features, labels, protocol, comparison).as_dict()
 
 
 @pytest.mark.parametrize("kind", ["npz", "list", "fixed"])
@@ -61,9 +63,8 @@ def test_score_is_the_metrics(tmp_path, kind, distance):
             for name in ("feature", "person", "camera"):
                 arrays[f"{role}_{name}"] = arrays[f"{role}_{name}"][order]
     found = score(path, "market1501", distance)
-    assert {name: found[name] for name in by_metrics(arrays)} == by_metrics(
-        arrays, distance=distance
-    )
+    wanted = by_metrics(arrays, distance)
+    assert {name: found[name] for name in wanted} == wanted
     assert found["protocol"] == "market1501"
     assert json.loads(json.dumps(found)) == found
 
@@ -274,7 +275,7 @@ def test_single_shot_by_expectation_and_by_draws_agree(tmp_path):
     assert exact["draw"] == "expected"
     assert exact["map"] is None, "this protocol has no mAP"
     for draw in ("shared", "per_query"):
-        drawn = score(path, "cuhk03_classic", options=Options(draw=draw, repeats=4000))
+        drawn = score(path, "cuhk03_classic", options=Options(sampling=Sampling(draw, 4000)))
         assert drawn["rank1"] == pytest.approx(exact["rank1"], abs=0.03)
         assert drawn["repeats"] == 4000
 

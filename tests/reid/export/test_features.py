@@ -11,7 +11,8 @@ import pytest
 
 from reid import experiments
 from reid.evaluation.evaluate import evaluate
-from reid.evaluation.score import Protocol, score
+from reid.evaluation.protocol import Protocol
+from reid.evaluation.score import score
 from reid.export.features import export_features, matching
 from reid.project.errors import ReidError
 from reid.project.layout import Project

@@ -42,7 +42,7 @@ def test_names_are_shown_as_they_are(maker):
 
 def test_same_bytes_from_another_process():
     code = (
-        "import sys; from reid import plots\n"
+        "import sys; from reid.report import plots\n"
         "sys.stdout.buffer.write(plots.cmc({'a': [0.5, 0.75]}, 0.1))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

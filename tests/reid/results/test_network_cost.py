@@ -49,6 +49,20 @@ def test_groups_and_repeated_runs_count_as_run():
     assert (total.weights, total.multiply_adds) == (8, 2 * 8 * 9)
 
 
+def test_products_of_matrices_count_and_containers_hold_what_their_parts_do():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.both = nn.ModuleDict({"query": nn.Linear(4, 4), "key": nn.Linear(4, 4)})
+
+        def forward(self, x):
+            return self.both["query"](x) @ self.both["key"](x).mT
+
+    both, total = summarize(Attention(), torch.randn(1, 5, 4))
+    assert both.multiply_adds == 2 * 5 * 4 * 4
+    assert total.multiply_adds == 2 * 5 * 4 * 4 + 5 * 5 * 4
+
+
 @pytest.mark.parametrize(
     ("model", "shortcut", "parameters", "weights", "without_reduce", "multiply_adds"),
     [

@@ -43,7 +43,7 @@ PROBE = """
 import os, torch
 from torch import nn
 nn.BatchNorm2d = lambda channels: nn.GroupNorm(1, channels)
-from reid import devices, evaluate
+from reid.evaluation import evaluate
 rank, counts = os.environ.get("RANK", "0"), {"embedded": 0, "exchanges": 0}
 
 def counted(name, real, how_many):

@@ -371,8 +371,6 @@ def damaged(root: Path, name: str, text: str) -> Path:
             "b.json", '[{"image_id": "a", "bbox": [1, 2, 3]}]', "neither COCO", id="three"
         ),
         pytest.param("b.json", '[{"image_id": "a", "bbox": [1, 2, -3, 4]}]', "x1 below", id="size"),
-        pytest.param("b.parquet", "PAR1", "not readable as Parquet", id="torn Parquet"),
-        pytest.param("b.xml", "<a/>", "boxes are read from", id="another format"),
     ],
 )
 def test_damaged_files(tmp_path, name, text, message):
@@ -397,10 +395,3 @@ def test_damaged_yolo(tmp_path, text, message):
     damaged(tmp_path, "yolo/a.txt", text)
     with pytest.raises(ReidError, match=message):
         load(tmp_path / "yolo")
-
-
-def test_folders_and_paths_without_boxes(tmp_path):
-    with pytest.raises(ReidError, match="no such file or folder of boxes"):
-        load(tmp_path / "none")
-    with pytest.raises(ReidError, match=r"neither \*.parquet nor \*.txt"):
-        load(tmp_path)

@@ -236,7 +236,7 @@ MMPOSE = """
 import sys, warnings
 warnings.simplefilter("error")
 import numpy as np, torch
-from pipeline.backends import joints_mmpose
+from pipeline.backends.joints import mmpose as joints_mmpose
 from reid.project.errors import ReidError
 from pipeline.stages.joints import Params
 

@@ -12,17 +12,20 @@ import psutil
 import pytest
 
 from pipeline.engine.executors import choose as executors
+from pipeline.engine.executors import local
+from pipeline.engine.executors.work import Work
 from reid.project.errors import ReidError
+from reid.project.threads import cores, thread_limit
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(Work):
     def start(self):
         return lambda x: (x * x, os.environ["OMP_NUM_THREADS"] if x == 0 else "")
 
 
 @dataclass(frozen=True)
-class DiesAtThree:
+class DiesAtThree(Work):
     def start(self):
         def function(x: int) -> int:
             if x == 3:
@@ -33,7 +36,7 @@ class DiesAtThree:
 
 
 @dataclass(frozen=True)
-class Fails:
+class Fails(Work):
     def start(self):
         def function(x: int) -> int:
             raise ReidError(f"row {x} is no good")
@@ -42,7 +45,7 @@ class Fails:
 
 
 @dataclass(frozen=True)
-class DoesNotStart:
+class DoesNotStart(Work):
     def start(self):
         raise AssertionError("no payload asks for it")
 
@@ -52,7 +55,7 @@ def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
-    shared = str(max(1, executors.cores() // 2))
+    shared = str(max(1, cores() // 2))
     assert found[0][1] == (shared if name == "pool" else "7")
     assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
 
@@ -74,7 +77,7 @@ def test_nothing_to_do_loads_no_model(name: str):
 
 
 def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     found = dict(executors.pool(Squares(), [0, 1, 2], 0))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
     assert found[0][1] == "1", "each of two processes has one of two cores"
@@ -105,10 +108,11 @@ def test_params_and_the_command_say_which_executor():
 
 PARENT = """
 from dataclasses import dataclass
-from pipeline.core import executors
+from pipeline.engine.executors import choose as executors
+from pipeline.engine.executors.work import Work
 
 @dataclass(frozen=True)
-class Sleeps:
+class Sleeps(Work):
     def start(self):
         import time
         print('ready', flush=True)
@@ -136,6 +140,6 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 def test_thread_limit_restores_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with executors.thread_limit(3):
+    with thread_limit(3):
         assert os.environ["MKL_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ

@@ -21,6 +21,7 @@ from pipeline.engine import run as engine
 from pipeline.engine.executors import choose as executors
 from pipeline.engine.executors import ray as executor_ray
 from pipeline.engine.executors.ray import Node, Shape, shape_of
+from pipeline.engine.executors.work import Work
 from pipeline.stages import ingest
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -79,7 +80,7 @@ def test_a_marker_ends_with_its_run_and_those_of_killed_runs_go(tmp_path: Path):
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(Work):
     """Squares, with the process and the node that made each, once all of `nodes` are at work."""
 
     folder: Path = Path()
@@ -101,7 +102,7 @@ class Squares:
 
 
 @dataclass(frozen=True)
-class Refuses:
+class Refuses(Work):
     def start(self) -> Callable[[int], int]:
         def function(x: int) -> int:
             raise ReidError(f"row {x} is no good")
@@ -110,7 +111,7 @@ class Refuses:
 
 
 @dataclass(frozen=True)
-class DiesInTheMiddle:
+class DiesInTheMiddle(Work):
     """The work of a stage; one worker kills itself when half a shard is written."""
 
     work: Any
@@ -130,7 +131,7 @@ class DiesInTheMiddle:
 
 
 @dataclass(frozen=True)
-class DiesAlways:
+class DiesAlways(Work):
     work: Any
 
     def start(self) -> Callable[[Any], Any]:
@@ -138,7 +139,7 @@ class DiesAlways:
 
 
 @dataclass(frozen=True)
-class Waits:
+class Waits(Work):
     """The work of a stage; workers say that they are at it, and those of one node never end."""
 
     work: Any

@@ -22,7 +22,9 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.project.params import check
 from reid.results import network_cost as summary
-from reid.training.train import Trainer, overfit_batch, train
+from reid.training.devices import launched
+from reid.training.experiment_task import ExperimentTask
+from reid.training.train import overfit_batch, train
 from tests.conftest import contents, make_project, reid
 from tests.reid.data.test_swaps import SIDE, background_of, region_of, row_of, write_backgrounds
 from tests.reid.training.test_train import KILL
@@ -298,11 +300,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def trainer_of(project: Project, name: str, tmp_path: Path) -> Trainer:
-    import logging
-
+def trainer_of(project: Project, name: str, tmp_path: Path) -> ExperimentTask:
     experiment = experiments.load(project, name)
-    return Trainer(experiment, project, tmp_path, logging.getLogger("test"), "cpu")
+    return ExperimentTask(experiment, project, tmp_path, launched("cpu", 1, "32-true"))
 
 
 def test_a_batch_is_the_hand_made_paste_of_its_draw(built: Project, tmp_path: Path):
@@ -404,7 +404,7 @@ def test_held_out_persons_give_no_background(built: Project, tmp_path: Path):
     assert (draw.donors >= 0).all()
     assert set(draw.donors) == set(range(18))
     assert not set(trainer.data.index) & set(trainer.held_out.index)
-    assert 0 <= trainer._validate()["val_map"] <= 1
+    assert 0 <= trainer.validate(-1.0)["val_map"] <= 1
 
 
 def test_one_batch_can_be_learnt_by_heart(built: Project):

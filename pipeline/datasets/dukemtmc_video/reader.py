@@ -20,16 +20,16 @@ Source   Wu et al., Exploit the Unknown Gradually: One-Shot Video-Based Person R
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reject, Sample
+from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject
+from pipeline.datasets.dukemtmc_video.writer import write
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.layouts.tracklets import (
     ROLES,
     Tracklet,
@@ -38,17 +38,15 @@ from pipeline.datasets.layouts.tracklets import (
     queries_without_match,
     tracklet_protocol,
 )
-from reid.arrays.images import encode_jpeg
-from reid.project.errors import ReidError
+
+__all__ = ["INFO", "locate", "read", "write"]
 
 INNER = "DukeMTMC-VideoReID"  # the folder that the download unpacks to
 PERSON = re.compile(r"0{0,3}[1-9][0-9]{0,3}"), "a person's folder such as 0001"
 TRACKLET = re.compile(r"[0-9]{1,6}"), "a tracklet's folder such as 0003"
 NAME = re.compile(r"([0-9]{4})(_?)C([1-8])\2F([0-9]{4,6})\2[XD][0-9]{1,7}\.jpg")
 OTHER_CAMERA = re.compile(r"[0-9]{4}_?C([0-9]+)_?F[0-9]{4,6}_?[XD][0-9]{1,7}\.jpg")
-LIMITS = {"person": (1, 9999), "camera": (1, 8), "tracklet": (0, 9999), "frame": (1, 9999)}
 APART = 1_000_000  # added to the number of a gallery tracklet that a query has
-SAMPLED = 12  # frames of the video from one to the next of a tracklet
 
 PUBLISHED = {
     "train_identities": 702,
@@ -106,7 +104,8 @@ def read(root: Path) -> Listing:
     below = "" if home == root else f"{INNER}/"
     rejects: list[Reject] = []
     by_role = {role: list(_sequences(home, role, rejects)) for role in ROLES}
-    _check_not_swapped(home, by_role)
+    people = {role: {s.person for s in sequences} for role, sequences in by_role.items()}
+    names.check_not_swapped(home, people, "train/", "gallery/")
     several = sum(map(_cameras_beyond_one, by_role.values()))
     copies, sequences = _joined(home, by_role)
     sequences = _on_one_side(sequences, rejects)
@@ -185,16 +184,6 @@ def _why_no_name(name: str) -> str:
 # --------------------------------------------------------------------------- roles and their rows
 
 
-def _check_not_swapped(home: Path, by_role: dict[str, list[Sequence]]) -> None:
-    """No name tells train from test, but queries have their matches in the gallery."""
-    people = {role: {s.person for s in sequences} for role, sequences in by_role.items()}
-    if people["query"] & people["train"] and not people["query"] & people["gallery"]:
-        raise ReidError(
-            f"{home}: the persons of query/ are in train/ and none is in gallery/; the two folders "
-            "are swapped"
-        )
-
-
 def _cameras_beyond_one(sequences: list[Sequence]) -> int:
     return len(sequences) - len({s.folder for s in sequences})
 
@@ -258,34 +247,4 @@ def _count(sequences: list[Sequence]) -> dict[str, int]:
     return {**found, "queries_without_match": queries_without_match(tracklets)}
 
 
-# ---------------------------------------------------------------------------------------- writing
-
-
-def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
-    """Write samples in the official layout; yields the image_id of each, in order.
-
-    A sample's tracklet names its folder, its frame is the F of its name, from 1. Folders must be
-    new or empty. Raises `ReidError` where a label does not fit, where a frame is written twice, and
-    where a tracklet of the query is one of the gallery too.
-    """
-    for role in ROLES:
-        names.new_folder(root / role)
-    roles: dict[tuple[int, int, int], str] = {}  # by person, camera and tracklet
-    for sample in samples:
-        check_labels(sample, INFO.title, LIMITS)
-        if sample.role not in ROLES:
-            raise ReidError(f"no role `{sample.role}` (there are {', '.join(ROLES)})")
-        key = (sample.person, sample.camera, sample.tracklet)
-        if roles.setdefault(key, sample.role) != sample.role:
-            raise ReidError(f"tracklet {sample.tracklet} of person {sample.person} and camera "
-                            f"{sample.camera} is in {roles[key]} and {sample.role}")  # fmt: skip
-        folder = root / sample.role / f"{sample.person:04d}" / f"{sample.tracklet:04d}"
-        if not folder.is_dir():
-            names.new_folder(folder)
-        name = (f"{sample.person:04d}_C{sample.camera}_F{sample.frame:04d}"
-                f"_X{SAMPLED * sample.frame}")  # fmt: skip
-        if (folder / f"{name}.jpg").exists():
-            raise ReidError(f"{folder}: two frames {sample.frame}")
-        data = encode_jpeg(sample.image) if sample.encoded is None else sample.encoded
-        names.write_file(folder / f"{name}.jpg", data)
-        yield f"{folder.relative_to(root).as_posix()}/{name}"
+READER = Reader(INFO, read, write, locate=locate)

@@ -1,0 +1,67 @@
+"""Protocols: which gallery entries count for a query, and which average precision is the main one.
+
+A data set names its protocols in protocol.json; `PROTOCOLS` are those that `reid score` knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from reid.project.errors import ReidError
+
+Exclude = Literal["same_person_same_camera", "same_camera", "none"]
+AveragePrecision = Literal["rectangle", "trapezoid"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which gallery entries count, and which average precision is the main one.
+
+    `exclude` names the gallery entries that are as if absent: of the query's
+    `same_person_same_camera`, of its `same_camera` (cross-camera only), or `none`. Raises
+    `ReidError` for an unknown name.
+    """
+
+    junk: tuple[int, ...] = ()  # persons that are dropped from the gallery
+    distractors: tuple[int, ...] = ()  # persons that stay in the gallery and match nobody
+    exclude: Exclude = "same_person_same_camera"
+    average_precision: AveragePrecision = "rectangle"
+    single_shot: bool = False  # the gallery shows one drawn image of each person; no mAP
+    views: int = 0  # cameras 1, 2, 3 ... are views 1 to `views`, over and over; 0: each its own
+
+    def __post_init__(self) -> None:
+        _check("exclude", self.exclude, get_args(Exclude))
+        _check("average_precision", self.average_precision, get_args(AveragePrecision))
+
+    def view(self, camera: np.ndarray) -> np.ndarray:
+        """What counts as a camera (N,): the view, where several pairs of cameras are one test."""
+        return (camera - 1) % self.views if self.views else camera
+
+
+def _check(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise ReidError(f"{what}: no `{name}` (there are {', '.join(known)})")
+
+
+def protocol_of(described: dict[str, Any]) -> Protocol:
+    """The protocol that an entry of a data set's protocol.json describes."""
+    rule = described.get("rule", {})
+    return Protocol(
+        junk=tuple(rule.get("junk", [-1])),
+        distractors=tuple(rule.get("distractors", [])),
+        exclude=rule.get("exclude", "same_person_same_camera"),
+        single_shot=rule.get("gallery", "").startswith("single shot"),
+        views=rule.get("views", 0),
+    )
+
+
+PROTOCOLS = {
+    "market1501": Protocol(junk=(-1,), distractors=(0,)),
+    "dukemtmc_reid": Protocol(),  # its distractors have persons of their own
+    "cuhk03_classic": Protocol(exclude="same_camera", single_shot=True, views=2),
+    "cross_camera": Protocol(exclude="same_camera"),
+    "all_pairs": Protocol(exclude="none"),
+}
