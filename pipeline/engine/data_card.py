@@ -146,7 +146,8 @@ def _counts(protocol: Mapping[str, Any]) -> str:
         f"| {role} | {n['images']:,} | {n['identities']:,} | {n['cameras']:,} |"
         for role, n in ((role, built[role]) for role in ROLES if role in built)
     ]
-    published = (protocol.get("protocols") or [{}])[0].get("published", {})
+    rules: Sequence[Mapping[str, Any]] = protocol.get("protocols") or [{}]
+    published: Mapping[str, int] = rules[0].get("published", {})
     found = protocol.get("found", {})
     differing = [
         f"{name} {found[name]:,} of {count:,}"
@@ -172,7 +173,7 @@ def _rules(protocol: Mapping[str, Any]) -> str:
 
 
 def _made(steps: Sequence[Step]) -> str:
-    lines = []
+    lines: list[str] = []
     for number, step in enumerate(steps, 1):
         facts = [
             f"{name} {json.dumps(step[name], sort_keys=True)}"

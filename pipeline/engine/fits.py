@@ -1,3 +1,5 @@
+# pyarrow, whose tables pass through here, has no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """A stage's fit over the training rows: computed once, kept under its key, read by the workers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """What a stage reads: the folders of its data set, their manifests, and columns side by side.
 
 An input is `rows`, the shards of the data set itself, ingested or made by a stage, or is named

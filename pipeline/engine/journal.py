@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The work journal: finished shards by key, what a rerun may reuse.
 
 `.work/<stage>/<key>.parquet` is a finished shard; `<key>.json` beside it says its rows, bytes,
@@ -13,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,11 +46,12 @@ class Outcome:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a damaged note has other values than these."""
-        counts = (self.rows, self.bytes)
-        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in self.rejects]
-        sound = isinstance(self.sha256, str) and isinstance(self.rejects, list) and all(pairs)
-        sound = sound and isinstance(self.adopted, str)
-        if not (sound and all(type(n) is int and n >= 0 for n in counts)):
+        noted: dict[str, Any] = vars(self)  # read from a file: whatever it says
+        counts = (noted["rows"], noted["bytes"])
+        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in noted["rejects"]]
+        texts = isinstance(noted["sha256"], str) and isinstance(noted["adopted"], str)
+        sound = texts and isinstance(noted["rejects"], list)
+        if not (sound and all(pairs) and all(type(n) is int and n >= 0 for n in counts)):
             raise ValueError("not the note of a shard")
 
 

@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Runs a stage over shards: plan, reuse, compute what is missing, publish.
 
 A stage says what it does in a `Plan`; all the rest is here and the same for every stage: the work

@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The contract of a derived-data stage: what its file tells the engine, with defaults.
 
 A stage's file makes one `Stage`, and `pipeline.stages` lists it. The engine gives its step tables

@@ -28,7 +28,7 @@ class Rows(Protocol):
     def __getitems__(self, positions: Sequence[int], /) -> list[dict[str, Any]]: ...
 
 
-class TorchData(Dataset):
+class TorchData(Dataset[Any]):
     """A map-style data set: batches are read in one go through `__getitems__`.
 
     It goes to worker processes by fork or pickle, from local and remote places alike; a
@@ -79,7 +79,7 @@ class StatefulLoader:
     def __iter__(self) -> Iterator[Any]:
         batches = self.sampler.batches(self.epoch)
         left = [batch.tolist() for batch in batches[self.done :]]
-        loader = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             self.rows,
             batch_sampler=left,
             num_workers=self.workers,

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import datasets
-from pipeline.datasets.base import LISTED, Listing, Sample, Source, counts_table
+from pipeline.datasets.base import LISTED, Listing, Sample, counts_table
 from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from reid.arrays import images
@@ -145,10 +145,7 @@ def read_or_refused(name: str, root: Path) -> Listing | None:
 
 
 def test_a_reader_has_its_parts(name):
-    module = datasets.reader(name)
-    info = module.INFO
-    assert callable(module.read)
-    assert callable(module.write)
+    info = datasets.reader(name).info
     assert all((info.title, info.layout, info.licence, info.where, info.citation))
     assert all(number > 0 for number in info.published.values())
 
@@ -162,7 +159,7 @@ def check_written(name: str, root: Path, samples: list[Sample]) -> None:
     """Write samples and read them: rows have their labels, and nothing else is there."""
     ids = write(name, root, samples)
     listing = read(name, root)
-    extra = vars(datasets.reader(name)).get("EXTRA", ())
+    extra = datasets.reader(name).extra
     assert listing.files.schema.equals(pa.schema([*LISTED, *extra]))
     assert listing.rejects == []
     rows = rows_of(listing)
@@ -215,18 +212,12 @@ def test_nobody_is_trained_on_and_searched_for(name, written):
         assert not people["train"] & (people["query"] | people["gallery"])
 
 
-def plain_source(root: Path) -> Source:
-    return lambda path: (root / path).read_bytes()
-
-
 def test_pixels_and_depth_come_back(name, tmp_path):
     samples = list(trees.samples(name))
     for sample in samples:
         sample.encoded = images.encode_png(sample.image)
     ids = write(name, tmp_path / "new", samples)
-    module = datasets.reader(name)
-    opener = vars(module).get("open_source", plain_source)
-    source = opener(tmp_path / "new")
+    source = datasets.reader(name).open_source(tmp_path / "new")
     rows = rows_of(read(name, tmp_path / "new"))
     for image_id, sample in zip(ids, samples, strict=True):
         row = rows[image_id]

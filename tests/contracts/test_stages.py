@@ -14,7 +14,10 @@ from pipeline.stages import STAGES, stage
 from reid.project.errors import ReidError
 from reid.shards.schema import ROW
 
-HEAVY = {"torch", "torchvision", "ultralytics", "mmpose", "detectron2", "ptlflow", "scipy"}
+HEAVY = {
+    "torch", "torchvision", "ultralytics", "mmpose", "detectron2", "ptlflow", "pycocotools",
+    "scipy", "pandas",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -373,7 +374,8 @@ def test_a_fit_is_computed_once_and_a_broken_one_again(swaps_toy, monkeypatch):
     before = rows_of(swaps_toy, "backgrounds")
     calls = []
     real = backgrounds.fit
-    monkeypatch.setattr(backgrounds, "fit", lambda *a: calls.append(1) or real(*a))
+    counted = replace(backgrounds.STAGE, fit=lambda *a: calls.append(1) or real(*a))
+    monkeypatch.setattr(backgrounds, "STAGE", counted)
     make_plan("backgrounds", "toy", swaps_toy)
     assert calls == []
     table = next((swaps_toy.work / "backgrounds").glob("*.fit.parquet"))
