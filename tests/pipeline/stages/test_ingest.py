@@ -176,6 +176,17 @@ def test_every_reader_of_a_shard_sees_an_image_upright_in_the_row_s_size(tmp_pat
     }
 
 
+def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):
+    png = images.encode_png(np.full((4, 3, 3), 9, np.uint8))
+    project = own_folder(tmp_path, {f"{number}.png": png for number in range(3)})
+    before = [path.read_bytes() for path in build(project, "mine", "folder")]
+    labels = project.raw("mine") / "labels.csv"
+    labels.write_text(labels.read_text().replace("anna", "berta"))
+    assert [path.read_bytes() for path in build(project, "mine", "folder")] == before
+    persons = json.loads((project.shards("mine") / "names.json").read_text("utf-8"))["persons"]
+    assert persons == {"berta": 1, "eva": 2}
+
+
 def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
     raw = tmp_path / "data/0-raw"
     raw.mkdir(parents=True)
