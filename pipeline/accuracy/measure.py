@@ -85,7 +85,7 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
         "weights": manifest.get("weights") or None, "shards": digest_of(manifest),
         "numbers": numbers, "goal": goal_of(stage, numbers), "shown": _shown(stage, each),
     }  # fmt: skip
-    write_atomically(file_of(project, stage, build), as_json(found))
+    write_atomically(file_of(project, stage, build), as_json(found), project.publishing)
     return found
 
 

@@ -90,11 +90,13 @@ def world(name: Dataset, workers: Workers = None) -> None:
     from pipeline.world import build
     from pipeline.world.scenes import scenes
     from reid.project import params
+    from reid.project.locks import lock
 
     home = project()
     layout, scene = scenes.of_world(params.load(home.root), name)
-    counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
-    scan_folder(home.raw(name).parent, name)
+    with lock(home.work / "locks" / f"world-{name}", f"world {name}"):
+        counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
+        scan_folder(home.raw(name).parent, name)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     console().print(f"world {name}: {shown}: {home.raw(name)}")
 

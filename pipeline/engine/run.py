@@ -187,7 +187,7 @@ def _publish(
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):
         return False
-    with publishing(target, project.work / "publish" / f"{plan.stage}@{plan.dataset}") as folder:
+    with publishing(target, project.publishing / f"{plan.stage}@{plan.dataset}") as folder:
         (folder / "rows").mkdir()
         for name, key in made.items():
             link(journal.shard(key), folder / "rows" / name)

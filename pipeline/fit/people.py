@@ -8,6 +8,7 @@ are numbered; each is rendered once and kept as Parquet in `.work/fit/people`. T
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pipeline.world.scenes.scenes import SCENES
 from reid.arrays.flow import Flow, decode_known_flow
 from reid.arrays.images import decode, decode_mask, encode_png
 from reid.project.layout import write_atomically
+from reid.project.threads import end_with
 
 SEEDS = 1_000_000_000  # of sheets, and what is drawn for them
 VIEWS = ("street", "mall", "hall", "topview")
@@ -128,7 +130,7 @@ def keep_sheets(folder: Path, view: str, numbers: Sequence[int], workers: int) -
     """The files of many sheets, missing ones rendered by so many processes."""
     if workers <= 1:
         return [keep_sheet(folder, view, number) for number in numbers]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with, (os.getpid(),)) as pool:
         return list(pool.map(keep_sheet, *zip(*[(folder, view, n) for n in numbers], strict=True)))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from reid.data.clips import Tracklets, clips_of
+from reid.data.clips import Tracklets
 from reid.data.clips import batches as clip_batches
 from reid.data.dataset import Data
 from reid.data.views import Batch, Views
@@ -32,8 +31,10 @@ from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
 from reid.nn.weights import fill, read_state
+from reid.papers.contract import Paper
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json
+from reid.project.locks import lock
 from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
@@ -43,8 +44,9 @@ LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
 
 
 def embed_views(
-    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor, batch: int = 64
-) -> np.ndarray:
+    paper: Paper[Any, Any], params: Any, network: nn.Module, views: Views, mean: Tensor,
+    batch: int = 64,
+) -> np.ndarray:  # fmt: skip
     """(N, D) float32 test features of prepared samples, in order."""
     was_training = network.training
     network.eval()
@@ -55,10 +57,10 @@ def embed_views(
 
 
 def embed_data(
-    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor
+    paper: Paper[Any, Any], params: Any, network: nn.Module, views: Views, mean: Tensor
 ) -> tuple[Data, np.ndarray]:
     """Test features (N, D) and the rows that they are of: each, or the first of each tracklet."""
-    clips = clips_of(paper, params)
+    clips = paper.clips(params)
     if clips is None:
         return views.data, embed_views(paper, params, network, views, mean)
     was_training = network.training
@@ -78,13 +80,8 @@ def embed_data(
     return tracklets.heads, (total / count).astype(np.float32)
 
 
-def feature_parts(paper: ModuleType, params: Any) -> int:
-    """Of how many equal parts a feature consists whose distances are added up."""
-    return paper.feature_parts(params) if hasattr(paper, "feature_parts") else 1
-
-
 def embed(
-    paper: ModuleType, params: Any, network: nn.Module, samples: Batch, mean: Tensor
+    paper: Paper[Any, Any], params: Any, network: nn.Module, samples: Batch, mean: Tensor
 ) -> np.ndarray:
     """(B, D) float32 test features of a batch of prepared samples; `network` is in eval mode."""
     kind = next(iter(samples.values())).device.type
@@ -128,7 +125,7 @@ def trained_network(
             f"run `reid train {experiment.name}`"
         )
     params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
-    network = experiment.code.build(params, len(described["people"]))
+    network = experiment.paper.build(params, len(described["people"]))
     weights = folder / "model.safetensors"
     fill(network, read_state(weights), weights, experiment.name)
     return (
@@ -148,10 +145,10 @@ def features(
     network, mean, _ = trained_network(experiment, project, device)
 
     def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
-        return experiment.code.view(experiment.params, row["image"], row)
+        return experiment.paper.view(experiment.params, row["image"], row)
 
     views = Views(data, view, device, experiment.params.resident)
-    return embed_data(experiment.code, experiment.params, network, views, mean)
+    return embed_data(experiment.paper, experiment.params, network, views, mean)
 
 
 def pool_passages(data: Data, feature: np.ndarray, pool: str) -> tuple[Data, np.ndarray]:
@@ -207,7 +204,7 @@ def evaluate(
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     _check_persons(experiment, project, data)
     tested, feature = features(experiment, project, tested, place)
-    pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
+    pooling = experiment.paper.pool(params)
     if pooling != "none":
         tested, feature = pool_passages(tested, feature, pooling)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
@@ -215,22 +212,24 @@ def evaluate(
     in_force = protocol_of(described)
     person, camera = tested.labels("person"), in_force.view(tested.labels("camera"))
     labels = Labels.of(person[query], camera[query], person[gallery], camera[gallery])
-    comparison = Comparison(params.distance, feature_parts(experiment.code, params))
+    comparison = Comparison(params.distance, experiment.paper.feature_parts(params))
     sides = (feature[query], feature[gallery], labels)
     result = metrics.evaluate(*sides, in_force, comparison)
     first = metrics.ranked(*sides, min(RANKED, len(gallery)), in_force, comparison)
     scores = single_gallery_shot(*sides, in_force, comparison) if in_force.single_shot else result
     written = {
-        "experiment": experiment.name, "paper": experiment.paper,
+        "experiment": experiment.name, "paper": experiment.paper.name,
         "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
         "params": experiment.described(), "training": training_key(experiment, project),
         **scores.as_dict(),
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    with publishing(
-        target, project.work / "publish" / f"{target.name}@{experiment.name}"
-    ) as folder:
+    name = f"{target.name}@{experiment.name}"
+    with (
+        lock(project.work / "locks" / name, f"evaluate {experiment.name}"),
+        publishing(target, project.publishing / name) as folder,
+    ):
         _write(folder, tested, feature, written)
         _write_ranked(folder, tested, query, gallery, first, result)
     return written

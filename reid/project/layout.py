@@ -51,6 +51,11 @@ class Project:
         return self.root / "data" / "3-runs" / experiment
 
     @property
+    def publishing(self) -> Path:
+        """Where what goes below data/ is written first, to be moved there as a whole."""
+        return self.work / "publish"
+
+    @property
     def reports(self) -> Path:
         return self.root / "data" / "4-reports"
 
@@ -94,10 +99,16 @@ def this_process() -> str:
     return f"{this_host()}-{os.getpid()}"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: temporary name, fsync, rename."""
+def write_atomically(path: Path, data: bytes, work: Path | None = None) -> None:
+    """Write a whole file or nothing: temporary name, fsync, rename.
+
+    The temporary file lies beside it, or in `work`, a folder of the same file system: below data/
+    what a killed process leaves would count as content of a folder that DVC watches.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
+    folder = work or path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{path.name}.{this_process()}.tmp"
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

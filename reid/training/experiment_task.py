@@ -13,10 +13,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from reid.data.clips import Tracklets, clips_of
+from reid.data.clips import Tracklets
 from reid.data.dataset import Data
 from reid.data.views import Batch, Draw, Views
-from reid.evaluation.evaluate import embed_data, feature_parts, mean_metrics
+from reid.evaluation.evaluate import embed_data, mean_metrics
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -43,13 +43,13 @@ class ExperimentTask:
 
     def __init__(self, experiment: Experiment, project: Project, work: Path, fabric: Fabric):
         self.work, self.fabric, self.title = work, fabric, experiment.name
-        self.paper, self.params = experiment.code, experiment.params
+        self.paper, self.params = experiment.paper, experiment.params
         self.epochs = self.params.epochs
         self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
         data = experiment.open(project).role("train")
         self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
         self.data = experiment.for_training(project, self.data)
-        self.clips = clips_of(self.paper, self.params)
+        self.clips = self.paper.clips(self.params)
         self.tracklets = Tracklets.of(self.data).training(self.clips) if self.clips else None
         person = (self.tracklets.heads if self.tracklets else self.data).labels("person")
         self.people = np.unique(person)
@@ -58,8 +58,7 @@ class ExperimentTask:
         targets = np.searchsorted(self.people, person)  # of a row, or of a tracklet
         self.targets = torch.from_numpy(targets).to(self.fabric.device)
         self.views = self._views(self.data)
-        donors = getattr(self.paper, "donors", None)  # of papers that combine samples
-        self.donors = donors(self.params, self.data) if donors else None
+        self.donors = self.paper.donors(self.params, self.data)
         self.mean = channel_mean(self.views).to(self.fabric.device)
         torch.manual_seed(self.params.seed)
         network = self.paper.build(self.params, len(self.people))
@@ -70,7 +69,7 @@ class ExperimentTask:
             "optimizer": self.optimizer,
         }
         self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
-        self.together = getattr(self.paper, "TOGETHER", getattr(self.sampler, "images", 1))
+        self.together = self.paper.together(self.params)
         self.waited_s = self.trained_s = 0.0
 
     def _views(self, data: Data) -> Views:
@@ -80,9 +79,8 @@ class ExperimentTask:
         return Views(data, view, self.fabric.device, self.params.resident)
 
     def batches(self, state: State) -> Generator[Samples]:
-        begin = getattr(self.paper, "begin_epoch", None)  # of papers that train in phases
-        if begin is not None:
-            begin(self.params, self.network.module, self.optimizer, state.epoch, state.batch)
+        network = self.network.module
+        self.paper.begin_epoch(self.params, network, self.optimizer, state.epoch, state.batch)
         batches = self.sampler.batches(state.epoch)
         first, done, left = state.step, state.batch, batches[state.batch :]
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
@@ -153,7 +151,7 @@ class ExperimentTask:
         """Metrics on the held-out identities; weights with a higher mAP than `best` are kept."""
         assert self.held_out is not None
         views = self._views(rows_of(self.held_out, self.rank, self.ranks))
-        network, parts = self.network.module, feature_parts(self.paper, self.params)
+        network, parts = self.network.module, self.paper.feature_parts(self.params)
         held, feature = embed_data(self.paper, self.params, network, views, self.mean)
         labels = held.labels("person"), held.labels("camera")
         feature, person, camera = gathered(self.fabric, feature, *labels)

@@ -1,12 +1,9 @@
-"""Pretrains the attention-driven network on a folder of classified images, such as ImageNet.
+"""Pretrains a paper's network on a folder of classified images, such as ImageNet.
 
 Reads   ROOT/<class>/*.jpg, or ROOT/train/<class>/*.jpg
-Writes  3-runs/pretrain-attention_driven: weights.pt for `weights:` in params.yaml, history.csv
-Source  Yang et al., Pattern Recognition 2019, section 4: 9 epochs of ImageNet, SGD, learning rate
-        0.01 divided by 10 every 3 epochs
-Differs The paper does not say how five branches see one image. Here the branch of the whole body
-        and one part's branch learn side by side, each from the whole image at its own size, the sum
-        of their cross entropies is the loss, and the part's branch is copied to all four.
+Writes  3-runs/pretrain-<paper>: weights.pt for `weights:` in params.yaml, history.csv
+
+The loss is the sum of the cross entropies of all predictions.
 """
 
 from __future__ import annotations
@@ -19,17 +16,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from reid.arrays import images
 from reid.data.samplers import Shuffle
-from reid.papers.attention_driven import paper as attention_driven
-from reid.papers.attention_driven.paper import PARTS, PartNetwork
+from reid.papers import PAPERS, paper_of
+from reid.papers.contract import Paper
+from reid.papers.pretraining import Pretraining, Recipe
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.locks import lock
-from reid.project.params import Strict
 from reid.project.progress import log_file
 from reid.project.publish import publishing, refuse_link
 from reid.project.threads import cores
@@ -40,17 +37,6 @@ from reid.training.published import write_history
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's channel means, 0 to 255
-
-
-class Recipe(Strict):
-    """The paper's numbers."""
-
-    epochs: int = 9
-    batch: int = 32
-    learning_rate: float = 0.01
-    decay: float = 0.1
-    decay_epochs: int = 3
-    seed: int = 0
 
 
 class ImageFolder(Dataset[tuple[Tensor, int]]):
@@ -81,43 +67,28 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(images.resize(image, *self.size)), label
 
 
-class Branches(nn.Module):
-    """The whole body's branch and one part's, both before the whole image."""
-
-    def __init__(self, params: attention_driven.Params, classes: int):
-        super().__init__()
-        self.network = PartNetwork(params, classes)
-        self.part_size = (params.part_height, params.part_width)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) normalised to the two branches' predictions, (B, classes) each."""
-        net = self.network
-        part = F.interpolate(image, self.part_size, mode="bilinear", antialias=True)
-        whole = net.whole(net.norm_whole(net.conv1(image)).relu())
-        local = net.parts[0](net.norm_parts(net.conv1(part)).relu())
-        return net.classifiers[0](whole), net.classifiers[1](local)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The network's state without classifiers, the trained part's branch in all four places."""
-        state = self.network.state_dict()
-        for name in [n for n in state if n.startswith("parts.0.")]:
-            for i in range(1, len(PARTS)):
-                state[name.replace("parts.0.", f"parts.{i}.", 1)] = state[name]
-        return {n: t.cpu() for n, t in state.items() if not n.startswith("classifiers.")}
+def pretraining_of(paper: Paper[Any, Any]) -> Pretraining[Any]:
+    """How a paper's network is pretrained; `ReidError` where it is not."""
+    if paper.pretraining is None:
+        known = [name for name in PAPERS if paper_of(name).pretraining is not None]
+        raise ReidError(f"no pretraining for `{paper.name}` (there is one for {', '.join(known)})")
+    return paper.pretraining
 
 
 class PretrainTask:
-    """The two branches on a folder of images, in 32 bits."""
+    """A paper's network on a folder of images, in 32 bits."""
 
-    title, check_every = "pretrain attention_driven", 1
+    check_every = 1
 
     def __init__(
-        self, data: ImageFolder, params: attention_driven.Params, recipe: Recipe, fabric: Fabric
+        self, data: ImageFolder, paper: Paper[Any, Any], params: Any, recipe: Recipe, fabric: Fabric
     ):
+        self.title = f"pretrain {paper.name}"
         self.data, self.recipe, self.fabric, self.epochs = data, recipe, fabric, recipe.epochs
         torch.manual_seed(recipe.seed)
-        self.model = Branches(params, len(data.classes)).to(fabric.device)
-        self.optimizer = attention_driven.optimizer(params, self.model)
+        how = pretraining_of(paper)
+        self.model = how.build(params, len(data.classes)).to(fabric.device)
+        self.optimizer = paper.optimizer(params, self.model)
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
         self.mean = torch.tensor(MEAN, device=fabric.device)
 
@@ -152,24 +123,25 @@ class PretrainTask:
 
 
 def pretrain(
-    project: Project, root: Path, params: attention_driven.Params, recipe: Recipe, device: str
+    project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str
 ) -> Path:
     """Pretrain, or go on, and publish. Returns the folder with weights.pt."""
-    data = ImageFolder(root, params.height, params.width)
+    how = pretraining_of(paper)
+    data = ImageFolder(root, *how.size(params))
     described = {"params": json.loads(params.model_dump_json()), "images": len(data)}
     described |= {"recipe": json.loads(recipe.model_dump_json()), "classes": data.classes}
-    target = project.run("pretrain-attention_driven")
+    target = project.run(f"pretrain-{paper.name}")
     refuse_link(target)
-    work = project.work / "pretrain" / key_of(described)
+    work = project.work / "pretrain" / key_of([paper.name, described])
     fabric = launched(device, 1, "32-true")
     with (
-        lock(work / "lock", PretrainTask.title),
-        log_file(project.work / "logs" / "pretrain-attention_driven.log") as log,
+        lock(work / "lock", f"pretrain {paper.name}"),
+        log_file(project.work / "logs" / f"pretrain-{paper.name}.log") as log,
     ):
-        task = PretrainTask(data, params, recipe, fabric)
+        task = PretrainTask(data, paper, params, recipe, fabric)
         state = Loop(task, work / "checkpoint.pt", log).run()
-        with publishing(target, project.work / "publish" / "pretrain@attention_driven") as folder:
-            torch.save(task.model.weights(), folder / "weights.pt")
+        with publishing(target, project.publishing / f"pretrain@{paper.name}") as folder:
+            torch.save(how.weights(task.model), folder / "weights.pt")
             write_history(folder / "history.csv", state.history)
             (folder / "pretrain.json").write_bytes(as_json(described))
     return target

@@ -48,7 +48,7 @@ def train(
         if fabric.is_global_zero:
             files = [work / "model.safetensors", work / "best.safetensors"]
             save_weights(files[0], task.network.module)
-            staging = project.work / "publish" / f"train@{experiment.name}"
+            staging = project.publishing / f"train@{experiment.name}"
             described = {"key": key, **description(experiment, task, state)}
             publish(target, staging, described, [p for p in files if p.is_file()], state.history)
         fabric.barrier()
@@ -59,7 +59,7 @@ def description(experiment: Experiment, task: ExperimentTask, state: State) -> d
     """What a finished training is of, and how it ended."""
     last = state.history[-1]
     return {
-        "experiment": experiment.name, "paper": experiment.paper,
+        "experiment": experiment.name, "paper": experiment.paper.name,
         "params": experiment.described(), "people": task.people.tolist(),
         "channel_mean": task.mean.tolist(), "images": len(task.data), "steps": state.step,
         "train_accuracy": last["accuracy"], "train_loss": last["loss"],

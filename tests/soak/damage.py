@@ -31,7 +31,7 @@ from tests.soak.cases import Case, last_lines, say, time_limit
 from tests.soak.mutations import Field
 
 TARGETS = ("flipped", "cut")
-SECONDS = 30
+SECONDS = 120
 Values = dict[str, Any]
 
 

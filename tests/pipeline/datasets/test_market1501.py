@@ -124,9 +124,9 @@ def test_thousands_of_names_take_no_time(tmp_path):
     for frame in range(2_000):
         os.close(os.open(tmp_path / f"query/0001_c1s1_{frame:06d}_01.jpg", os.O_CREAT))
     market1501.read(tmp_path)  # the folder's own cache is filled
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whoever else is at work
     assert market1501.read(tmp_path).files.num_rows == 2_000 + len(GOOD)
-    assert time.perf_counter() - start < 1  # 5 ms on an idle core
+    assert time.process_time() - start < 1  # 5 ms on an idle core
 
 
 # ---------------------------------------------------------------------------------- bad data sets

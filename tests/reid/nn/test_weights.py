@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from reid.nn import caffe_weights
+from reid.nn.caffenet import CaffeNet
 from reid.nn.weights import fill, read_state
 from reid.papers.attention_driven import paper
-from reid.papers.multimodal_attention import caffe_weights
-from reid.papers.multimodal_attention.caffenet import CaffeNet
 from reid.project.errors import ReidError
 
 

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from reid.arrays import images
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers.attention_driven.paper import PAPER as attention_driven
+from reid.papers.attention_driven.params import Params
+from reid.papers.attention_driven.pretraining import PRETRAINING
+from reid.papers.pretraining import Recipe
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training import pretrain
 
-PARAMS = attention_driven.Params(
-    height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0
-)
-RECIPE = pretrain.Recipe(epochs=3, batch=4, learning_rate=0.05)
+PARAMS = Params(height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0)
+PAPERS_OWN = PRETRAINING.recipe
+RECIPE = PAPERS_OWN.model_copy(update={"epochs": 3, "batch": 4, "learning_rate": 0.05})
 
 
 @pytest.fixture
@@ -38,12 +40,14 @@ def make_folder(root: Path) -> Path:
     return root / "net"
 
 
-def run(project: Path, folder: Path, recipe: pretrain.Recipe = RECIPE) -> Path:
-    return pretrain.pretrain(Project(project), folder, PARAMS, recipe, "cpu")
+def run(project: Path, folder: Path, recipe: Recipe = RECIPE) -> Path:
+    return pretrain.pretrain(Project(project), folder, attention_driven, PARAMS, recipe, "cpu")
 
 
 def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path):
-    recipe = pretrain.Recipe(epochs=10, decay_epochs=10, batch=8, learning_rate=0.02)
+    recipe = PAPERS_OWN.model_copy(
+        update={"epochs": 10, "decay_epochs": 10, "batch": 8, "learning_rate": 0.02}
+    )
     published = run(tmp_path / "a", folder, recipe)
     lines = (published / "history.csv").read_text().splitlines()
     losses = [float(line.split(",")[1]) for line in lines[1:]]

@@ -304,6 +304,6 @@ for image, joints in zip(images, together):
 def test_mmpose(tmp_path):
     script = textwrap.dedent(MMPOSE)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -272,8 +273,11 @@ class TestCluster:
             list(on_ray(Squares(), [1], 1))
 
     def test_no_cluster_at_an_address_is_one_line(self, cluster: Any):
-        with pytest.raises(ReidError, match=r"ray: no cluster at 127.0.0.1:9 \("):
-            list(executors.chosen("ray", address="127.0.0.1:9")(Squares(), [1], 1))
+        with socket.socket() as taken:  # by somebody who does not listen
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(ReidError, match=rf"ray: no cluster at {address} \("):
+                list(executors.chosen("ray", address=address)(Squares(), [1], 1))
 
     def test_a_removed_node_loses_nothing(
         self, cluster: Any, on_ray: Any, expected, tmp_path: Path

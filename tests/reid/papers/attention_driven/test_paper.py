@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reid.papers.attention_driven import paper as paper
+from reid.papers.attention_driven.paper import PAPER as paper
 from reid.papers.attention_driven.paper import Params
 from reid.project.errors import ReidError
 from reid.project.params import check
@@ -140,7 +140,7 @@ def test_features_at_full_size():
     ("overrides", "logits"),
     [
         pytest.param(row.overrides, count, id=row.name)
-        for row, count in zip(paper.TABLES[6].rows[:5], (5, 5, 5, 6, 6), strict=True)
+        for row, count in zip(paper.tables[6].rows[:5], (5, 5, 5, 6, 6), strict=True)
     ],
 )
 def test_models_of_table_6_run_at_small_size(overrides, logits):
@@ -154,7 +154,7 @@ def test_models_of_table_6_run_at_small_size(overrides, logits):
 
 def test_models_of_table_6_are_five_different_ones():
     described = set()
-    for row in paper.TABLES[6].rows[:5]:
+    for row in paper.tables[6].rows[:5]:
         params = small(**row.overrides)
         names = frozenset(name.split(".")[0] for name, _ in run(params)[0].named_parameters())
         described.add((names, params.intra, params.joined, params.model == "baseline"))
@@ -330,19 +330,12 @@ def test_learns_eight_images_by_heart(model):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_every_row_that_is_trained_names_valid_parameters():
-    for number, table in paper.TABLES.items():
-        for row in table.rows:
-            if row.overrides is not None:
-                check(Params, row.overrides, f"table {number}, {row.name}")
-
-
 def test_rows_that_are_the_same_training_have_its_numbers_and_parameters():
     """Only in the test feature may they differ; where both print a number it is one number."""
-    for number, table in paper.TABLES.items():
+    for number, table in paper.tables.items():
         for row in (r for r in table.rows if r.same_as):
             other_number, name = row.same_as.split(": ")
-            other = paper.TABLES[int(other_number)].row(name)
+            other = paper.tables[int(other_number)].row(name)
             assert _training(row) == _training(other), (number, row.name)
             whole = (row.overrides or {}).get("test_feature", "fused") == "fused"
             for dataset in row.printed.keys() & other.printed.keys() if whole else ():
@@ -352,7 +345,7 @@ def test_rows_that_are_the_same_training_have_its_numbers_and_parameters():
 
 def _training(row):
     trained = None if row.overrides is None else Params.model_validate(row.overrides)
-    return row.stages, trained and trained.model_dump(exclude=set(paper.TEST_ONLY))
+    return row.stages, trained and trained.model_dump(exclude=set(paper.test_only))
 
 
 @pytest.mark.parametrize(
@@ -371,4 +364,4 @@ def _training(row):
     ],
 )
 def test_printed_numbers(number, name, dataset, metric, value):
-    assert paper.TABLES[number].row(name).printed[dataset][metric] == value
+    assert paper.tables[number].row(name).printed[dataset][metric] == value

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from reid.papers.multimodal_attention import caffe_weights
-from reid.papers.multimodal_attention.caffenet import (
+from reid.nn import caffe_weights
+from reid.nn.caffenet import (
     MEAN_BGR,
     CaffeNet,
     LocalResponseNorm,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from reid.papers.attention_driven.masks import BLOCKS
 from reid.report.blocks import Row, Section, Sheet, Shot, Text, jpeg, small
 from reid.results.built import Run, Runs
 
+NAME = "attention_driven"
+HEADINGS = ("image", *BLOCKS.values())
 SHOWN_PX = 128  # height of a map
 
 
@@ -31,7 +34,7 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
     held = run.trained["params"]
     same = all(held.get(name) == value for name, value in experiment.trained().items())
     there = all(runs.built.has(column) for column in experiment.columns)
-    if not (same and there and attention_maps.attends(experiment)):
+    if not (same and there and run.paper == NAME and experiment.params.intra):
         return None
     rows = []
     for found in attention_maps.maps(experiment, runs.built.project, device="cpu"):
@@ -40,9 +43,9 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
         for name, pictures, weights in pairs:
             shots = [
                 Shot(jpeg(small(image, SHOWN_PX)), f"{found.image_id}, {name}, {heading}")
-                for image, heading in zip(pictures, attention_maps.HEADINGS, strict=True)
+                for image, heading in zip(pictures, HEADINGS, strict=True)
             ]
-            blocks = zip(attention_maps.BLOCKS.values(), weights, strict=True)
+            blocks = zip(BLOCKS.values(), weights, strict=True)
             note = ", ".join(f"{block} {weight}" for block, weight in blocks)
             rows.append(Row(f"{found.image_id}, {name}", shots, note))
-    return Sheet(rows, f"{run.name}.", list(attention_maps.HEADINGS))
+    return Sheet(rows, f"{run.name}.", list(HEADINGS))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from reid.papers.implicit_attention.printed import TABLE_1
+from reid.papers.implicit_attention.sections import swaps
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Table, svg, table
-from reid.report.sections import swaps
 from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
 
-PAPER = "implicit_attention"
+NAME = "implicit_attention"
 APART = {"swap_probability", "seed", "builds"}  # all other parameters are equal along a line
 TOLD = {"rank 1": "r1", "rank 5": "r5", "rank 10": "r10", "rank 50": "r50", "mAP": "mAP"}
 DRAWN = ("rank 1", "mAP")
@@ -44,7 +44,7 @@ def alike(runs: Runs) -> list[list[Run]]:
     """The evaluated runs of the paper that are of the data as built now, equal ones together."""
     groups: dict[str, list[Run]] = {}
     for run in runs.evaluated:
-        if experiment_of_now(runs, run, PAPER) is not None:
+        if experiment_of_now(runs, run, NAME) is not None:
             shared = {name: value for name, value in run.params.items() if name not in APART}
             groups.setdefault(json.dumps(shared, sort_keys=True), []).append(run)
     return list(groups.values())

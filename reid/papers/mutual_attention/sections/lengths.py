@@ -15,7 +15,7 @@ from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
 
-PAPER = "mutual_attention"
+NAME = "mutual_attention"
 LENGTH = "sequence_length"
 REPEATS = ("seed", "protocol")  # trainings that differ in these alone are one point, their mean
 DRAWN = {"rank 1": "r1", "mAP": "mAP"}
@@ -38,7 +38,7 @@ def lines(runs: Runs) -> Lines:
     alike: dict[str, dict[int, dict[str, Run]]] = {}
     told: dict[str, dict[str, Any]] = {}
     for run in runs.evaluated:
-        if (experiment := experiment_of_now(runs, run, PAPER)) is not None:
+        if (experiment := experiment_of_now(runs, run, NAME)) is not None:
             params = experiment.described()
             shared = {n: v for n, v in params.items() if n not in (LENGTH, *REPEATS)}
             key = json.dumps(shared, sort_keys=True)

@@ -6,10 +6,10 @@ import numpy as np
 
 from reid.arrays import draw
 from reid.arrays.pose_clusters import complete, nearest, normalise
+from reid.papers.implicit_attention.sections.swaps import backgrounds, fit_of
 from reid.report import plots
 from reid.report.blocks import Figure, Row, Section, Sheet, Shot, jpeg, svg
 from reid.report.sections.pictures import evenly
-from reid.report.sections.swaps import backgrounds, fit_of
 from reid.results.built import Build, BuiltData
 from reid.shards.folder import Shard
 

@@ -15,7 +15,7 @@ from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
 
-PAPER = "multimodal_attention"
+NAME = "multimodal_attention"
 APART = {"seed", "protocol"}  # trainings that differ in these alone are one curve, their mean
 LINES = 12  # curves in the plot
 TOLD = ("r1", "r5", "r10", "r20")
@@ -35,7 +35,7 @@ def by_model(runs: Runs) -> Groups:
     """The runs of the data as built now in the order of the figure; a training counts once."""
     alike: dict[str, dict[str, Run]] = {}
     for run in runs.evaluated:
-        if (experiment := experiment_of_now(runs, run, PAPER)) is not None:
+        if (experiment := experiment_of_now(runs, run, NAME)) is not None:
             params = experiment.described()
             shared = {name: value for name, value in params.items() if name not in APART}
             trainings = alike.setdefault(json.dumps(shared, sort_keys=True), {})

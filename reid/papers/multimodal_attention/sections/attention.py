@@ -15,7 +15,7 @@ from reid.results.of_now import experiment_of_now
 from reid.shards.folder import Shard
 
 SHOWN_PX = 104  # height of a map
-PAPER = "multimodal_attention"
+NAME = "multimodal_attention"
 RUNS = 1  # networks that are shown
 TITLES = {"rgb": "colour"}
 BEYOND = 10  # a miss: the true match comes after so many
@@ -37,7 +37,7 @@ def maps(runs: Runs) -> Section | None:
         for run in runs.shown
         if run.metrics and all(run.params.get(k) == v for k, v in wanted.items())
     ]
-    each = [(run, experiment_of_now(runs, run, PAPER)) for run in tried]
+    each = [(run, experiment_of_now(runs, run, NAME)) for run in tried]
     of_now = [(run, found) for run, found in each if found is not None]
     sheets = [sheet for run, found in of_now[:RUNS] for sheet in _sheets(runs, run, found)]
     text = (

@@ -1,7 +1,7 @@
 """CaffeNet's published weights, read without Caffe.
 
 Reads   bvlc_reference_caffenet.caffemodel, through OpenCV's Caffe importer (OpenCV 4), or
-        .safetensors, .pt and .pth with the names of `reid.papers.multimodal_attention.caffenet`
+        .safetensors, .pt and .pth with the names of `reid.nn.caffenet`
 Writes  .safetensors with conv1.weight, conv1.bias ... fc7.bias, and fc8 where the file has
         ImageNet's 1,000 classes
 
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reid.nn.caffenet import LAYERS, SIDE, CaffeNet
 from reid.nn.weights import fill, one_line, read_state
-from reid.papers.multimodal_attention.caffenet import LAYERS, SIDE, CaffeNet
 from reid.project.errors import ReidError
 from reid.project.layout import write_atomically
 

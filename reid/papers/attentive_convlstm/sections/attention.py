@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from reid.experiments import Experiment
-from reid.papers.attentive_convlstm.paper import VideoNetwork, attention_maps, place_weights
+from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, place_weights
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Sheet, Text, svg
 from reid.report.sections import video_clips
@@ -16,7 +16,7 @@ from reid.report.sections.pictures import evenly
 from reid.report.sections.video_clips import Clip
 from reid.results.built import Run, Runs
 
-PAPER = "attentive_convlstm"
+NAME = "attentive_convlstm"
 FRAMES = 8  # of a clip that are shown
 NETWORKS = 2  # that are shown
 
@@ -24,7 +24,7 @@ NETWORKS = 2  # that are shown
 def places(runs: Runs) -> Section | None:
     """Of networks with attention the last step's over a clip of a query, and the frames' shares."""
     blocks: list[Sheet | Figure] = []
-    for run in [run for run in [*runs.named, *runs.others] if run.paper == PAPER]:
+    for run in [run for run in [*runs.named, *runs.others] if run.paper == NAME]:
         experiment = video_clips.experiment_of(runs, run) if len(blocks) < 2 * NETWORKS else None
         if experiment is not None and experiment.params.attention_filters:
             blocks += _blocks(runs, run, experiment)

@@ -10,13 +10,14 @@ from reid.arrays import images
 from reid.arrays.flow import colour_wheel
 from reid.experiments import Experiment
 from reid.look import attention_maps
-from reid.papers.mutual_attention import paper as mutual_attention
+from reid.papers.mutual_attention import network as mutual_attention
+from reid.papers.mutual_attention.samples import FIXED
 from reid.report.blocks import Row, Section, Sheet, Text
 from reid.report.sections import video_clips
 from reid.report.sections.video_clips import Clip
 from reid.results.built import Run, Runs
 
-PAPER = "mutual_attention"
+NAME = "mutual_attention"
 FRAMES = 5  # of the paper's figure
 SHEETS = 2  # networks with mutual attention that are shown
 WITHOUT = ("two_stream", "one_stream")  # models that row (a) may be of
@@ -54,7 +55,7 @@ def activations(runs: Runs) -> Section | None:
 
 def _experiments(runs: Runs) -> list[tuple[Run, Experiment]]:
     """The trained networks of the paper, first those that params.yaml names."""
-    every = [run for run in [*runs.named, *runs.others] if run.paper == PAPER]
+    every = [run for run in [*runs.named, *runs.others] if run.paper == NAME]
     pairs = [(run, video_clips.experiment_of(runs, run)) for run in every]
     return [(run, experiment) for run, experiment in pairs if experiment is not None]
 
@@ -113,9 +114,7 @@ def _flow(with_: Looked, frames: list[np.ndarray], clip: Clip) -> Row:
     """The flow that the network gets, in its size and by its maximum."""
     maximum_px = with_.experiment.params.flow_maximum_px
     height, width = frames[0].shape[:2]
-    colours = [
-        colour_wheel(flow / mutual_attention.FIXED, maximum_px) for flow in with_.views["flow"]
-    ]
+    colours = [colour_wheel(flow / FIXED, maximum_px) for flow in with_.views["flow"]]
     shown = [images.resize(image, height, width) for image in colours]
     size = " x ".join(map(str, with_.views["flow"].shape[2:0:-1]))
     return video_clips.row("flow", shown, clip, note=f"as {size} px; full at {maximum_px:g} px")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reid.report.sections.viewpoints import principal
+from reid.papers.implicit_attention.sections.viewpoints import principal
 
 
 def test_axes_by_hand():
