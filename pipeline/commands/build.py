@@ -140,10 +140,11 @@ def adopt(
 @app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files."""
+    from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
-    found = scan_folder(project().root / "data" / "0-raw", dataset)
-    console().print(f"data/0-raw/{dataset}.json: {found['files']:,} files")
+    counted = scan_folder(project().root / "data" / "0-raw", dataset)
+    console().print(f"data/0-raw/{dataset}.json: {counted['files']:,} files; {UNSEEN}")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -161,6 +162,8 @@ def ingest(
 
     home = project()
     protocol = json.loads((home.shards(dataset) / "protocol.json").read_text("utf-8"))
+    for note in protocol.get("notes", []):
+        console().print(f"ingest {dataset}: {note}", markup=False)
     published = protocol["protocols"][0].get("published", {})
     rows = counts_table(published, protocol["found"])
     rendered = dataset in params.section(params.load(home.root), "world", "on")
@@ -179,26 +182,26 @@ def _stage_command(stage: str) -> Callable[..., None]:
         repair: Repair = False,
     ) -> None:
         run_stage(stage, dataset, executor, workers, device, repair, address)
-        _say_unmatched(stage, dataset)
+        _say_notes(stage, dataset)
 
     return command
 
 
-def _say_unmatched(stage: str, dataset: str) -> None:
-    """Count given labels that belong to no image, where the stage knows of such."""
+def _say_notes(stage: str, dataset: str) -> None:
+    """What a stage tells of a finished build, and the given labels that belong to no image."""
     from reid.project import params
     from reid.shards.folder import Shards
 
     of, home = find_stage(stage), project()
-    if of.unmatched is None:
+    if of.notes is None and of.unmatched is None:
         return
     checked = params.stage_params(params.load(home.root), stage, dataset, of.params)
-    ids = (
-        Shards(home.shards(checked.dataset or dataset))
-        .scalars(["image_id"])["image_id"]
-        .to_pylist()
-    )
-    found = of.unmatched(checked, ids)
+    rows = Shards(home.shards(checked.dataset or dataset))
+    for note in of.notes(checked, rows, home.built(stage, dataset)) if of.notes else ():
+        console().print(f"{stage} {dataset}: {note}", markup=False)
+    if of.unmatched is None:
+        return
+    found = of.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)

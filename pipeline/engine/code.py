@@ -16,7 +16,7 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "pipeline.datasets:READERS": (),
 }
 LEFT_OUT = {
-    "Stage": frozenset({"name", "libraries", "unmatched"}),
+    "Stage": frozenset({"name", "libraries", "unmatched", "notes"}),
     "Reader": frozenset({"info", "read", "write", "locate"}),  # a listing is itself in the key
 }
 TEXTS = (  # what writes protocol.json and the data card

@@ -32,6 +32,7 @@ from reid.evaluation.pooling import pooled
 from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
+from reid.nn.weights import fill, read_state
 from reid.papers.contract import Paper
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json
@@ -115,8 +116,6 @@ def trained_network(
     experiment: Experiment, project: Project, device: torch.device
 ) -> tuple[nn.Module, Tensor, dict[str, Any]]:
     """The published network of an experiment, its channel means and its description."""
-    from safetensors.torch import load_file
-
     folder = project.run(experiment.name) / "train"
     try:
         described = json.loads((folder / "experiment.json").read_text("utf-8"))
@@ -129,7 +128,8 @@ def trained_network(
         )
     params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
     network = experiment.paper.build(params, len(described["people"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    weights = folder / "model.safetensors"
+    fill(network, read_state(weights), weights, experiment.name)
     return (
         network.to(device).eval(),
         torch.tensor(described["channel_mean"], device=device),
