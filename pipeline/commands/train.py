@@ -133,7 +133,7 @@ def _metrics(title: str, found: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel=USE)
 def score(
-    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
+    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see docs/formats.md.")],
     protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
     distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     average_tracklets: Annotated[
