@@ -7,7 +7,7 @@ model found nobody. Libraries are imported in `build`. A result is
     joints    (18, 3) float32 joints in pixels of the image
     masks     a `masks.person_mask.PersonMask`: (H, W) bool and a score
     crops     the persons' boxes and scores, see `crops.person_box`
-    flow      a `reid.arrays.flow.Flow` for each pair of frames of one size; its function takes pairs
+    flow      a `reid.arrays.flow.Flow` for each pair of frames of one size, from pairs
 
 `<stage>/given.py` has `load(path)` instead, labels that the user has already; see `given`.
 """
