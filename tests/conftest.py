@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
 from reid.arrays import images
+from reid.arrays.poses import JOINT_NAMES
 from reid.project.layout import Project
-from reid.shards.schema import JOINT_NAMES
 
 # Neither a busy machine nor the examples of the day decide: no deadline, the same examples always.
 settings.register_profile(

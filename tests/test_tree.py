@@ -93,3 +93,39 @@ def test_the_library_never_imports_the_builder():
         if path.name != "__main__.py":
             foreign = {n for n in imported(path) if n.split(".")[0] != "reid"}
             assert not foreign, f"{path.relative_to(ROOT)}: {sorted(foreign)}"
+
+
+def test_no_import_leads_back():
+    """Imports inside functions and for type checkers count as well."""
+    files = [path for top in ("reid", "pipeline") for path in sorted((ROOT / top).rglob("*.py"))]
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
+    above = {name: imported(path) & (set(modules) - {name}) for name, path in modules.items()}
+    for name, path in modules.items():  # `from package import module` asks the module alone
+        above[name] -= {p for p in above[name] if any(m.startswith(f"{p}.") for m in above[name])
+                        and not _names_of(path, p, modules)}  # fmt: skip
+    while leaves := {name for name, others in above.items() if not others & set(above)}:
+        above = {name: others for name, others in above.items() if name not in leaves}
+    assert not above, f"in a circle, or above one: {sorted(above)[:10]}"
+
+
+def _names_of(path: Path, package: str, modules: dict[str, Path]) -> set[str]:
+    """What a file imports of a package itself, not of its modules."""
+    return {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == package
+        for alias in node.names
+        if f"{package}.{alias.name}" not in modules
+    }
+
+
+def test_no_module_is_imported_by_a_name_that_is_put_together():
+    for path in sorted([*(ROOT / "reid").rglob("*.py"), *(ROOT / "pipeline").rglob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                words = "".join(ast.unparse(argument) for argument in node.args)
+                assert "pipeline" not in words, path
+                assert "reid" not in words, path

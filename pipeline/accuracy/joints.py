@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.accuracy.truth import Measured, mean, rows_of_build
-from reid.arrays.poses import JOINT, joints_array
+from reid.arrays.poses import JOINT, JOINT_NAMES, joints_array
 from reid.project.errors import ReidError
 from reid.shards.folder import Shards
-from reid.shards.schema import JOINT_NAMES
 
 NEAR = 0.1  # of the person's height: a joint that is not farther away is right
 SEEN, HIDDEN = 1.0, 0.5  # confidences of the truth; 0 is outside the image

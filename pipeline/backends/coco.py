@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reid.shards.schema import JOINT_NAMES
+from reid.arrays.poses import JOINT_NAMES
 
 COCO_NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear",

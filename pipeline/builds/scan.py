@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.datasets.base import check_target
 from reid.project.errors import ReidError
 from reid.project.layout import as_json, write_atomically
 
@@ -61,15 +62,6 @@ def scan(raw_root: Path, dataset: str) -> dict[str, Any]:
     if not (path.is_file() and path.read_bytes() == data):
         write_atomically(path, data)
     return found
-
-
-def check_target(folder: Path) -> None:
-    """Raises `ReidError` where `folder` is a link whose target is gone."""
-    if folder.is_symlink() and not folder.exists():
-        raise ReidError(
-            f"{folder}: links to {folder.readlink()}, which is gone; bring it back, or remove the "
-            "link and `reid add` the data set where it lies now"
-        )
 
 
 def digest(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.backends.weights import Choice, world_file
+from pipeline.backends.choices import Choice, world_file
 from pipeline.builds import variants
 from pipeline.engine import inputs
 from pipeline.stages import stage as find_stage

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.backends import weights
 from pipeline.backends.checkpoints import downloads_folder, file_hash, file_name
-from pipeline.backends.weights import NETWORKS, Choice, Pin
+from pipeline.backends.choices import NETWORKS, Choice, Pin, choose, pins, world_file
 from pipeline.stages import stage as find_stage
 from reid.project import params
 from reid.project.errors import ReidError
@@ -33,7 +33,7 @@ def listing(project: Project) -> list[dict[str, Any]]:
     and `address` is '' or says what is amiss, where they are not known. Nothing is downloaded. A
     library is loaded where its address is not pinned yet.
     """
-    pinned = weights.pins(project.root)
+    pinned = pins(project.root)
     return [
         _line(choice, build, project.root, pinned)
         for build, choice in (*_backends(), *_builds(project))
@@ -45,10 +45,10 @@ def _backends() -> Iterator[tuple[str, Choice]]:
     for name, network in NETWORKS.items():
         stage, backend = name.split("_", 1)
         settings = find_stage(stage).params()
-        yield "", weights.choose(stage, backend, settings)
+        yield "", choose(stage, backend, settings)
         if network.world:
             settings = settings.model_copy(update={"weights": "world"})
-            yield "", weights.choose(stage, backend, settings)
+            yield "", choose(stage, backend, settings)
 
 
 def _builds(project: Project) -> Iterator[tuple[str, Choice]]:
@@ -58,7 +58,7 @@ def _builds(project: Project) -> Iterator[tuple[str, Choice]]:
         for build in params.section(loaded, stage, "on"):
             found = params.stage_params(loaded, stage, build, find_stage(stage).params)
             if f"{stage}_{found.backend}" in NETWORKS:
-                yield build, weights.choose(stage, found.backend, found)
+                yield build, choose(stage, found.backend, found)
 
 
 def _line(choice: Choice, build: str, root: Path, pinned: dict[str, Pin]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _line(choice: Choice, build: str, root: Path, pinned: dict[str, Pin]) -> dic
 def _where(choice: Choice, root: Path, pin: Pin | None) -> tuple[str, Path | None]:
     """The address of a download, or what is amiss with it; and the file that is looked for."""
     if choice.kind == "world":
-        return "", weights.world_file(choice)
+        return "", world_file(choice)
     if choice.kind != "pretrained":
         return "", root / choice.weights if choice.kind == "path" else None
     if pin is None and find_spec(choice.network.library) is None:

@@ -34,6 +34,7 @@ import numpy as np
 import pyarrow as pa
 
 from reid.arrays.images import BadImage
+from reid.project.errors import ReidError
 from reid.shards.schema import ROW
 
 LISTED = pa.schema(
@@ -176,3 +177,12 @@ def counts_table(
         (n, published.get(n), found.get(n), n in published and published[n] != found.get(n))
         for n in names
     ]
+
+
+def check_target(folder: Path) -> None:
+    """Raises `ReidError` where `folder` is a link whose target is gone."""
+    if folder.is_symlink() and not folder.exists():
+        raise ReidError(
+            f"{folder}: links to {folder.readlink()}, which is gone; bring it back, or remove the "
+            "link and `reid add` the data set where it lies now"
+        )

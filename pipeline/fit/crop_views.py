@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.fit.people import Example
-from reid.shards.schema import JOINT_NAMES
+from reid.arrays.poses import JOINT_NAMES
 
 SHEETS = {"street": 200, "mall": 200, "hall": 120, "topview": 60}
 TRACKLET_STEP = 4  # of a long tracklet's frames, which differ little

@@ -74,7 +74,7 @@ class Params(DerivedParams):
     seed: int = 0  # of that draw
     # ultralytics
     model: str = ""  # the library's own name of a model; '' = yolo11n
-    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/choices.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     person_class: str = ""  # by name; '' = person, or a network's first class
     person_score: Annotated[float, Field(ge=0, le=1)] = 0.25  # weaker detections are nobody

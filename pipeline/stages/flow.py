@@ -55,7 +55,7 @@ class Params(DerivedParams):
     # ptlflow: its name of a model, '' = liteflownet; dis: ultrafast, fast or medium, '' = medium
     model: str = ""
     # ptlflow: its name of weights (things, sintel, kitti), pretrained, which is things, or world,
-    # random, a path: see pipeline/backends/weights.py
+    # random, a path: see pipeline/backends/choices.py
     weights: str = "things"
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     batch: Annotated[int, Field(ge=1)] = 8  # pairs of frames a network call

@@ -24,8 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import datasets
-from pipeline.builds.scan import check_target
-from pipeline.datasets.base import Source
+from pipeline.datasets.base import Source, check_target
 from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
 from pipeline.engine.executors.work import Work

@@ -25,10 +25,9 @@ from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.images import BadImage, Decoded, decode_all
-from reid.arrays.poses import joints_column
+from reid.arrays.poses import JOINTS, joints_column
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shards
-from reid.shards.schema import JOINTS
 
 SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.float32())])
 
@@ -36,7 +35,7 @@ SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.floa
 class Params(DerivedParams):
     backend: Literal["mmpose", "ultralytics", "torchvision", "given"] = "mmpose"
     model: str = ""  # the library's own name of a model or its config; '' = the backend's default
-    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/choices.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     flip_test: bool = True  # mmpose: the mean of image and mirror image; twice the cost
     # Input of ultralytics and torchvision, pixels: images are scaled to fit into it, and detections

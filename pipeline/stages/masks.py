@@ -48,7 +48,7 @@ MAX_ASPECT = 20  # an image longer than this many times its width is no crop of 
 class Params(DerivedParams):
     backend: Literal["torchvision", "detectron2", "ultralytics", "given"] = "torchvision"
     model: str = ""  # the library's own name of a model or its config; '' = the backend's default
-    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/weights.py
+    weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/choices.py
     trusted: bool = False  # whether a weights file may run code when it is loaded (pickle)
     # Images are scaled so that their shorter side is this many pixels, and their longer not more
     # than that: a crop of 128 x 64 becomes 512 x 256, where a person is as large as in COCO.

@@ -36,9 +36,8 @@ from reid.arrays.pose_clusters import (
     normalise,
     possible,
 )
-from reid.arrays.poses import body_frame, boxes_column, joints_array, part_boxes, strips
+from reid.arrays.poses import BOXES, body_frame, boxes_column, joints_array, part_boxes, strips
 from reid.project.params import DerivedParams
-from reid.shards.schema import BOXES
 
 SCHEMA = pa.schema(
     [

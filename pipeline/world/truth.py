@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid.arrays.images import encode_png
+from reid.arrays.poses import JOINTS
 from reid.shards import schema
 
 ROWS_PER_FILE = 2048
@@ -31,7 +32,7 @@ PERSON = pa.struct(
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
-        pa.field("joints", schema.JOINTS),  # confidence 1 visible, 0.5 hidden, 0 outside the image
+        pa.field("joints", JOINTS),  # confidence 1 visible, 0.5 hidden, 0 outside the image
         pa.field("mask", schema.IMAGE),  # 1-bit PNG: visible pixels of the person
         pa.field("mask_size", pa.int32()),
         pa.field("depth", schema.IMAGE),  # 16-bit PNG, millimetres, 0 = sky

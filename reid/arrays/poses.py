@@ -11,7 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from reid.shards.schema import BOXES, JOINT_NAMES, JOINTS
+JOINTS = pa.list_(pa.list_(pa.float32(), 3), 18)  # x, y in pixels of `image`; confidence 0 to 1
+BOXES = pa.list_(pa.list_(pa.float32(), 4), 5)  # x1, y1, x2, y2 of R0 (whole body) and R1..R4
+
+JOINT_NAMES = (  # OpenPose's COCO order, 0-based
+    "nose", "neck",
+    "right_shoulder", "right_elbow", "right_wrist",
+    "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle",
+    "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+)  # fmt: skip
 
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 

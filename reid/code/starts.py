@@ -6,7 +6,7 @@ from reid.code.fingerprint import Start
 
 PAPERS = "reid.papers:PAPERS"
 SHOWN = {  # what of a `Paper` is shown, or decides other things
-    "name", "params", "tables", "costs", "describe", "headline", "sections", "attention_maps",
+    "name", "params", "tables", "costs", "describe", "headline", "attention_maps",
     "pretraining", "test_only", "stages", "weights", "scale",
 }  # fmt: skip
 TESTED = {"embed", "feature_parts", "pool"}  # what the test alone asks for

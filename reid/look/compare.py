@@ -11,7 +11,6 @@ from reid.arrays import draw
 from reid.look import pictures
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.report.sections.ranked import by_precision
 from reid.results import built as sources
 
 TOP = 5  # gallery images of each run
@@ -27,7 +26,7 @@ def compare(project: Project, first: str, second: str, queries: int = 3) -> np.n
     if queries < 1:
         raise ReidError(f"queries: {queries}, must be at least 1")
     built, pair = _pair(project, first, second)
-    order = by_precision(pair)
+    order = sources.by_precision(pair)
     if not order:
         raise ReidError(f"{first} and {second}: no query that both ranked and that has a match")
     count = min(queries, len(order))

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from reid.papers.described import Described
     from reid.papers.pretraining import Pretraining
     from reid.papers.table import Table
-    from reid.report.blocks import Sections
 
 P = TypeVar("P", bound=Strict)
 N = TypeVar("N", bound="nn.Module")
@@ -128,5 +127,4 @@ class Paper(Generic[P, N]):
     feature_parts: Callable[[P], int] = _one  # of a feature, whose distances are added up
     pool: Callable[[P], Pooling] = _not_pooled  # of a passage's features, for the test
     attention_maps: Callable[[N, dict[str, Tensor]], Weights] = _no_maps  # {}: nothing to show
-    sections: Callable[[], Sections] | None = None  # of the report's page
     pretraining: Pretraining[P] | None = None  # on classified images

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -250,3 +251,13 @@ def _read(path: Path, hint: str) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
+
+
+def by_precision(done: Sequence[Run]) -> list[str]:
+    """Queries with a match that all runs ranked, best first; equal ones in order of their names."""
+    common = set.intersection(*(set(run.ranked) for run in done)) if done else set()
+    mean = {
+        query: float(np.mean([run.ranked[query]["average_precision"] for run in done]))
+        for query in sorted(common)
+    }
+    return sorted((q for q in mean if not np.isnan(mean[q])), key=lambda q: -mean[q])

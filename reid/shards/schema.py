@@ -45,18 +45,6 @@ ROW = pa.schema(
 RANDOM_SPLITS = "all-"  # begins the names of shards whose rows have no part of their own
 ORDER = ("person", "camera", "tracklet", "frame", "image_id")  # the sort order of rows
 
-JOINTS = pa.list_(pa.list_(pa.float32(), 3), 18)  # x, y in pixels of `image`; confidence 0 to 1
-BOXES = pa.list_(pa.list_(pa.float32(), 4), 5)  # x1, y1, x2, y2 of R0 (whole body) and R1..R4
-
-JOINT_NAMES = (  # OpenPose's COCO order, 0-based
-    "nose", "neck",
-    "right_shoulder", "right_elbow", "right_wrist",
-    "left_shoulder", "left_elbow", "left_wrist",
-    "right_hip", "right_knee", "right_ankle",
-    "left_hip", "left_knee", "left_ankle",
-    "right_eye", "left_eye", "right_ear", "left_ear",
-)  # fmt: skip
-
 
 def is_bytes_column(field: pa.Field) -> bool:
     """Whether a field holds encoded images: the struct of bytes and path."""

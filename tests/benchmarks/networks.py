@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import typer
 
-from pipeline.backends.weights import NETWORKS, Choice, world_file
+from pipeline.backends.choices import NETWORKS, Choice, world_file
 from pipeline.builds.batch_size import a_call
 from pipeline.datasets.base import Sample
 from pipeline.engine import plan as stage

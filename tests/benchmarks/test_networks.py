@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.backends import weights
+from pipeline.backends import choices
 from pipeline.backends.crops.person_box import PersonBox
 from pipeline.backends.masks.person_mask import PersonMask
 from pipeline.datasets.base import Sample
@@ -102,12 +102,12 @@ def test_a_network_whose_library_is_missing_is_left_out(
 def test_the_worlds_weights_are_taken_where_there_are_some(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(weights, "WORLD", tmp_path)
+    monkeypatch.setattr(choices, "WORLD", tmp_path)
     untrained = params_of(case, "cpu")
     (tmp_path / f"{case.name}.safetensors").touch()
     fitted = params_of(case, "cpu")
     assert (untrained.weights, fitted.weights) == ("random", "world")
-    assert untrained.model == fitted.model == weights.NETWORKS[case.name].world
+    assert untrained.model == fitted.model == choices.NETWORKS[case.name].world
     assert params_of(case, "cuda").batch == bench_networks.CUDA_BATCH > fitted.batch
 
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from pipeline.backends import settings
 from pipeline.backends.checkpoints import library
+from pipeline.backends.choices import NETWORKS, Choice, choose, file_of, fill
 from pipeline.backends.sizes import Size, by_size
-from pipeline.backends.weights import NETWORKS, Choice, choose, file_of, fill
 from reid.arrays.flow import Flow
 from reid.project.errors import ReidError
 
@@ -127,9 +127,9 @@ def load(settings: Settings) -> Any:
     ptlflow = import_ptlflow()
     model = untrained(ptlflow, choice.model)
     if choice.kind == "pretrained":
-        ptlflow.restore_model(model, str(file_of(choice)))  # it holds more than tensors
+        ptlflow.restore_model(model, str(file_of(choice, address)))  # it holds more than tensors
     else:
-        fill(model, choice, trusted=settings.trusted)
+        fill(model, choice, address, trusted=settings.trusted)
     mend(model)
     quicken(model)
     return model

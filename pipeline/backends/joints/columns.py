@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.backends.coco import BODY_25_NAMES, COCO_NAMES
+from reid.arrays.poses import JOINT_NAMES
 from reid.project.errors import ReidError
-from reid.shards.schema import JOINT_NAMES
 
 AXES = {
     "x": 0, "y": 1,

@@ -17,10 +17,10 @@ import numpy as np
 
 from pipeline.backends import settings
 from pipeline.backends.checkpoints import library
+from pipeline.backends.choices import Choice, choose, fill
 from pipeline.backends.coco import COCO_NAMES, from_coco
 from pipeline.backends.libraries import small_pose
 from pipeline.backends.libraries.mmpose import INSTALL, import_mmpose
-from pipeline.backends.weights import Choice, choose, fill
 from reid.project.errors import ReidError
 
 
@@ -105,7 +105,7 @@ def untrained(name: str, device: str, *, flip_test: bool = False) -> Any:
 def _load(settings: Settings, device: str) -> Any:
     choice = choose("joints", "mmpose", settings)
     model = untrained(choice.model, device, flip_test=settings.flip_test)
-    fill(model, choice, trusted=settings.trusted)
+    fill(model, choice, address, trusted=settings.trusted)
     return model.eval()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.checkpoints import library
+from pipeline.backends.choices import Choice, choose, fill
 from pipeline.backends.libraries import small_rcnn
 from pipeline.backends.settings import Detector
-from pipeline.backends.weights import Choice, choose, fill
 from reid.project.errors import ReidError
 
 PROPOSALS = 100  # regions looked at: of the library's 1,000 a crop of one person needs few
@@ -32,7 +32,7 @@ def load_rcnn(stage: str, settings: Detector, **options: Any) -> Any:
         model = build(
             box_score_thresh=settings.person_score, rpn_post_nms_top_n_test=PROPOSALS, **options
         )
-    fill(model, choice, trusted=settings.trusted)
+    fill(model, choice, address, trusted=settings.trusted)
     return model.eval()
 
 

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.backends.checkpoints import library
+from pipeline.backends.choices import Choice, choose, file_of, fill
 from pipeline.backends.settings import Network
-from pipeline.backends.weights import Choice, choose, file_of, fill
 from reid.project.errors import ReidError
 
 ENDINGS = {"pose": "-pose", "segment": "-seg", "detect": ""}  # of model names, by task
@@ -60,10 +60,10 @@ def load_yolo(stage: str, settings: Network) -> Any:
     ultralytics' own classes alone, unless it is `trusted`.
     """
     choice, task = choose(stage, "ultralytics", settings), TASKS[stage]
-    path = file_of(choice)
+    path = file_of(choice, address)
     if path is None or path.suffix == ".safetensors":
         yolo = untrained(choice.model, task)
-        fill(yolo.model, choice, trusted=settings.trusted)
+        fill(yolo.model, choice, address, trusted=settings.trusted)
         return yolo
     ultralytics = import_ultralytics()
     ultralytics.nn.tasks.SAFE_LOAD = not settings.trusted

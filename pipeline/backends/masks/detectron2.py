@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.backends.checkpoints import library
+from pipeline.backends.choices import NETWORKS, Choice, choose, fill
 from pipeline.backends.masks.person_mask import PersonMask, central_mask
 from pipeline.backends.settings import Masks
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
-from pipeline.backends.weights import NETWORKS, Choice, choose, fill
 from reid.arrays.images import resize
 from reid.project.errors import ReidError
 
@@ -94,7 +94,7 @@ def _load(settings: Masks, device: str) -> tuple[Any, int]:
     if not getattr(getattr(model, "roi_heads", None), "mask_on", False):
         raise ReidError(f"masks.model: {name} gives no masks (such as {DEFAULT_MODEL})")
     person = _person(names, name)
-    fill(model, choice, trusted=settings.trusted)
+    fill(model, choice, address, trusted=settings.trusted)
     last = model.roi_heads.box_predictor  # a list in a cascade
     predictors: list[Any] = [*last] if isinstance(last, torch.nn.ModuleList) else [last]
     for predictor in predictors:

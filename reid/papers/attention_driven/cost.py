@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from reid.nn.cost import Line, by_part, summarize
 from reid.papers.attention_driven.network import build
 from reid.papers.attention_driven.params import PARTS, Params
 from reid.papers.attention_driven.printed import TABLES
-from reid.results.network_cost import Line, by_part, summarize
 
 
 def tables() -> dict[str, list[dict[str, Any]]]:

@@ -26,8 +26,6 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reid.papers.attention_driven import cost
 from reid.papers.attention_driven.exported import describe
 from reid.papers.attention_driven.masks import masks
@@ -46,16 +44,6 @@ from reid.papers.attention_driven.recipe import (
 from reid.papers.attention_driven.samples import augment, normalize, view
 from reid.papers.contract import Paper
 
-if TYPE_CHECKING:
-    from reid.report.blocks import Sections
-
-
-def _sections() -> Sections:
-    from reid.papers.attention_driven.sections import SECTIONS
-
-    return SECTIONS
-
-
 PAPER: Paper[Params, PartNetwork] = Paper(
     name="attention_driven",
     params=Params,
@@ -65,7 +53,6 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    sections=_sections,
     headline=6,
     view=view,
     augment=augment,

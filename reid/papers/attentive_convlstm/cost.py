@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from reid.nn.cost import Line, by_part, summarize
 from reid.papers.attentive_convlstm.network import build
 from reid.papers.attentive_convlstm.params import Params
-from reid.results.network_cost import Line, by_part, summarize
 
 
 def tables() -> dict[str, list[dict[str, Any]]]:

@@ -27,8 +27,6 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reid.papers.attentive_convlstm import cost
 from reid.papers.attentive_convlstm.exported import describe
 from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, build
@@ -47,16 +45,6 @@ from reid.papers.attentive_convlstm.recipe import (
 from reid.papers.attentive_convlstm.samples import augment, normalize, view
 from reid.papers.contract import Paper
 
-if TYPE_CHECKING:
-    from reid.report.blocks import Sections
-
-
-def _sections() -> Sections:
-    from reid.papers.attentive_convlstm.sections import SECTIONS
-
-    return SECTIONS
-
-
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="attentive_convlstm",
     params=Params,
@@ -66,7 +54,6 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    sections=_sections,
     headline=2,
     view=view,
     augment=augment,

@@ -20,8 +20,6 @@ Differs where the paper and the codes disagree or are silent:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reid.papers.contract import Paper
 from reid.papers.implicit_attention import cost
 from reid.papers.implicit_attention.exported import describe
@@ -46,16 +44,6 @@ from reid.papers.implicit_attention.recipe import (
 )
 from reid.papers.implicit_attention.samples import augment, combine, donors, normalize, view
 
-if TYPE_CHECKING:
-    from reid.report.blocks import Sections
-
-
-def _sections() -> Sections:
-    from reid.papers.implicit_attention.sections import SECTIONS
-
-    return SECTIONS
-
-
 PAPER: Paper[Params, StrongBaseline] = Paper(
     name="implicit_attention",
     params=Params,
@@ -65,7 +53,6 @@ PAPER: Paper[Params, StrongBaseline] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    sections=_sections,
     headline=1,
     view=view,
     augment=augment,

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from reid.nn.cost import Line, by_part, summarize, total_of
 from reid.papers.mutual_attention.network import build
 from reid.papers.mutual_attention.params import Params
-from reid.results.network_cost import Line, by_part, summarize, total_of
 
 
 def tables() -> dict[str, list[dict[str, Any]]]:

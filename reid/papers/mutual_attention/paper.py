@@ -26,8 +26,6 @@ Differs where the paper is silent, unclear or contradicts itself:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reid.papers.contract import Paper
 from reid.papers.mutual_attention import cost
 from reid.papers.mutual_attention.exported import describe
@@ -45,16 +43,6 @@ from reid.papers.mutual_attention.recipe import (
 )
 from reid.papers.mutual_attention.samples import augment, normalize, view
 
-if TYPE_CHECKING:
-    from reid.report.blocks import Sections
-
-
-def _sections() -> Sections:
-    from reid.papers.mutual_attention.sections import SECTIONS
-
-    return SECTIONS
-
-
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="mutual_attention",
     params=Params,
@@ -64,7 +52,6 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    sections=_sections,
     headline="models",
     view=view,
     augment=augment,

@@ -49,7 +49,6 @@ PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     params=Params,
     view=view,
     describe=describe,
-    sections=None,
     tables={},
     headline=None,
 )

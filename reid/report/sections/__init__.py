@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reid.papers import PAPERS
+from reid.papers.sections import SECTIONS
 from reid.report.blocks import Section, Sections
 from reid.report.sections import counts, masks, overhead, pictures, ranked, scores, video
 from reid.results.built import BuiltData, Runs
@@ -37,5 +38,4 @@ def of_experiments() -> list[Callable[[Runs], Section | None]]:
 
 
 def _of_papers() -> list[Sections]:
-    papers = (paper() for paper in PAPERS.values())
-    return [paper.sections() for paper in papers if paper.sections is not None]
+    return [SECTIONS[paper]() for paper in PAPERS if paper in SECTIONS]

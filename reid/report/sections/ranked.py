@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from reid.report.blocks import Row, Section, Sheet, Shot, Text, percent
 from reid.report.sections.pictures import shot
-from reid.results.built import BuiltData, Run, Runs
+from reid.results.built import BuiltData, Run, Runs, by_precision
 
 SHOWN = 10  # gallery images of a list
 EXPERIMENTS = 6  # lists of a query
@@ -42,16 +38,6 @@ def choose(done: list[Run]) -> list[tuple[str, str]]:
         if order:
             places.setdefault(order[round(share * (len(order) - 1))], name)
     return list(places.items())
-
-
-def by_precision(done: Sequence[Run]) -> list[str]:
-    """Queries with a match that all runs ranked, best first; equal ones in order of their names."""
-    common = set.intersection(*(set(run.ranked) for run in done)) if done else set()
-    mean = {
-        query: float(np.mean([run.ranked[query]["average_precision"] for run in done]))
-        for query in sorted(common)
-    }
-    return sorted((q for q in mean if not np.isnan(mean[q])), key=lambda q: -mean[q])
 
 
 def _sheet(built: BuiltData, done: list[Run], query: str, place: str) -> Sheet:

@@ -11,9 +11,8 @@ import pytest
 
 from pipeline.accuracy.joints import GROUPS, MIRROR, measured
 from pipeline.world.truth import Truth, write_truth
-from reid.arrays.poses import JOINT, joints_column
+from reid.arrays.poses import JOINT, JOINT_NAMES, joints_column
 from reid.project.errors import ReidError
-from reid.shards.schema import JOINT_NAMES
 from tests.conftest import standing_joints
 
 HEIGHT = 100  # of the person's box, pixels

@@ -11,9 +11,8 @@ import pytest
 from pipeline.backends.coco import BODY_25_NAMES, COCO_NAMES
 from pipeline.backends.joints.given import load
 from reid.arrays.images import BadImage
-from reid.arrays.poses import joints_column
+from reid.arrays.poses import JOINT_NAMES, joints_column
 from reid.project.errors import ReidError
-from reid.shards.schema import JOINT_NAMES
 
 # Every joint has its own numbers by its name, so that a wrong order cannot pass.
 PLACE = {name: (float(i), 100.0 + i, 0.5 + i / 100) for i, name in enumerate(JOINT_NAMES)}

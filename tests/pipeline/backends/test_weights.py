@@ -11,9 +11,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from pipeline.backends import checkpoints, weights
+from pipeline.backends import checkpoints, choices, weights
+from pipeline.backends.choices import NETWORKS, Choice, choose, file_of
 from pipeline.backends.libraries import small_pose
-from pipeline.backends.weights import NETWORKS, Choice, choose, file_of, identity
+from pipeline.backends.weights import address_of, identity
 from pipeline.stages import stage as find_stage
 from reid.project.errors import ReidError
 
@@ -34,7 +35,7 @@ def params(stage: str, backend: str, **values):
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty folder of downloads, and an empty one of the world's weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "WORLD", tmp_path / "world_weights")
+    monkeypatch.setattr(choices, "WORLD", tmp_path / "world_weights")
     (tmp_path / "world_weights").mkdir()
     return tmp_path / "torch" / "hub" / "checkpoints"
 
@@ -133,7 +134,7 @@ def test_a_path_is_hashed_from_the_projects_root_and_random_is_random(tmp_path):
             b"abc"
         )
     assert identity("flow", params("flow", "ptlflow", weights="random"), tmp_path) == "random"
-    assert file_of(Choice("flow", "ptlflow", "raft", "random"), tmp_path) is None
+    assert file_of(Choice("flow", "ptlflow", "raft", "random"), address_of, tmp_path) is None
     assert identity("flow", params("flow", "dis"), tmp_path) == ""
     with pytest.raises(ReidError, match=r"away\.pth: no such weights file .joints.weights is `wor"):
         identity("joints", params("joints", "mmpose", weights="away.pth"), tmp_path)
@@ -166,7 +167,7 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path, cache, asked):
     choice = choose("masks", "torchvision", settings)
     for refuses in (
         lambda: identity("masks", settings, tmp_path),
-        lambda: file_of(choice, tmp_path),
+        lambda: file_of(choice, weights.address_of, tmp_path),
     ):
         with pytest.raises(ReidError, match=r"delete the file .* or that entry") as caught:
             refuses()
@@ -175,7 +176,7 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path, cache, asked):
         for part in (str(path), sha256(b"other"), sha256(b"tensors"), f"`{choice.key}`"):
             assert part in message
     path.write_bytes(b"tensors")
-    assert file_of(choice, tmp_path) == path
+    assert file_of(choice, weights.address_of, tmp_path) == path
 
 
 def test_a_build_fetches_what_is_pinned_and_checks_it(tmp_path, cache, monkeypatch):
@@ -188,12 +189,12 @@ def test_a_build_fetches_what_is_pinned_and_checks_it(tmp_path, cache, monkeypat
     assert identity("crops", settings, tmp_path) == sha256(b"tensors")
     monkeypatch.setattr(weights, "address_of", lambda _: pytest.fail("the address is pinned"))
     (cache / server.name).unlink()
-    assert file_of(choice, tmp_path) == cache / server.name
+    assert file_of(choice, weights.address_of, tmp_path) == cache / server.name
     (cache / server.name).unlink()
     server.write_bytes(b"replaced")
     assert identity("crops", settings, tmp_path) == sha256(b"tensors")
     with pytest.raises(ReidError, match=f"has SHA-256 {sha256(b'replaced')}"):
-        file_of(choice, tmp_path)
+        file_of(choice, weights.address_of, tmp_path)
 
 
 def test_without_a_network_the_error_names_the_address_and_the_folder(tmp_path, cache, monkeypatch):
@@ -368,7 +369,7 @@ def fitted(model, name: str) -> dict:
         key: ((value + 0.25).half() if value.is_floating_point() else value).contiguous()
         for key, value in model.state_dict().items()
     }
-    save_file(halves, weights.WORLD / f"{name}.safetensors")
+    save_file(halves, choices.WORLD / f"{name}.safetensors")
     return halves
 
 
@@ -393,7 +394,7 @@ def test_half_precision_masks_in_the_small_network():
     halves = fitted(random, "masks_torchvision")
     settings = params("masks", "torchvision", weights="world", shortest_side=32, longest_side=64)
     check_filled(load_rcnn("masks", settings), halves)
-    path = str(weights.WORLD / "masks_torchvision.safetensors")
+    path = str(choices.WORLD / "masks_torchvision.safetensors")
     by_path = settings.model_copy(update={"weights": path, "model": "maskrcnn_small"})
     check_filled(load_rcnn("masks", by_path), halves)
     masks_torchvision.build(settings, "cpu")

@@ -166,7 +166,7 @@ def test_each_backend_without_weights_is_a_source_and_builds_of_params_yaml_are_
 def test_the_networks_are_those_fitted_to_worlds(
     hall: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("pipeline.backends.weights.WORLD", tmp_path)
+    monkeypatch.setattr("pipeline.backends.choices.WORLD", tmp_path)
     found = [source.kind for source in chains.sources(hall, "toy", {"flow": "toy"})]
     assert set(found) == {"truth", "weight-free"}, "no weights for rendered worlds come with it"
     (tmp_path / "flow_ptlflow.safetensors").touch()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.backends import checkpoints, weights
-from pipeline.backends.weights import NETWORKS
+from pipeline.backends import checkpoints, choices, weights
+from pipeline.backends.choices import NETWORKS
 from pipeline.commands import weights_list
 from pipeline.commands.weights_list import listing
 from reid.project.errors import ReidError
@@ -36,7 +36,7 @@ flow:
 def project(tmp_path, monkeypatch) -> Project:
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "WORLD", tmp_path / "world_weights")
+    monkeypatch.setattr(choices, "WORLD", tmp_path / "world_weights")
     monkeypatch.setattr(weights, "address_of", lambda c: f"https://example.org/{c.model}-x.pth")
     monkeypatch.setattr(weights_list, "find_spec", lambda name: name != "detectron2" or None)
     monkeypatch.setattr(checkpoints, "download", lambda _: pytest.fail("nothing is downloaded"))

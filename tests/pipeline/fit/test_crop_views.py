@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.fit import crop_views
 from pipeline.fit.crop_views import Crop
 from pipeline.fit.people import Example
-from reid.shards.schema import JOINT_NAMES
+from reid.arrays.poses import JOINT_NAMES
 
 
 def example(height: int, width: int) -> Example:

@@ -10,8 +10,11 @@ from pipeline.engine.stage import Resources
 from pipeline.stages import parts
 from pipeline.stages.parts import STANDING, Params
 from reid.arrays.poses import (
+    BOXES,
     HEAD,
     JOINT,
+    JOINT_NAMES,
+    JOINTS,
     LOWER_LEG,
     UPPER_BODY,
     UPPER_LEG,
@@ -23,7 +26,6 @@ from reid.arrays.poses import (
     part_boxes,
     strips,
 )
-from reid.shards.schema import BOXES, JOINT_NAMES, JOINTS
 
 HEIGHT, WIDTH = 128, 64
 

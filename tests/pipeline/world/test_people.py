@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.world.bodies import PARTS, draw_body, draw_gait, draw_outfit, draw_person, solids_of
 from pipeline.world.gait import BONES, spread, swing, turn, walk
-from reid.shards.schema import JOINT_NAMES
+from reid.arrays.poses import JOINT_NAMES
 
 AT = {name: number for number, name in enumerate(JOINT_NAMES)}
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from reid.nn.cost import summarize
 from reid.papers import PAPERS
 from reid.papers.attention_driven import cost
 from reid.papers.attention_driven.paper import Params
 from reid.project.errors import ReidError
-from reid.results.network_cost import paper_summary, summarize
+from reid.results.network_cost import paper_summary
 
 
 @cache

@@ -461,7 +461,7 @@ def test_sizes_that_are_no_multiples_of_32_and_several_in_a_call(ptlflow):
 def test_weights_by_path_and_by_name(ptlflow, tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    from pipeline.backends import weights
+    from pipeline.backends import choices
     from pipeline.backends.flow import ptlflow as flow_ptlflow
 
     pairs = pairs_of(1, 64, 40)
@@ -475,7 +475,8 @@ def test_weights_by_path_and_by_name(ptlflow, tmp_path, monkeypatch):
     torch.save(checkpoint, tmp_path / "net.ckpt")
     asked = []
     monkeypatch.chdir(tmp_path)  # where nothing is pinned
-    monkeypatch.setattr(weights, "download", lambda url: asked.append(url) or tmp_path / "net.ckpt")
+    fetched = tmp_path / "net.ckpt"
+    monkeypatch.setattr(choices, "download", lambda url: asked.append(url) or fetched)
     found = [
         network(batch=1, weights=name)(pairs)[0].px
         for name in (str(tmp_path / "net.safetensors"), "net.ckpt", "sintel", "pretrained")

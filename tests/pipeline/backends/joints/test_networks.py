@@ -21,8 +21,8 @@ from pipeline.backends.coco import (
     to_openpose,
 )
 from pipeline.stages.joints import Params
+from reid.arrays.poses import JOINT_NAMES
 from reid.project.errors import ReidError
-from reid.shards.schema import JOINT_NAMES
 
 torch = pytest.importorskip("torch")
 
@@ -285,11 +285,11 @@ for settings, message in (
 
 from pathlib import Path
 from safetensors.torch import save_file
-from pipeline.backends import weights
+from pipeline.backends import choices
 from pipeline.backends.libraries import small_pose
 state = joints_mmpose.untrained(small_pose.NAME, "cpu").state_dict()
 halves = {name: (v + 0.25).half() if v.is_floating_point() else v for name, v in state.items()}
-weights.WORLD = Path(sys.argv[1])
+choices.WORLD = Path(sys.argv[1])
 save_file(halves, sys.argv[1] + "/joints_mmpose.safetensors")
 network = joints_mmpose.build(Params(weights="world"), "cpu")
 for name, value in network.model.state_dict().items():

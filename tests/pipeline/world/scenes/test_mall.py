@@ -18,9 +18,9 @@ from pipeline.world.scenes.interiors import REACH_M
 from pipeline.world.scenes.mall import Params, place_of, plan, render_mall
 from pipeline.world.scenes.street import Params as Street
 from reid.arrays.images import decode, decode_depth, decode_mask
+from reid.arrays.poses import JOINT_NAMES
 from reid.project.errors import ReidError
 from reid.project.params import check
-from reid.shards.schema import JOINT_NAMES
 
 TINY = Params(
     seed=3, train_identities=4, test_identities=4, training_cameras=2, test_cameras=2,

@@ -12,9 +12,9 @@ from pipeline.world.scenes.street import Params, person_of, plan, render_street
 from pipeline.world.shots import viewpoint
 from reid.arrays.flow import decode_known_flow, encode_flow
 from reid.arrays.images import decode_depth, decode_mask
+from reid.arrays.poses import JOINT_NAMES
 from reid.project.errors import ReidError
 from reid.project.params import check
-from reid.shards.schema import JOINT_NAMES
 
 TINY = Params(
     seed=7, train_identities=3, test_identities=2, cameras=3, images_min=2, images_max=3,
