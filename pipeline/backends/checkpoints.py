@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends.array_pickle import read_arrays
+from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
 
@@ -73,25 +75,14 @@ def _load_pickle(path: Path, *, trusted: bool) -> Any:
 
     if path.suffix != ".pkl":
         return torch.load(path, map_location="cpu", weights_only=not trusted)
-    with path.open("rb") as file:
-        loaded = (pickle.Unpickler if trusted else ArrayUnpickler)(file, encoding="latin1").load()
+    if trusted:
+        with path.open("rb") as file:
+            loaded = pickle.Unpickler(file, encoding="latin1").load()
+    else:
+        loaded = read_arrays(path)
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
-    return {n: torch.from_numpy(np.array(a)) for n, a in state.items() if isinstance(a, np.ndarray)}
-
-
-class ArrayUnpickler(pickle.Unpickler):
-    """Reads a pickle of NumPy arrays, as model zoos have them, and nothing that could run code."""
-
-    KNOWN = (
-        "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar", "numpy.ndarray",
-        "numpy.dtype", "_codecs.encode", "collections.OrderedDict",
-    )  # fmt: skip
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy.core.", "numpy._core.")  # as NumPy 1 wrote it
-        if f"{module}.{name}" not in self.KNOWN:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return super().find_class(module, name)
+    items = state.items() if isinstance(state, dict) else ()
+    return {n: torch.from_numpy(np.array(a)) for n, a in items if isinstance(a, np.ndarray)}
 
 
 def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:
@@ -100,6 +91,7 @@ def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:
     The model keeps its own precision: half-precision tensors become float32 in a float32 model.
     """
     own = model.state_dict()
+    check_values(own, state, path)
     missing = sorted(n for n in own if n not in state and not n.endswith("num_batches_tracked"))
     wrong = sorted(n for n in own if n in state and state[n].shape != own[n].shape)
     if missing or wrong:

@@ -17,6 +17,7 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor, nn
 
+from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
 PRETRAINED = "pretrained"  # in place of a file: what timm itself downloads for the name
@@ -141,6 +142,7 @@ def load(trunk: nn.Module, name: str, path: Path) -> None:
     head: Any = getattr(trunk, "pretrained_cfg", {}).get("classifier", ())
     heads = tuple(f"{h}." for h in ((head,) if isinstance(head, str) else head or ()))
     kept = {k: v for k, v in state.items() if not k.startswith(heads)}
+    check_values(trunk.state_dict(), kept, path)
     try:
         missing, unknown = trunk.load_state_dict(kept, strict=False)
     except RuntimeError as error:
