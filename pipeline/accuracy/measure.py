@@ -20,28 +20,29 @@ from pipeline.accuracy import joints as accuracy_joints
 from pipeline.accuracy import masks as accuracy_masks
 from pipeline.accuracy.truth import Measured
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, manifest_of, write_atomically
+from reid.project.layout import Project, as_json, write_atomically
 from reid.results.accuracy import digest_of
+from reid.shards.manifest import Manifest, manifest_of
 
 SHOWN = 2  # images of the worst, as many of the middle and of the best
 DIS_SHARE = 0.5  # of the error of OpenCV's DIS, which flow is to stay below
 
 
-def _masks(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _masks(project: Project, built: Path, manifest: Manifest) -> Measured:
     return accuracy_masks.measured(built, truth_of(project, manifest["dataset"]))
 
 
-def _joints(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _joints(project: Project, built: Path, manifest: Manifest) -> Measured:
     return accuracy_joints.measured(built, truth_of(project, manifest["dataset"]))
 
 
-def _crops(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _crops(project: Project, built: Path, manifest: Manifest) -> Measured:
     truth = truth_of(project, manifest["dataset"])
     numbers, each = accuracy.measured(built, truth)
     return Measured({**numbers, **accuracy_boxes.precision_of_crops(built, truth)}, each)
 
 
-def _flow(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _flow(project: Project, built: Path, manifest: Manifest) -> Measured:
     dataset = manifest["dataset"]
     compared = manifest["parameters"].get("backend") != "dis"
     frames = project.shards(dataset) if compared else None
@@ -51,7 +52,7 @@ def _flow(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
 class Measure(NamedTuple):
     """How a stage is measured, and what is asked of it."""
 
-    of_build: Callable[[Project, Path, dict[str, Any]], Measured]
+    of_build: Callable[[Project, Path, Manifest], Measured]
     goal: str  # which of its numbers has a goal
     limit: float  # the goal, or which share of the number `of`
     most: bool  # whether that number is to stay below, or to reach it

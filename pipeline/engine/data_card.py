@@ -19,6 +19,8 @@ from typing import Any
 
 from pipeline.engine.protocols import ROLES
 from reid.shards.folder import Shard
+from reid.shards.manifest import listed_of, manifest_of
+from reid.shards.protocol import read_protocols
 
 STEPS = re.compile(r"<!-- reid\.steps (.*) -->")
 SHOWN = 5  # rules and reasons that are told; of more only the number
@@ -106,9 +108,10 @@ def _steps_of(folder: Path) -> list[Step]:
         found = None
     if found is not None:
         return json.loads(found[1])
-    described = json.loads((folder / "manifest.json").read_text("utf-8"))
-    if "stage" not in described:  # not built by this package
+    listed = listed_of(folder)
+    if listed is None or "stage" not in listed:  # not built by this package
         return []
+    described = manifest_of(folder, "dvc repro")
     return [_step(described["stage"], folder.name, described)]
 
 
@@ -119,8 +122,7 @@ def _joined(chains: Iterable[list[Step]]) -> list[Step]:
 
 
 def _protocol_of(folders: Sequence[Path]) -> Mapping[str, Any]:
-    path = folders[0] / "protocol.json" if folders else None
-    return json.loads(path.read_text("utf-8")) if path and path.is_file() else {}
+    return read_protocols(folders[0]) if folders else {}
 
 
 # -- sections --------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of, manifest_of
+from reid.project.layout import Project, builder_of
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard
 from reid.shards.footer import check_digest
+from reid.shards.manifest import Entry, manifest_of
 from reid.shards.schema import RANDOM_SPLITS
 
 Reads = Mapping[str, list[str]]  # columns by input
@@ -32,7 +33,7 @@ class Inputs:
 
     dataset: str
     folders: dict[str, Path]  # by input, `rows` first
-    shards: dict[str, dict[str, dict[str, Any]]]  # manifest entries by input and shard name
+    shards: dict[str, dict[str, Entry]]  # manifest entries by input and shard name
     reads: Reads  # of each row, for the stage's step
     fit_reads: Reads  # of training rows, for its fit
     anywhere: Reads  # of any row, for its step

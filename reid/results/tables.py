@@ -25,7 +25,9 @@ from reid.papers import PAPERS
 from reid.papers.table import Row, Table
 from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, builder_of, manifest_of, write_atomically
+from reid.project.layout import Project, as_json, builder_of, write_atomically
+from reid.shards.manifest import manifest_of, read_manifest
+from reid.shards.protocol import protocols_of
 
 METRICS = {
     "r1": "rank1", "r5": "rank5", "r10": "rank10", "r20": "rank20", "r50": "rank50", "mAP": "map",
@@ -55,8 +57,10 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
 
 def _described(project: Project, dataset: str) -> str:
     """A data set's name with its size, as a result on a rendered world must say it."""
-    protocol = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
-    built, found = protocol["built"], protocol.get("found", {})
+    protocol = protocols_of(project.shards(dataset))
+    built, found = protocol.get("built"), protocol.get("found", {})
+    if built is None:
+        return dataset
     if all(f"{role}_tracklets" in found for role in ROLES):
         return (
             f"{dataset} ({found['train_tracklets']:,} training tracklets of "
@@ -95,8 +99,8 @@ def _line(project: Project, experiment: Experiment, result: dict[str, Any]) -> d
 def made_from(project: Project, dataset: str) -> bool:
     """Whether a stage made a data set of this one, such as crops of its frames."""
     for path in sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json")):
-        told = json.loads(path.read_text("utf-8"))
-        if told.get("new_rows") and told["dataset"] == dataset:
+        told = read_manifest(path.parent)
+        if told and told.get("new_rows") and told["dataset"] == dataset:
             return True
     return False
 
@@ -237,7 +241,7 @@ def source_of(project: Project, dataset: str) -> str:
 
 def splits_of(project: Project, dataset: str, count: int) -> list[str]:
     """The names of the first `count` random splits among a data set's rules."""
-    told = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
+    told = protocols_of(project.shards(dataset))
     names = [rule["name"] for rule in told["protocols"] if SPLIT.fullmatch(rule["name"])]
     if len(names) < count:
         raise ReidError(f"{dataset}: {count} random splits are asked for, it has {len(names)}")

@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from reid.project.errors import ReidError
+
 SCHEMA_VERSION = 1  # readers accept versions up to their own
 
 # The Hugging Face image convention: encoded bytes, and a path where the bytes are elsewhere.
@@ -53,6 +55,20 @@ JOINT_NAMES = (  # OpenPose's COCO order, 0-based
     "left_hip", "left_knee", "left_ankle",
     "right_eye", "left_eye", "right_ear", "left_ear",
 )  # fmt: skip
+
+
+def check_rows(where: object, columns: pa.Schema) -> None:
+    """Raises `ReidError` where a data set's shards lack a column of `ROW`, or it has another type.
+
+    Depth, tracklets, frames and viewpoints may be absent; `where` is the folder.
+    """
+    for field in ROW:
+        if field.name not in columns.names:
+            if not field.nullable:
+                raise ReidError(f"{where}: its shards have no column `{field.name}`")
+        elif columns.field(field.name).type != field.type:
+            kind = columns.field(field.name).type
+            raise ReidError(f"{where}: column `{field.name}` is {kind}, not {field.type}")
 
 
 def is_bytes_column(field: pa.Field) -> bool:
