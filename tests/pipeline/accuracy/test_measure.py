@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,21 +16,15 @@ from pipeline.world.truth import Truth, write_truth
 from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, sha256_of
+from reid.project.layout import Project
 from reid.results.accuracy import current, digest_of
 from reid.shards.schema import IMAGE
 from tests.benchmarks.accuracy import rows_accuracy
+from tests.manifests import write_manifest
 from tests.pipeline.accuracy.test_masks import BOX, block, true, write_built
 from tests.pipeline.video import run_flow, shifted, write_video
 
 LOWER = (4, 19, 14, 34)  # half of BOX
-
-
-def write_manifest(folder: Path, **more: Any) -> None:
-    paths = sorted((folder / "rows").iterdir())
-    shards = [{"name": path.name, "sha256": sha256_of(path)} for path in paths]
-    manifest = {"dataset": "toy", "shards": shards, "weights": "", "parameters": {}, **more}
-    (folder / "manifest.json").write_bytes(as_json(manifest))
 
 
 @pytest.fixture
