@@ -22,8 +22,8 @@ def write_manifest(folder: Path, **more: Any) -> None:
         for path in sorted((folder / "rows").iterdir())
     ]
     told = {
-        "stage": folder.parent.name, "stage_version": 1, "dataset": "toy", "columns": [], "parameters": {},
-        "weights": "", "rows": sum(shard["rows"] for shard in shards), "rejects": 0,
-        "shards": shards, **more,
+        "stage": folder.parent.name, "stage_version": 1, "dataset": "toy",
+        "columns": [], "parameters": {}, "weights": "",
+        "rows": sum(shard["rows"] for shard in shards), "rejects": 0, "shards": shards, **more,
     }  # fmt: skip
     (folder / "manifest.json").write_bytes(as_json(told))
