@@ -19,12 +19,11 @@ from typing import Any
 
 from pipeline.engine.protocols import ROLES
 from reid.shards.folder import Shard
-from reid.shards.manifest import listed_of, manifest_of
+from reid.shards.manifest import ImageSource, listed_of, manifest_of
 from reid.shards.protocol import read_protocols
 
 STEPS = re.compile(r"<!-- reid\.steps (.*) -->")
 SHOWN = 5  # rules and reasons that are told; of more only the number
-SOURCE = ("title", "licence", "where", "citation")  # of a reader's INFO
 
 Step = dict[str, Any]
 
@@ -38,19 +37,19 @@ def card(
     *,
     inputs: Iterable[Path] = (),
     protocol: Mapping[str, Any] | None = None,
-    source: Mapping[str, str] | None = None,
+    source: ImageSource | None = None,
 ) -> bytes:
     """The card of a build: `described` is what its manifest says, `paths` its shards.
 
     `inputs` are the built folders that it was made from, the data set's rows first; `protocol` is
-    its own protocol.json, by default the first input's. `source`, for a data set that is ingested,
-    has `SOURCE`'s entries.
+    its own protocol.json, by default the first input's; `source` that of a data set's images, for
+    one that is ingested.
     """
     folders = list(inputs)
     rows = sum(Shard(path).num_rows for path in paths)
     own = _step(stage, build, {**described, "rows": rows, "rejects": len(rejects)})
     if source is not None:
-        own["source"] = {name: source[name] for name in SOURCE}
+        own["source"] = {**source}
     steps = _joined([*(_steps_of(folder) for folder in folders), [own]])
     rules = protocol if protocol is not None else _protocol_of(folders)
     title = build if stage == "ingest" else f"{stage} of {build}"
@@ -112,7 +111,8 @@ def _steps_of(folder: Path) -> list[Step]:
     if listed is None or "stage" not in listed:  # not built by this package
         return []
     described = manifest_of(folder, "dvc repro")
-    return [_step(described["stage"], folder.name, described)]
+    step = _step(described["stage"], folder.name, described)
+    return [{**step, "source": described["source"]} if "source" in described else step]
 
 
 def _joined(chains: Iterable[list[Step]]) -> list[Step]:
@@ -132,10 +132,10 @@ def _source(steps: Sequence[Step]) -> str:
     found = next((step["source"] for step in steps if "source" in step), None)
     if found is None:
         return ""
-    return (
-        f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
-        f"- where to ask: {found['where']}\n- to cite: {found['citation']}"
-    )
+    told = f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
+    if found.get("kind") == "rendered":
+        return f"{told}- where from: {found['where']}"
+    return f"{told}- where to ask: {found['where']}\n- to cite: {found['citation']}"
 
 
 def _counts(protocol: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from reid.project.layout import Project, builder_of
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard
 from reid.shards.footer import check_digest
-from reid.shards.manifest import Entry, manifest_of
+from reid.shards.manifest import Entry, ImageSource, manifest_of
 from reid.shards.schema import RANDOM_SPLITS
 
 Reads = Mapping[str, list[str]]  # columns by input
@@ -38,6 +38,7 @@ class Inputs:
     fit_reads: Reads  # of training rows, for its fit
     anywhere: Reads  # of any row, for its step
     fit_unlabelled: bool = False  # whether the fit uses no labels
+    source: ImageSource | None = None  # of the data set's images, where its manifest says it
 
     def of_shard(self, name: str) -> dict[str, str]:
         """The content hash of a shard in each input, all with as many rows."""
@@ -110,7 +111,8 @@ def find(code: ModuleType, dataset: str, params: DerivedParams, project: Project
             raise ReidError(f"{folders[name]}: is of {manifests[name]['dataset']}, not {dataset}")
     shards = {n: {s["name"]: s for s in m["shards"]} for n, m in manifests.items()}
     unlabelled = getattr(code, "FIT_UNLABELLED", False)
-    return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, unlabelled)
+    source = manifests["rows"].get("source")
+    return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, unlabelled, source)
 
 
 def side_by_side(files: Mapping[str, Path], reads: Reads, start: int, stop: int) -> pa.Table:

@@ -99,6 +99,7 @@ def plan(stage: str, build: str, params: DerivedParams, project: Project, device
         for name, value in described.items()
         if name not in {"dataset", "columns", "schema_version", "new_rows"}
     }
+    described |= {"source": read.source} if read.source else {}
     identity += [fitted.identity if fitted else None]
     elsewhere = [read.of_all(read.anywhere)] if read.anywhere else []
     tasks = []

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from pipeline import datasets
 from pipeline.datasets.base import Listing, Source
+from pipeline.datasets.image_source import image_source
 from pipeline.engine.data_card import card
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
@@ -53,12 +54,15 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     listing: Listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
+    source = image_source(root, vars(reader.INFO))
+    if source["kind"] == "rendered":  # it is no copy of the data set whose counts are published
+        listing.protocols = [{**rule, "published": {}} for rule in listing.protocols]
     columns = columns_of(reader)
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
         "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": columns.names,
-        "libraries": libraries(),
+        "libraries": libraries(), "source": source,
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
@@ -77,7 +81,6 @@ def plan(dataset: str, params: Params, project: Project) -> Plan:
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
         protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
-        source = vars(reader.INFO)
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
         return {"protocol.json": as_json(protocol), "README.md": text}
 

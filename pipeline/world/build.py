@@ -1,6 +1,7 @@
 """Renders a world and writes it in the official layout of a data set, its truth beside it.
 
-Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
+Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it, and rendered.json, by
+                               which ingest knows that no camera took these images
         0-raw/<name>.truth/    rows/*.parquet, see `truth`
 """
 
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.datasets.base import Sample
+from pipeline.datasets.image_source import FILE, rendered_file
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
 from reid.project.errors import ReidError
@@ -38,6 +40,8 @@ def build_world(
     making[0].mkdir(parents=True)
     counts: Counter[str] = Counter()
     written = write_truth(making[1], _written(module, making[0], scene.render(workers), counts))
+    scene_name = type(scene).__module__.rpartition(".")[2]  # a scene is a module of that name
+    (making[0] / FILE).write_bytes(rendered_file(name, scene_name, layout))
     for path, done in zip(final, making, strict=True):
         _replace(done, path)
     return {"images": written, **dict(sorted(counts.items()))}

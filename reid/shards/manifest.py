@@ -34,7 +34,7 @@ class Entry(TypedDict):
 
 
 @with_config(OPEN)
-class Origin(TypedDict):
+class ImageSource(TypedDict):
     """Where the images of a data set come from, in the manifests of all that is built of it."""
 
     kind: Literal["photographs", "rendered"]
@@ -65,7 +65,7 @@ class Manifest(Listed):
     rejects: Count
     weights: NotRequired[str | None]
     new_rows: NotRequired[bool]
-    origin: NotRequired[Origin]  # not in folders of earlier programs
+    source: NotRequired[ImageSource]  # not in folders of earlier programs
 
 
 LISTED, WHOLE = TypeAdapter(Listed), TypeAdapter(Manifest)
