@@ -39,7 +39,7 @@ def datasets(as_json: Json = False) -> None:
 
     def lines() -> None:
         for name, info in infos.items():
-            console().print(f"[bold]{name}[/bold]")
+            console().print(f"[bold]{name}[/bold]", markup=True)
             for key, value in info.items():
                 console().print(f"  {key}: {value}", markup=False)
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pipeline import datasets
 from pipeline.datasets.base import Listing, Source
@@ -38,8 +39,8 @@ VERSION = 1
 
 class Params(StageParams):
     reader: str  # a module of pipeline.datasets
-    shard_rows: int = 2048  # a shard ends at this many rows ...
-    shard_megabytes: float = 256  # ... or at this many bytes of images, never inside a tracklet
+    shard_rows: int = Field(2048, ge=1)  # a shard ends at this many rows ...
+    shard_megabytes: float = Field(256, gt=0)  # ... or this size of images, never inside a tracklet
 
 
 def plan(dataset: str, params: Params, project: Project) -> Plan:
