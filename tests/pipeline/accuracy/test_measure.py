@@ -17,6 +17,7 @@ from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.report.sections import accuracy as section
 from reid.results.accuracy import current, digest_of
 from reid.shards.schema import IMAGE
 from tests.benchmarks.accuracy import rows_accuracy
@@ -111,6 +112,26 @@ def test_what_was_built_anew_since_is_left_out(project: Project):
     (project.reports / "accuracy/masks-small.json").write_text("{}")
     with pytest.raises(ReidError, match=r"masks-small.json: cannot be read"):
         current(project)
+
+
+@pytest.mark.parametrize(
+    ("path", "itself"),
+    [
+        pytest.param("data/0-raw/toy.truth", True, id="the truth"),
+        pytest.param("data/0-raw/../0-raw/toy.truth/rows", True, id="in it"),
+        pytest.param("own/masks", False, id="somebody's own"),
+    ],
+)
+def test_the_truth_against_itself_reaches_no_goal(project: Project, path: str, itself: bool):
+    folder = project.derived("masks", "small")
+    write_manifest(folder, parameters={"backend": "given", "path": path})
+    found = measure(project, "masks", "small")
+    assert found.get("truth_itself", False) is itself
+    assert (found["goal"] is None) is itself
+    line = section._goal(found)
+    assert (line[""] == "the truth against itself: no accuracy") is itself
+    assert (line["value"] == "0.650") is not itself
+    assert len(rows_accuracy(project)) == (0 if itself else 1)
 
 
 def test_rows_for_the_benchmark(project: Project):
