@@ -15,17 +15,47 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from pydantic import TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from pipeline.engine.protocols import ROLES
+from reid.project.errors import ReidError
 from reid.shards.folder import Shard
-from reid.shards.manifest import ImageSource, listed_of, manifest_of
+from reid.shards.manifest import OPEN, Count, ImageSource, listed_of, manifest_of
 from reid.shards.protocol import read_protocols
+from reid.shards.remote import text_of
 
 STEPS = re.compile(r"<!-- reid\.steps (.*) -->")
 SHOWN = 5  # rules and reasons that are told; of more only the number
 
+
 Step = dict[str, Any]
+
+
+@with_config(OPEN)
+class KnownSource(TypedDict):
+    """An `ImageSource`, or that of an earlier program, which knew of no kinds."""
+
+    title: str
+    licence: str
+    where: str
+    citation: NotRequired[str]
+
+
+@with_config(OPEN)
+class KnownStep(TypedDict):
+    """What every step in a card must have."""
+
+    stage: str
+    build: str
+    rows: Count
+    rejects: Count
+    source: NotRequired[KnownSource]
+
+
+STEPS_OF_A_CARD = TypeAdapter(list[KnownStep])
 
 
 def card(
@@ -49,7 +79,7 @@ def card(
     rows = sum(Shard(path).num_rows for path in paths)
     own = _step(stage, build, {**described, "rows": rows, "rejects": len(rejects)})
     if source is not None:
-        own["source"] = {**source}
+        own["source"] = source
     steps = _joined([*(_steps_of(folder) for folder in folders), [own]])
     rules = protocol if protocol is not None else _protocol_of(folders)
     title = build if stage == "ingest" else f"{stage} of {build}"
@@ -101,12 +131,16 @@ def _step(stage: str, build: str, described: Mapping[str, Any]) -> Step:
 
 def _steps_of(folder: Path) -> list[Step]:
     """The steps that made a built folder, the first one first."""
-    try:
-        found = STEPS.search((folder / "README.md").read_text("utf-8"))
-    except FileNotFoundError:
-        found = None
+    path = folder / "README.md"
+    found = STEPS.search(text_of(path) or "")
     if found is not None:
-        return json.loads(found[1])
+        try:
+            return [{**step} for step in STEPS_OF_A_CARD.validate_json(found[1])]
+        except ValidationError:
+            raise ReidError(
+                f"{path}: its steps are not as this program writes them; remove the file, and the "
+                "manifest is read instead"
+            ) from None
     listed = listed_of(folder)
     if listed is None or "stage" not in listed:  # not built by this package
         return []
@@ -135,7 +169,7 @@ def _source(steps: Sequence[Step]) -> str:
     told = f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
     if found.get("kind") == "rendered":
         return f"{told}- where from: {found['where']}"
-    return f"{told}- where to ask: {found['where']}\n- to cite: {found['citation']}"
+    return f"{told}- where to ask: {found['where']}\n- to cite: {found.get('citation', 'unknown')}"
 
 
 def _counts(protocol: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import reid
 from pipeline.builds.status import status
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
+from pipeline.engine.data_card import card
+from reid.evaluation.protocol import protocol_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project, sha256_of
 from reid.shards.folder import Shards
@@ -23,6 +26,7 @@ from reid.shards.manifest import read_manifest
 from reid.shards.protocol import protocols_of
 from reid.shards.verify import verify
 from tests.conftest import make_project
+from tests.pipeline.backends.test_array_pickle import mutated
 
 Change = Callable[[Any], Any]
 HUGE = "9" * 5000
@@ -128,6 +132,57 @@ def test_what_a_newer_program_says_too_is_let_through(folder: Path):
     assert manifest is not None
     assert manifest["shards"][0]["adopted"] == {"from": "abc"}  # type: ignore[typeddict-item]
     assert len(reid.open(folder.parents[1], "toy")) == 36
+
+
+CARD = "# toy\n\n<!-- reid.steps {} -->\n"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param("{}", id="a table"),
+        pytest.param("[1]", id="numbers"),
+        pytest.param("[{", id="cut"),
+        pytest.param('[{"stage": "ingest"}]', id="no build"),
+        pytest.param(DEEP, id="deep"),
+        pytest.param(
+            '[{"stage": "a", "build": "b", "rows": 1, "rejects": 0, "source": {"title": "t"}}]',
+            id="a source without its licence",
+        ),
+    ],
+)
+def test_a_card_whose_steps_are_of_another_shape_is_one_line(folder: Path, told: str):
+    (folder / "README.md").write_text(CARD.format(told))
+    paths = sorted((folder / "rows").iterdir())
+    with pytest.raises(ReidError, match=f"^{folder}/README.md: its steps are not as"):
+        card("parts", "toy", {"columns": []}, paths, [], inputs=[folder])
+
+
+def test_no_mutated_manifest_or_protocol_is_a_traceback(folder: Path):
+    assert fuzz(folder, 150, seed=0) > 50
+
+
+def fuzz(folder: Path, files: int, seed: int) -> int:
+    """How many of the mutated files were refused; anything but a `ReidError` is raised."""
+    drawn, refused = random.Random(seed), 0
+    written = {name: (folder / name).read_bytes() for name in ("manifest.json", "protocol.json")}
+    for _ in range(files):
+        name = drawn.choice([*written])
+        (folder / name).write_bytes(mutated(written[name], drawn))
+        try:
+            data = reid.open(folder.parents[1], "toy")
+            data.role("train")
+            protocol_of(data.protocol_in_force())
+        except ReidError as error:
+            assert_one_line(error)
+            refused += 1
+        (folder / name).write_bytes(written[name])
+    return refused
+
+
+def assert_one_line(error: ReidError) -> None:
+    assert "\n" not in str(error)
+    assert len(str(error)) < 600
 
 
 def rule(**values: Any) -> Change:
