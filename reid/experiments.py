@@ -6,18 +6,20 @@ for those on that data set (the rendered worlds' smaller size), `on.<experiment>
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import Field, create_model
 
+from reid.code import starts
+from reid.code.fingerprint import Code
+from reid.code.fingerprint import of as code_of
 from reid.data.dataset import Data
 from reid.data.dataset import open as open_data
-from reid.papers import PAPERS
+from reid.papers import PAPERS, paper_of
+from reid.papers.contract import Paper
 from reid.project import params as parameters
 from reid.project.errors import ReidError
 from reid.project.layout import Project, builder_of, key_of, sha256_of
@@ -46,15 +48,11 @@ UNSAID = {"builds", "protocol"}  # left out of a description where they are empt
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training: its name, the paper's module, and the checked parameters."""
+    """One training: its name, the paper, and the checked parameters."""
 
     name: str
-    paper: str
+    paper: Paper[Any, Any]
     params: Any  # the paper's Params and Training in one
-
-    @property
-    def code(self) -> ModuleType:
-        return paper_module(self.paper)
 
     @property
     def other_builds(self) -> dict[str, str]:
@@ -70,7 +68,7 @@ class Experiment:
 
     def trained(self) -> dict[str, Any]:
         """The parameters that change the training, not those of the test alone."""
-        return {k: v for k, v in self.described().items() if k not in self.code.TEST_ONLY}
+        return {k: v for k, v in self.described().items() if k not in self.paper.test_only}
 
     def open(
         self, project: Project, dataset: str | None = None, protocol: str | None = None
@@ -85,11 +83,8 @@ class Experiment:
         return data.under(protocol or (self.params.protocol if own else "")).complete()
 
     def for_training(self, project: Project, data: Data) -> Data:
-        """The same rows with what the training reads beside; that is null where a stage had none.
-
-        A paper's `training_columns` and `training_stages` give those; papers may have neither.
-        """
-        further = self._given("training_columns")
+        """The same rows with what the training reads beside, null where a stage had none."""
+        further = self.paper.training_columns(self.params)
         if not further:
             return data
         columns = [*self.columns, *further]
@@ -99,30 +94,35 @@ class Experiment:
 
     @property
     def columns(self) -> list[str]:
-        """What the paper reads: its COLUMNS, or where they differ by parameters `columns`."""
-        return self._given("columns") or self.code.COLUMNS
+        """What training and test read."""
+        return self.paper.columns(self.params)
 
     @property
     def stages(self) -> list[str]:
         """The stages that these columns come from."""
-        return self._given("stages") if hasattr(self.code, "stages") else self.code.STAGES
+        return self.paper.stages(self.params)
 
-    def _given(self, function: str) -> list[str]:
-        """What an optional function of the paper says of these parameters."""
-        given = getattr(self.code, function, None)
-        return given(self.params) if given else []
+    def code(self, project: Project) -> Code:
+        """The code that decides the training."""
+        validated = self.params.val_identities > 0
+        return code_of(starts.of_training(self.paper.name, validated), project.code)
 
-    def key(self, project: Project) -> str:
-        """A name for this training on the data as it is built now."""
-        parts = [self.paper, self.code.VERSION, self.trained(), self._inputs(project)]
-        weights = project.root / getattr(self.params, "weights", "")
+    def test_code(self, project: Project) -> Code:
+        """The code that decides features and metrics of the trained network."""
+        return code_of(starts.of_evaluation(self.paper.name), project.code)
+
+    def key(self, project: Project, code: Code | None = None) -> str:
+        """A name for this training by the code as it is, or by another, on the data as it is."""
+        code = code or self.code(project)
+        parts = [self.paper.name, code.fingerprint, self.trained(), self._inputs(project)]
+        weights = project.root / self.paper.weights(self.params)
         return key_of([*parts, sha256_of(weights)] if weights.is_file() else parts)
 
     def _inputs(self, project: Project) -> list[Any]:
         """The content hashes of every shard that the paper's columns come from."""
         dataset = self.params.dataset
         folders = {"ingest": project.shards(dataset)}
-        stages = [*self.stages, *self._given("training_stages")]
+        stages = [*self.stages, *self.paper.training_stages(self.params)]
         names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
         folders |= {stage: project.derived(stage, name) for stage, name in names.items()}
         hints = {stage: f"reid {stage} {name}" for stage, name in names.items()}
@@ -133,17 +133,10 @@ class Experiment:
         ]
 
 
-def paper_module(paper: str) -> ModuleType:
-    """A paper's module; its file holds network, loss, recipe and tables."""
-    if paper not in PAPERS:
-        raise ReidError(f"no paper `{paper}` (there are {', '.join(PAPERS)})")
-    return importlib.import_module(f"reid.papers.{paper}.paper")
-
-
 @cache
 def params_model(paper: str) -> type[Any]:
     """The paper's parameters and the trainer's in one checked model."""
-    return create_model("Params", __base__=(Training, paper_module(paper).Params))
+    return create_model("Params", __base__=(Training, paper_of(paper).params))
 
 
 def load(project: Project, name: str) -> Experiment:
@@ -158,7 +151,7 @@ def load(project: Project, name: str) -> Experiment:
     own = parameters.section(loaded, paper, "on", name)
     values = {**_shared(loaded, paper, str(own.get("dataset"))), **own}
     checked = parameters.check(params_model(paper), values, f"{paper}.on.{name}")
-    return Experiment(name, paper, checked)
+    return Experiment(name, paper_of(paper), checked)
 
 
 def _shared(loaded: dict[str, Any], paper: str, dataset: str) -> dict[str, Any]:
@@ -175,9 +168,9 @@ def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any
     loaded = parameters.load(project.root)
     values = {**_shared(loaded, paper, dataset), **overrides, "dataset": dataset}
     checked = parameters.check(params_model(paper), values, paper)
-    experiment = Experiment("", paper, checked)
+    experiment = Experiment("", paper_of(paper), checked)
     label = key_of([paper, experiment.described()])[:10]
-    return Experiment(f"{dataset.replace('/', '-')}-{paper}-{label}", paper, checked)
+    return Experiment(f"{dataset.replace('/', '-')}-{paper}-{label}", paper_of(paper), checked)
 
 
 def network_params(project: Project, paper: str, dataset: str) -> Any:
@@ -186,4 +179,4 @@ def network_params(project: Project, paper: str, dataset: str) -> Any:
     values = parameters.section(loaded, paper, "scale", dataset) if dataset else {}
     if dataset and dataset not in parameters.section(loaded, paper, "scale"):
         raise ReidError(f"params.yaml: {paper}.scale has no `{dataset}`")
-    return parameters.check(paper_module(paper).Params, values, f"{paper}.scale.{dataset}")
+    return parameters.check(paper_of(paper).params, values, f"{paper}.scale.{dataset}")

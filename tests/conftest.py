@@ -10,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
 from reid.arrays import images
 from reid.project.layout import Project
 from reid.shards.schema import JOINT_NAMES
+
+# Neither a busy machine nor the examples of the day decide: no deadline, the same examples always.
+settings.register_profile(
+    "calm", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("calm")
 
 PARAMS = """\
 run: {executor: local, workers: 2}
@@ -94,7 +101,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(Path())
 
 
-def reid(*arguments: str, cwd: Path | None = None, patch: str = "", timeout: int = 120):
+def reid(*arguments: str, cwd: Path | None = None, patch: str = "", timeout: int = 1200):
     """Run the `reid` command in a process of its own, optionally after a line of Python."""
     begin, end = (
         "import sys; sys.argv[0] = 'reid'",

@@ -21,6 +21,7 @@ class Served(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
         self.ranges, self.listing = ranges, listing
         self.sent, self.requests = 0, []
+        self.counting = threading.Lock()  # a request is a thread
 
     @property
     def url(self) -> str:
@@ -45,8 +46,9 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        with self.server.counting:  # before the client has them, and may look
+            self.server.sent += len(data)
         self.wfile.write(data)
-        self.server.sent += len(data)
         return None
 
     def log_message(self, *arguments: Any) -> None:

@@ -119,7 +119,7 @@ def dvc(*arguments: str, cwd: Path) -> str:
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
     run = subprocess.run(
         [f"{binaries}/dvc", *arguments], cwd=cwd, env=environment, capture_output=True, text=True,
-        timeout=600,
+        timeout=3600,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr

@@ -90,7 +90,7 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
         "shown": _shown(stage, each),
     }  # fmt: skip
     found |= {"truth_itself": True} if itself else {}
-    write_atomically(file_of(project, stage, build), as_json(found))
+    write_atomically(file_of(project, stage, build), as_json(found), project.publishing)
     return found
 
 

@@ -15,12 +15,11 @@ takes no other file.
 from __future__ import annotations
 
 import fcntl
-import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pipeline.backends.checkpoints import (
     download,
@@ -59,13 +58,6 @@ NETWORKS = {
     "joints_torchvision": Backend("torchvision", "keypointrcnn_resnet50_fpn"),
     "crops_ultralytics": Backend("ultralytics", "yolo11n", "yolo11n"),
     "flow_ptlflow": Backend("ptlflow", "liteflownet", "liteflownet"),
-}
-ADDRESSES = {  # the module whose `address(choice)` asks a library
-    "torchvision": "libraries.torchvision_rcnn",
-    "detectron2": "masks.detectron2",
-    "ultralytics": "libraries.ultralytics",
-    "mmpose": "joints.mmpose",
-    "ptlflow": "flow.ptlflow",
 }
 
 
@@ -129,8 +121,7 @@ def identity(stage: str, params: Any, root: Path) -> str:
     pinned nor there is fetched.
     """
     if params.backend == "given":
-        labels = importlib.import_module(f"pipeline.backends.{stage}.given")
-        return labels.load(root / params.path).digest()
+        return GIVEN[stage](root / params.path).digest()
     if f"{stage}_{params.backend}" not in NETWORKS:
         return ""
     choice = choose(stage, params.backend, params)
@@ -178,8 +169,89 @@ def world_file(choice: Choice) -> Path:
 
 def address_of(choice: Choice) -> str:
     """Where the library offers its weights; loads the library."""
-    module = ADDRESSES[choice.network.library]
-    return importlib.import_module(f"pipeline.backends.{module}").address(choice)
+    return ADDRESSES[choice.network.library](choice)
+
+
+def _torchvision(choice: Choice) -> str:
+    from pipeline.backends.libraries import torchvision_rcnn
+
+    return torchvision_rcnn.address(choice)
+
+
+def _detectron2(choice: Choice) -> str:
+    from pipeline.backends.masks import detectron2
+
+    return detectron2.address(choice)
+
+
+def _ultralytics(choice: Choice) -> str:
+    from pipeline.backends.libraries import ultralytics
+
+    return ultralytics.address(choice)
+
+
+def _mmpose(choice: Choice) -> str:
+    from pipeline.backends.joints import mmpose
+
+    return mmpose.address(choice)
+
+
+def _ptlflow(choice: Choice) -> str:
+    from pipeline.backends.flow import ptlflow
+
+    return ptlflow.address(choice)
+
+
+ADDRESSES: dict[str, Callable[[Choice], str]] = {  # by library
+    "torchvision": _torchvision,
+    "detectron2": _detectron2,
+    "ultralytics": _ultralytics,
+    "mmpose": _mmpose,
+    "ptlflow": _ptlflow,
+}
+
+
+# --- given labels --------------------------------------------------------------------------------
+
+
+class Labels(Protocol):
+    """Labels that are there already."""
+
+    def digest(self) -> str:
+        """A hash of what decides a stage's output."""
+        ...
+
+
+def _masks(path: Path) -> Labels:
+    from pipeline.backends.masks import given
+
+    return given.load(path)
+
+
+def _joints(path: Path) -> Labels:
+    from pipeline.backends.joints import given
+
+    return given.load(path)
+
+
+def _crops(path: Path) -> Labels:
+    from pipeline.backends.crops import given
+
+    return given.load(path)
+
+
+def _flow(path: Path) -> Labels:
+    from pipeline.backends.flow import given
+
+    return given.load(path)
+
+
+GIVEN: dict[str, Callable[[Path], Labels]] = {  # by stage
+    "masks": _masks,
+    "joints": _joints,
+    "crops": _crops,
+    "flow": _flow,
+}
 
 
 # --- pins ----------------------------------------------------------------------------------------

@@ -15,48 +15,12 @@ from pipeline import datasets
 from pipeline.builds.params_edit import Entry, with_entries
 from pipeline.builds.scan import check_name, scan
 from pipeline.datasets.base import Listing, counts_table
+from reid import papers
+from reid.papers import PAPERS
+from reid.papers.full_size import named
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, write_atomically
-
-STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "folder")
-VIDEO = ("mars", "dukemtmc_video", "ilids_vid", "prid2011")
-TWO_CAMERAS = ("ilids_vid", "prid2011")  # of them: pairs of tracklets, for the siamese network
-STAGES = {  # by reader: derived stages that its papers use
-    **dict.fromkeys(STILL, ("joints", "parts")),
-    **dict.fromkeys(VIDEO, ("flow",)),
-    "rap": ("masks", "backgrounds"),
-}
-PART_NETWORK = {  # what follows the data set's name, and the parameters
-    "baseline": {"model": "baseline"},
-    "intra-inter": {"model": "intra_inter"},
-}
-STRONG = {"strong": {}}
-SWAPS = {
-    "baseline": {"swap_probability": 0},
-    "full-body": {"swap_probability": 0.3},
-}
-MUTUAL = {
-    "one-stream": {"model": "one_stream", "aggregation": "average"},
-    "mutual": {"sequence_length": 16},  # of the paper's best numbers
-}
-EXPERIMENTS = {  # by reader and paper
-    **{reader: {"mutual_attention": MUTUAL} for reader in VIDEO},
-    **{reader: {"attention_driven": PART_NETWORK, "strong_baseline": STRONG} for reader in STILL},
-    "rap": {"implicit_attention": SWAPS},
-}
-
-# Stages that may be built several times
-READ_BUILDS = {"implicit_attention": ("backgrounds",), "mutual_attention": ("flow",)}
-
-RGB_D = "multimodal_attention"
-RGB_D_CNN, MAT = {"model": "rgb_d_cnn"}, {"model": "mat"}
-OVERHEAD = {  # by reader: networks of colour and depth over its frames, and over crops of them
-    "tvpr": ({"rgb-d-full-frames": RGB_D_CNN}, {"rgb-d": RGB_D_CNN, "mat": MAT}),
-    "dpit": ({"rgb-d": RGB_D_CNN, "mat": MAT}, {}),
-    "opr": ({"rgb-d": RGB_D_CNN, "mat": MAT}, {}),
-}
-POOLED = {"tvpr": {"pool": "max"}}  # of a passage's images, where it is not the paper's mean
 
 
 def add(
@@ -74,21 +38,21 @@ def add(
     `name` is taken, or where params.yaml holds it with another reader. What is there already stays
     as it is, so that adding twice changes nothing and a stopped run is completed by the next.
     """
-    project, module = Project(root), datasets.reader(reader)
+    project, layout = Project(root), datasets.reader(reader)
     entries = wanted(check_name(name), reader, joints_backend, joints_path)
     loaded = params.load(root)
     new = missing(loaded, entries)
     _check_free(loaded, name, reader)
-    listing: Listing = module.read(source)
+    listing = layout.read(source)
     if not listing.files.num_rows:
         raise ReidError(f"{source}: no image was found for reader {reader}")
-    target = getattr(module, "locate", Path)(source)
+    target = layout.locate(source)
     link, digest_path = project.raw(name), project.digest(name)
     linked = is_linked(link, source, target)
     text = with_entries(root / params.PARAMS_FILE, loaded, new)
     if not linked:
         _link(link, target)
-    lines = list(_described(source, listing, module.INFO.published))
+    lines = list(_described(source, listing, layout.info.published))
     lines.append(f"{link}: {'is there already' if linked else f'linked to {_real(target)}'}")
     digest = scan(link.parent, name)
     lines.append(f"{digest_path}: {digest['files']:,} files, {digest['bytes']:,} bytes")
@@ -96,7 +60,7 @@ def add(
         return [*lines, f"{params.PARAMS_FILE}: has {name} already; nothing to add"]
     write_atomically(root / params.PARAMS_FILE, text.encode())
     lines.append(f"{params.PARAMS_FILE}: added {', '.join(map(str, new))}")
-    return [*lines, *_scaled(loaded, new), *_weights(loaded, new)]
+    return [*lines, *_scaled(loaded, new), *_weights(loaded, new, reader)]
 
 
 def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> list[Entry]:
@@ -107,53 +71,13 @@ def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> lis
     if joints_path:
         settings["joints"]["path"] = joints_path
     entries = [Entry("ingest", name, {"reader": reader})]
-    entries += [
-        Entry(stage, name, {"dataset": name, **settings.get(stage, {})})
-        for stage in STAGES.get(reader, ())
-    ]
-    for paper, models in EXPERIMENTS.get(reader, {}).items():
-        entries.append(Entry(paper, name, {}, "scale"))  # nothing: the paper's own size
-        for suffix, values in models.items():
-            own: dict[str, Any] = {"dataset": name}
-            if paper in READ_BUILDS:  # which DVC reads from here
-                own["builds"] = dict.fromkeys(READ_BUILDS[paper], name)
-            entries.append(Entry(paper, f"{name}-{suffix}", {**own, **values}))
-    return entries + _overhead(name, reader) + _siamese(name, reader)
-
-
-def _siamese(name: str, reader: str) -> list[Entry]:
-    """The siamese video network, whose input has the flow of Lucas and Kanade."""
-    if reader not in TWO_CAMERAS:
-        return []
-    paper, build = "attentive_convlstm", f"{name}-lucas-kanade"
-    return [
-        Entry("flow", build, {"dataset": name, "backend": "lucas_kanade"}),
-        Entry(paper, name, {"builds": {"flow": build}}, "scale"),
-        Entry(paper, f"{name}-convlstm", {"dataset": name, "builds": {"flow": build}}),
-    ]
-
-
-def _overhead(name: str, reader: str) -> list[Entry]:
-    """Depth as colours, and networks that take it, of a data set seen from above."""
-    entries: list[Entry] = []
-    on_frames, on_crops = OVERHEAD.get(reader, ({}, {}))
-    if on_crops:
-        entries.append(Entry("crops", name, {"dataset": name}))
-    sources = (  # the data set, the folder of its rows, the build of `jet`
-        (name, f"1-shards/{name}", name, on_frames),
-        (f"crops/{name}", f"2-derived/crops/{name}", f"{name}-crops", on_crops),
-    )
-    for dataset, rows, build, models in sources:
-        if models:
-            read, builds = {"dataset": dataset, "rows": rows}, {"builds": {"jet": build}}
-            shared = POOLED.get(reader, {})
-            own_build = {} if build == dataset else builds  # rows of tables find it here
-            entries.append(Entry("jet", build, read))
-            entries.append(Entry(RGB_D, dataset, {**shared, **own_build}, "scale"))
-            entries += [
-                Entry(RGB_D, f"{name}-{suffix}", {**read, **builds, **values})
-                for suffix, values in models.items()
-            ]
+    for paper, full_size in papers.full_size_of(reader).items():
+        for stage, builds in full_size.stages.items():
+            for build, values in named(builds, name).items():
+                entries.append(Entry(stage, build, {**values, **settings.get(stage, {})}))
+        for group, given in (("scale", full_size.scale), ("on", full_size.experiments)):
+            own = named(given, name).items()
+            entries += [Entry(paper, key, values, group) for key, values in own]
     return entries
 
 
@@ -208,6 +132,7 @@ def _described(source: Path, listing: Listing, published: dict[str, int]) -> Ite
     yield f"{source}: {listing.files.num_rows:,} images, {len(listing.rejects):,} rejects"
     for reject in listing.rejects[:3]:
         yield f"  {reject.image_id}: {reject.reason}"
+    yield from (f"  {note}" for note in listing.notes)
     differs = [row for row in counts_table(published, listing.found) if row[3]]
     if differs:
         counts = ", ".join(f"{n} {found or 0:,} ({said:,})" for n, said, found, _ in differs)
@@ -216,8 +141,7 @@ def _described(source: Path, listing: Listing, published: dict[str, int]) -> Ite
 
 def _scaled(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
     """A line for each paper whose own `with` keeps a full-size experiment from the paper's size."""
-    papers = {RGB_D, *(paper for models in EXPERIMENTS.values() for paper in models)}
-    for section in sorted({e.section for e in new} & papers):
+    for section in sorted({e.section for e in new} & {*PAPERS}):
         scaled = sorted({*params.section(loaded, section, "with")} - {"dataset", "seed", "weights"})
         if scaled:
             yield (
@@ -226,11 +150,13 @@ def _scaled(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
             )
 
 
-def _weights(loaded: dict[str, Any], new: list[Entry]) -> Iterable[str]:
+def _weights(loaded: dict[str, Any], new: list[Entry], reader: str) -> Iterable[str]:
     """A line where networks begin from weights that do not come with the project."""
-    scales = [e for e in new if (e.section, e.group) == (RGB_D, "scale")]
-    if scales and not params.section(loaded, RGB_D, "with").get("weights"):
-        yield (
-            f"{params.PARAMS_FILE}: the paper begins from CaffeNet's published weights: give "
-            f"`weights: PATH` (.caffemodel or .safetensors) in {' and '.join(map(str, scales))}"
-        )
+    for paper, full_size in papers.full_size_of(reader).items():
+        scales = [e for e in new if (e.section, e.group) == (paper, "scale")]
+        given = params.section(loaded, paper, "with").get("weights")
+        if full_size.weights and scales and not given:
+            yield (
+                f"{params.PARAMS_FILE}: the paper begins from {full_size.weights} in "
+                f"{' and '.join(map(str, scales))}"
+            )

@@ -21,7 +21,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.engine import inputs
-from pipeline.engine import plan as stages
+from pipeline.engine.stage import AnyStage, Resources
+from pipeline.stages import stage as find_stage
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -73,14 +74,14 @@ def auto(
     if value != "auto":
         raise ReidError(f"--batch takes `auto` alone; put `batch: {value}` into {where}")
     loaded = params.load(home.root)
-    code = stages.module(stage)
-    checked = params.stage_params(loaded, stage, build, code.Params)
-    _needs_network(stage, checked)
+    of = find_stage(stage)
+    checked = params.stage_params(loaded, stage, build, of.params)
+    _needs_network(of, checked)
     run = {"executor": "pool", "workers": 0, **params.section(loaded, "run")}
     workers = (run["workers"] if workers is None else workers) or cores()
     together = 1 if (executor or run["executor"]) == "local" else workers
-    rows, shards = _first_rows(stage, build, checked, home)
-    found = find(stage, checked, rows, device, say, workers=min(together, shards))
+    rows, shards = _first_rows(of, build, checked, home)
+    found = find(of, checked, rows, device, say, workers=min(together, shards))
     if checked.batch == found.batch:
         say(f"{where} has `batch: {found.batch}` already")
     else:
@@ -88,23 +89,22 @@ def auto(
     return found
 
 
-def _needs_network(stage: str, checked: Any) -> None:
-    if not stages.module(stage).needs_device(checked):
+def _needs_network(stage: AnyStage, checked: Any) -> None:
+    if not stage.needs_device(checked):
         raise ReidError(
-            f"{stage}: backend {checked.backend} runs no network; there is no batch to choose"
+            f"{stage.name}: backend {checked.backend} runs no network; there is no batch to choose"
         )
 
 
 def _first_rows(
-    stage: str, build: str, checked: DerivedParams, home: Project
+    stage: AnyStage, build: str, checked: DerivedParams, home: Project
 ) -> tuple[pa.Table, int]:
     """What a stage reads of the first rows of its largest shard; and how many shards there are."""
-    code = stages.module(stage)
-    read = inputs.find(code, checked.dataset or build, checked, home)
+    read = inputs.find(stage, checked.dataset or build, checked, home)
     sizes = {name: entry["rows"] for name, entry in read.shards["rows"].items()}
     name = max(sizes, key=lambda shard: (sizes[shard], shard))
     files = {n: folder / "rows" / name for n, folder in read.folders.items()}
-    stop = min(LIMIT + getattr(code, "ROWS_AROUND", 0), Shard(files["rows"]).num_rows)
+    stop = min(LIMIT + stage.rows_around, Shard(files["rows"]).num_rows)
     return inputs.side_by_side(files, read.reads, 0, stop), len(sizes)
 
 
@@ -112,7 +112,7 @@ def _first_rows(
 
 
 def find(
-    stage: str,
+    stage: AnyStage,
     params: Any,
     rows: pa.Table,
     device: str,
@@ -121,26 +121,26 @@ def find(
     workers: int = 1,
     seconds: float = SECONDS,
 ) -> Found:
-    """The batch of a stage's network over `rows`, its READS of a few hundred rows of one shard.
+    """The batch of a stage's network over `rows`, what it reads of a few hundred rows of one shard.
 
     `params.batch` is not looked at. `workers` processes share the cores and the GPU. `ReidError`
     where the backend runs no network, there are no rows, or not even one image fits into memory.
     """
     _needs_network(stage, params)
     if not rows.num_rows:
-        raise ReidError(f"{stage}: no rows to find a batch with")
+        raise ReidError(f"{stage.name}: no rows to find a batch with")
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    say(f"{stage}: timing batches on {device}, about {seconds:.0f} s")
+    say(f"{stage.name}: timing batches on {device}, about {seconds:.0f} s")
     with _as_a_worker(workers, device):
         calls = Calls(stage, params, rows, device)
         tried, ended = _try_sizes(calls, seconds * TRIED, on_cpu=device == "cpu")
         best = max(tried.values())
         fast = [size for size, rate in tried.items() if rate >= HOPELESS * best]
         turns = _take_turns(calls, fast, seconds * (1 - TRIED))
-    say(f"{stage}: no larger batch: {ended}")
+    say(f"{stage.name}: no larger batch: {ended}")
     rates = tried | {size: max(turns) / statistics.median(turns[size]) for size in turns}
     return Found(smallest(turns), rates, ended)
 
@@ -148,10 +148,9 @@ def find(
 class Calls:
     """A stage's step, over calls of any number of rows; each call is one batch of the network."""
 
-    def __init__(self, stage: str, params: Any, rows: pa.Table, device: str) -> None:
-        code = stages.module(stage)
-        self.around: int = getattr(code, "ROWS_AROUND", 0)
-        self.step: Any = code.build(params.model_copy(update={"batch": LIMIT}), device, None)
+    def __init__(self, stage: AnyStage, params: Any, rows: pa.Table, device: str) -> None:
+        self.around = stage.rows_around
+        self.step = stage.build(params.model_copy(update={"batch": LIMIT}), Resources(device))
         self.rows = rows
         self.most = min(LIMIT, rows.num_rows)
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from pipeline.backends.weights import Choice, world_file
 from pipeline.builds import variants
 from pipeline.engine import inputs
-from pipeline.engine import plan as stages
+from pipeline.stages import stage as find_stage
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -110,10 +110,9 @@ def _truth(project: Project, dataset: str) -> str:
 
 def _backends(stage: str, *, network: bool) -> list[str]:
     """The backends of a stage that run a network, or that need none; without `given`."""
-    code = stages.module(stage)
-    names = get_args(code.Params.model_fields["backend"].annotation)
-    runs = {n: code.needs_device(code.Params.model_construct(backend=n)) for n in names}
-    return [name for name in names if name != GIVEN and runs[name] == network]
+    of = find_stage(stage)
+    runs = {n: of.needs_device(of.params.model_construct(backend=n)) for n in of.backends()}
+    return [name for name, runs_one in runs.items() if name != GIVEN and runs_one == network]
 
 
 def _roots(project: Project, dataset: str, builds: Mapping[str, str]) -> list[str]:
@@ -149,12 +148,12 @@ class Walk:
         return self.names[stage, build]
 
     def _build(self, stage: str, build: str) -> str:
-        code, loaded = stages.module(stage), params.load(self.project.root)
-        own = params.stage_params(loaded, stage, build, code.Params)
+        of, loaded = find_stage(stage), params.load(self.project.root)
+        own = params.stage_params(loaded, stage, build, of.params)
         before = own.dataset or build
         dataset = self.dataset(before)
         changed: dict[str, Any] = {}
-        read = self._inputs(inputs.find(code, before, own, self.project))
+        read = self._inputs(inputs.find(of, before, own, self.project))
         if any(name != old for name, old in read.values()):
             changed["builds"] = {**own.builds, **{n: name for n, (name, _) in read.items()}}
         like, wanted = build, self.source.wanted.get(stage) if self.source else None
@@ -167,7 +166,7 @@ class Walk:
             if wanted or changed or dataset != before
             else build
         )
-        if hasattr(own, "backend"):
+        if of.backends():
             self.found[stage] = made
         return made
 
@@ -188,14 +187,15 @@ def _having(
     for name in [build, *params.section(loaded, stage, "on")]:
         other = params.stage_params(loaded, stage, name, type(own))
         same = (other.dataset or name) == (own.dataset or build)
-        if same and all(getattr(other, key) == value for key, value in wanted.items()):
+        has = other.model_dump()
+        if same and all(has[key] == value for key, value in wanted.items()):
             return name
     return build
 
 
 def _overrides(own: DerivedParams, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What is wanted, and of another backend no parameter of the one before."""
-    if getattr(own, "backend", None) == wanted.get("backend"):
+    if own.model_dump().get("backend") == wanted.get("backend"):
         return dict(wanted)
     known = type(own).model_fields
     return {**{n: known[n].default for n in OF_BACKEND if n in known}, **wanted}

@@ -9,6 +9,8 @@ from typing import Any
 
 from pipeline.engine.run import Plan, missing
 from pipeline.stages import STAGES
+from reid.code.published import differences
+from reid.code.published import published as published_code
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -16,7 +18,6 @@ from reid.shards.manifest import manifest_of, read_manifest
 
 WATCHED = {  # what a plan shares with a manifest, and how a change of it reads
     "schema_version": "the schema's version",
-    "stage_version": "the stage's version",
     "parameters": "parameters",
     "weights": "weights",
 }
@@ -55,6 +56,11 @@ def _reason(found: Plan, project: Project) -> str:
             changed += [f"{n}: {old.get(n)} -> {new.get(n)}" for n in names]
         elif old != new:
             changed.append(f"{words}: {old} -> {new}")
+    told = differences(published_code(project.built(found.stage, found.dataset)), found.code)
+    if told:
+        changed.append(told)
+    elif published.get("code") != found.code.fingerprint:
+        changed.append("code")
     return "; ".join(changed) or "its input changed"
 
 
@@ -90,7 +96,7 @@ def _state(
     except ReidError as error:
         return {**line, "state": f"built; cannot be planned: {error}"}
     todo = len(missing(found, project))
-    same = all(manifest.get(key) == found.manifest.get(key) for key in WATCHED)
+    same = all(manifest.get(key) == found.manifest.get(key) for key in (*WATCHED, "code"))
     if todo == 0 and same:
         return {**line, "state": "built"}
     return {**line, "state": f"stale: {_reason(found, project)} ({todo} shards to compute)"}

@@ -10,12 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.engine import plan as stages
 from pipeline.engine import run as engine
 from pipeline.engine.executors import choose as executors
-from pipeline.stages import STAGES
+from pipeline.engine.plan import plan
+from pipeline.stages import stage as find_stage
 from reid.project import params
-from reid.project.errors import ReidError
 from reid.project.layout import Project, key_of
 from reid.project.params import DerivedParams
 
@@ -32,17 +31,14 @@ def build(
     What params.yaml says of the build `like`, by default the data set's own, holds where it is not
     overridden. A new build is called after `like` and `label`, by default the overrides.
     """
-    if stage not in STAGES:
-        raise ReidError(f"no stage `{stage}` (there are {', '.join(STAGES)})")
-    loaded = params.load(project.root)
-    model, like = stages.module(stage).Params, like or dataset
-    own = params.stage_params(loaded, stage, like, model)
+    of, like, loaded = find_stage(stage), like or dataset, params.load(project.root)
+    own = params.stage_params(loaded, stage, like, of.params)
     values = {**own.model_dump(exclude={"rows"}), **overrides, "dataset": dataset}
-    checked = params.check(model, values, stage)
+    checked = params.check(of.params, values, stage)
     name = _in_params_yaml(loaded, stage, checked) or name_of(like, label or overrides)
     settings = params.section(loaded, "run")
     engine.run(
-        stages.plan(stage, name, checked, project, "auto"),
+        plan(of, name, checked, project, "auto"),
         project,
         executor=executors.of_settings(settings),
         workers=settings.get("workers", 0),

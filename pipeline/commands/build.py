@@ -20,20 +20,23 @@ from pipeline.commands.console import (
     project,
     table,
 )
-from pipeline.stages import NETWORKS, STAGES
-from reid.project.errors import ReidError
+from pipeline.stages import STAGES
+from pipeline.stages import stage as find_stage
 
 if TYPE_CHECKING:
     from pipeline.engine.run import Finished, Plan
+    from reid.code.fingerprint import Code
     from reid.project.layout import Project
 
 BUILD = "Build data"
 app = typer.Typer()
 
 
-def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> Plan:
-    """The engine's plan of any stage, from params.yaml."""
-    from pipeline.engine import plan as stages
+def make_plan(
+    stage: str, dataset: str, home: Project, device: str = "auto", former: Code | None = None
+) -> Plan:
+    """The engine's plan of any stage, from params.yaml; with keys under the `former` code too."""
+    from pipeline.engine.plan import plan
     from reid.project import params
 
     loaded = params.load(home.root)
@@ -41,14 +44,11 @@ def make_plan(stage: str, dataset: str, home: Project, device: str = "auto") -> 
         from pipeline.stages import ingest
 
         return ingest.plan(
-            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home
+            dataset, params.stage_params(loaded, "ingest", dataset, ingest.Params), home, former
         )
-    if stage not in STAGES:
-        raise ReidError(f"no stage `{stage}` (there are ingest, {', '.join(STAGES)})")
-    model = stages.module(stage).Params
-    return stages.plan(
-        stage, dataset, params.stage_params(loaded, stage, dataset, model), home, device
-    )
+    of = find_stage(stage)
+    checked = params.stage_params(loaded, stage, dataset, of.params)
+    return plan(of, dataset, checked, home, device, former)
 
 
 def run_stage(
@@ -58,12 +58,18 @@ def run_stage(
     """Plan and run one stage over one data set, and say what was done."""
     from pipeline.engine import run as engine
     from pipeline.engine.executors import choose as executors
+    from reid.code.published import differences
+    from reid.code.published import published as published_code
     from reid.project import params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
+    planned = make_plan(stage, dataset, home, device)
+    before = published_code(home.built(stage, dataset))
+    if (told := differences(before, planned.code)) and engine.missing(planned, home):
+        console().print(f"{stage} {dataset}: {told}", markup=False)
     finished = engine.run(
-        make_plan(stage, dataset, home, device),
+        planned,
         home,
         executor=executors.of_settings(settings, executor, address),
         workers=settings.get("workers", 0) if workers is None else workers,
@@ -84,11 +90,13 @@ def world(name: Dataset, workers: Workers = None) -> None:
     from pipeline.world import build
     from pipeline.world.scenes import scenes
     from reid.project import params
+    from reid.project.locks import lock
 
     home = project()
     layout, scene = scenes.of_world(params.load(home.root), name)
-    counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
-    scan_folder(home.raw(name).parent, name)
+    with lock(home.work / "locks" / f"world-{name}", f"world {name}"):
+        counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
+        scan_folder(home.raw(name).parent, name)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     console().print(f"world {name}: {shown}: {home.raw(name)}")
 
@@ -110,12 +118,32 @@ def add(
 
 
 @app.command(rich_help_panel=BUILD)
+def adopt(
+    stage: Annotated[str, typer.Argument(help="A stage, such as masks; train for a network.")],
+    build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
+) -> None:
+    """Keep what is built, though its code was edited: you know that the edit changes no result."""
+    from pipeline.builds.adopt import adopt_build, adopt_training
+
+    home = project()
+    if stage == "train":
+        from reid import experiments
+
+        adopted = adopt_training(experiments.load(home, build), home)
+    else:
+        adopted = adopt_build(stage, build, home, make_plan)
+    told = f"{adopted.what} kept; {adopted.differences}" if adopted.what else "is of this code"
+    console().print(f"{stage} {build}: {told}", markup=False)
+
+
+@app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files."""
+    from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
-    found = scan_folder(project().root / "data" / "0-raw", dataset)
-    console().print(f"data/0-raw/{dataset}.json: {found['files']:,} files")
+    counted = scan_folder(project().root / "data" / "0-raw", dataset)
+    console().print(f"data/0-raw/{dataset}.json: {counted['files']:,} files; {UNSEEN}")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -133,6 +161,8 @@ def ingest(
 
     home = project()
     told = protocols_of(home.shards(dataset))
+    for note in told.get("notes", []):
+        console().print(f"ingest {dataset}: {note}")
     published = told["protocols"][0].get("published", {}) if told["protocols"] else {}
     rows = counts_table(published, told.get("found", {}))
     if any(row[3] for row in rows):
@@ -150,27 +180,26 @@ def _stage_command(stage: str) -> Callable[..., None]:
         repair: Repair = False,
     ) -> None:
         run_stage(stage, dataset, executor, workers, device, repair, address)
-        _say_unmatched(stage, dataset)
+        _say_notes(stage, dataset)
 
     return command
 
 
-def _say_unmatched(stage: str, dataset: str) -> None:
-    """Count given labels that belong to no image, where the stage knows of such."""
-    from pipeline.engine import plan as stages
+def _say_notes(stage: str, dataset: str) -> None:
+    """What a stage tells of a finished build, and the given labels that belong to no image."""
     from reid.project import params
     from reid.shards.folder import Shards
 
-    code, home = stages.module(stage), project()
-    if not hasattr(code, "unmatched"):
+    of, home = find_stage(stage), project()
+    if of.notes is None and of.unmatched is None:
         return
-    checked = params.stage_params(params.load(home.root), stage, dataset, code.Params)
-    ids = (
-        Shards(home.shards(checked.dataset or dataset))
-        .scalars(["image_id"])["image_id"]
-        .to_pylist()
-    )
-    found = code.unmatched(checked, ids)
+    checked = params.stage_params(params.load(home.root), stage, dataset, of.params)
+    rows = Shards(home.shards(checked.dataset or dataset))
+    for note in of.notes(checked, rows, home.built(stage, dataset)) if of.notes else ():
+        console().print(f"{stage} {dataset}: {note}", markup=False)
+    if of.unmatched is None:
+        return
+    found = of.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)
@@ -197,6 +226,6 @@ def _network_command(stage: str) -> Callable[..., None]:
     return command
 
 
-for _name, _summary in STAGES.items():
-    _make = _network_command if _name in NETWORKS else _stage_command
-    app.command(_name, help=_summary, rich_help_panel=BUILD)(_make(_name))
+for _name, _listed in STAGES.items():
+    _make = _network_command if _listed.network else _stage_command
+    app.command(_name, help=_listed.summary, rich_help_panel=BUILD)(_make(_name))

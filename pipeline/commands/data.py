@@ -42,7 +42,7 @@ def datasets(as_json: Json = False) -> None:
 
     from pipeline.datasets import READERS, reader
 
-    infos = {name: asdict(reader(name).INFO) for name in READERS}
+    infos = {name: asdict(reader(name).info) for name in READERS}
 
     def lines() -> None:
         for name, info in infos.items():

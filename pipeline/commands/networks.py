@@ -31,19 +31,16 @@ def fit_backend(
     as_json: Json = False,
 ) -> None:
     """Fit a backend's network to freshly rendered people. Ctrl-C keeps what is done."""
-    import signal
-    import threading
-
     from pipeline.fit.run import fit_backend as fit
+    from reid.project.stop import stoppable
 
-    home, stop = project(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    found = fit(
-        backend, home, out=home.root / out, device=device, threads=threads, steps=steps,
-        sheets=sheets, minutes=minutes, start=start, stop=stop,
-        say=lambda line: typer.echo(visible(line), err=True),
-    )  # fmt: skip
+    home = project()
+    with stoppable() as stop:
+        found = fit(
+            backend, home, out=home.root / out, device=device, threads=threads, steps=steps,
+            sheets=sheets, minutes=minutes, start=start, stop=stop,
+            say=lambda line: typer.echo(visible(line), err=True),
+        )  # fmt: skip
 
     def lines() -> None:
         state = "fitted" if found["done"] else "stopped; the same command goes on"

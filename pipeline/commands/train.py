@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.commands.console import Device, Json, Name, console, project, show, table
+from reid.papers import PAPERS
 from reid.project.errors import ReidError
 
 USE = "Train and evaluate"
@@ -34,7 +35,11 @@ def train(
         accuracy = trainer.overfit_batch(loaded, home)
         console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
         raise typer.Exit(0 if accuracy == 1.0 else 1)
-    folder = trainer.train(loaded, home, device=device, devices=devices)
+
+    def say(line: str) -> None:
+        console().print(line, markup=False)
+
+    folder = trainer.train(loaded, home, device=device, devices=devices, say=say)
     if not is_first():
         return
     last = (folder / "history.csv").read_text("utf-8").splitlines()
@@ -92,9 +97,9 @@ def evaluate(
 
 @app.command(rich_help_panel=USE)
 def pretrain(
-    paper: Annotated[str, typer.Argument(help="attention_driven")],
+    paper: Annotated[str, typer.Argument(help="A paper that has a pretraining.")],
     root: Annotated[Path, typer.Option(help="Images in one folder a class, such as ImageNet.")],
-    epochs: Annotated[int, typer.Option(help="The paper's 9.")] = 9,
+    epochs: Annotated[int | None, typer.Option(help="The paper's own number by default.")] = None,
     dataset: Annotated[
         str, typer.Option(help="Whose scale in params.yaml; the paper's size by default.")
     ] = "",
@@ -102,14 +107,15 @@ def pretrain(
 ) -> None:
     """Pretrain a paper's network on classified images; its weights feed `weights:`."""
     from reid.experiments import network_params
+    from reid.papers import paper_of
     from reid.training import pretrain as pretraining
 
-    if paper != "attention_driven":
-        raise ReidError(f"no pretraining for `{paper}` (there is one for attention_driven)")
-    home = project()
+    home, chosen = project(), paper_of(paper)
+    recipe = pretraining.pretraining_of(chosen).recipe
+    if epochs is not None:
+        recipe = recipe.model_copy(update={"epochs": epochs})
     params = network_params(home, paper, dataset)
-    recipe = pretraining.Recipe(epochs=epochs)
-    folder = pretraining.pretrain(home, root, params, recipe, device)
+    folder = pretraining.pretrain(home, root, chosen, params, recipe, device)
     console().print(f"weights: {folder / 'weights.pt'}")
 
 
@@ -127,7 +133,7 @@ def _metrics(title: str, found: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel=USE)
 def score(
-    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
+    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see docs/formats.md.")],
     protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
     distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     average_tracklets: Annotated[
@@ -165,7 +171,7 @@ def score(
 
 @app.command(rich_help_panel=USE)
 def summary(
-    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    paper: Annotated[str, typer.Argument(help=f"One of {', '.join(PAPERS)}.")],
     as_json: Json = False,
 ) -> None:
     """Parameters and multiply-adds of a paper's network, beside what the paper prints."""
@@ -200,7 +206,7 @@ def tables(as_json: Json = False) -> None:
 
 @app.command("table", rich_help_panel=USE)
 def paper_table(
-    paper: Annotated[str, typer.Argument(help="A paper, such as attention_driven.")],
+    paper: Annotated[str, typer.Argument(help=f"One of {', '.join(PAPERS)}.")],
     number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
     dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
     seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,
@@ -279,7 +285,7 @@ def convert_caffe(
     target: Annotated[Path, typer.Argument(help="A .safetensors file.")],
 ) -> None:
     """CaffeNet's published weights as safetensors; `weights:` takes either file."""
-    from reid.papers.multimodal_attention.caffe_weights import convert
+    from reid.nn.caffe_weights import convert
 
     state = convert(source, target)
     values = sum(tensor.numel() for tensor in state.values())

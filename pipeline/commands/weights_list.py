@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.backends import weights
 from pipeline.backends.checkpoints import downloads_folder, file_hash, file_name
 from pipeline.backends.weights import NETWORKS, Choice, Pin
-from pipeline.engine.plan import module
+from pipeline.stages import stage as find_stage
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -44,7 +44,7 @@ def _backends() -> Iterator[tuple[str, Choice]]:
     """Each backend with its stage's default weights, and with the world's where it has some."""
     for name, network in NETWORKS.items():
         stage, backend = name.split("_", 1)
-        settings = module(stage).Params()
+        settings = find_stage(stage).params()
         yield "", weights.choose(stage, backend, settings)
         if network.world:
             settings = settings.model_copy(update={"weights": "world"})
@@ -56,7 +56,7 @@ def _builds(project: Project) -> Iterator[tuple[str, Choice]]:
     loaded = params.load(project.root)
     for stage in dict.fromkeys(name.split("_")[0] for name in NETWORKS):
         for build in params.section(loaded, stage, "on"):
-            found = params.stage_params(loaded, stage, build, module(stage).Params)
+            found = params.stage_params(loaded, stage, build, find_stage(stage).params)
             if f"{stage}_{found.backend}" in NETWORKS:
                 yield build, weights.choose(stage, found.backend, found)
 

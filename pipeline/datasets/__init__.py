@@ -4,90 +4,93 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from reid.project.errors import ReidError
 
+if TYPE_CHECKING:
+    from pipeline.datasets.base import Reader
 
-def _market1501() -> ModuleType:
+
+def _market1501() -> Reader:
     from pipeline.datasets import market1501
 
-    return market1501
+    return market1501.READER
 
 
-def _dukemtmc_reid() -> ModuleType:
+def _dukemtmc_reid() -> Reader:
     from pipeline.datasets import dukemtmc_reid
 
-    return dukemtmc_reid
+    return dukemtmc_reid.READER
 
 
-def _cuhk03_labeled() -> ModuleType:
+def _cuhk03_labeled() -> Reader:
     from pipeline.datasets.cuhk03 import labeled
 
-    return labeled
+    return labeled.READER
 
 
-def _cuhk03_detected() -> ModuleType:
+def _cuhk03_detected() -> Reader:
     from pipeline.datasets.cuhk03 import detected
 
-    return detected
+    return detected.READER
 
 
-def _rap() -> ModuleType:
+def _rap() -> Reader:
     from pipeline.datasets.rap import reader
 
-    return reader
+    return reader.READER
 
 
-def _tvpr() -> ModuleType:
+def _tvpr() -> Reader:
     from pipeline.datasets.tvpr import reader
 
-    return reader
+    return reader.READER
 
 
-def _dpit() -> ModuleType:
+def _dpit() -> Reader:
     from pipeline.datasets.dpit import reader
 
-    return reader
+    return reader.READER
 
 
-def _opr() -> ModuleType:
+def _opr() -> Reader:
     from pipeline.datasets.opr import reader
 
-    return reader
+    return reader.READER
 
 
-def _mars() -> ModuleType:
+def _mars() -> Reader:
     from pipeline.datasets.mars import reader
 
-    return reader
+    return reader.READER
 
 
-def _dukemtmc_video() -> ModuleType:
-    from pipeline.datasets import dukemtmc_video
+def _dukemtmc_video() -> Reader:
+    from pipeline.datasets.dukemtmc_video import reader
 
-    return dukemtmc_video
+    return reader.READER
 
 
-def _ilids_vid() -> ModuleType:
+def _ilids_vid() -> Reader:
     from pipeline.datasets.ilids_vid import reader
 
-    return reader
+    return reader.READER
 
 
-def _prid2011() -> ModuleType:
+def _prid2011() -> Reader:
     from pipeline.datasets.prid2011 import reader
 
-    return reader
+    return reader.READER
 
 
-def _folder() -> ModuleType:
+def _folder() -> Reader:
     from pipeline.datasets.folder import reader
 
-    return reader
+    return reader.READER
 
 
-READERS: dict[str, Callable[[], ModuleType]] = {  # `base` says what each module must have
+READERS: dict[str, Callable[[], Reader]] = {
     "market1501": _market1501,
     "dukemtmc_reid": _dukemtmc_reid,
     "cuhk03_labeled": _cuhk03_labeled,
@@ -104,8 +107,8 @@ READERS: dict[str, Callable[[], ModuleType]] = {  # `base` says what each module
 }
 
 
-def reader(name: str) -> ModuleType:
-    """The module that reads data set layout `name`; `ReidError` with the known names otherwise."""
+def reader(name: str) -> Reader:
+    """The reader of data set layout `name`; `ReidError` with the known names otherwise."""
     if name not in READERS:
         close = difflib.get_close_matches(name.lower(), READERS, n=1)
         nearest = f"; did you mean `{close[0]}`?" if close else ""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Sample, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Sample, single_query
 from pipeline.datasets.layouts import names
 from reid.arrays.images import encode_jpeg
 from reid.project.errors import ReidError
@@ -70,8 +70,8 @@ def read(root: Path) -> Listing:
     columns, rejects = names.read_folders(
         home, below, FOLDERS, lambda name, _: parse(name), lambda name: not parse(name)[2]
     )
-    people = _people(columns)
-    _check_not_swapped(home, people)
+    people = {role: set(who) for role, who in names.persons_of(columns, FOLDERS).items()}
+    names.check_not_swapped(home, people, FOLDERS["train"], FOLDERS["gallery"])
     found = _count(columns, people)
     return Listing(names.listed(columns), found, rejects, _protocols(found))
 
@@ -87,23 +87,6 @@ def parse(name: str) -> tuple[int, int, str]:
     if int(match[1]) == 0:  # a distractor elsewhere, where a rule names it; no rule does here
         return 0, 0, "person 0000; DukeMTMC-reID numbers its persons from 0001"
     return int(match[1]), int(match[2]), ""
-
-
-def _people(columns: dict[str, list[Any]]) -> dict[str, set[int]]:
-    """The persons of each role."""
-    return {
-        role: {p for p, member in zip(columns["person"], columns[role], strict=True) if member}
-        for role in FOLDERS
-    }
-
-
-def _check_not_swapped(home: Path, people: dict[str, set[int]]) -> None:
-    """No name tells train from test, but queries have their matches in the gallery."""
-    if people["query"] & people["train"] and not people["query"] & people["gallery"]:
-        raise ReidError(
-            f"{home}: the persons of query/ are in {FOLDERS['train']} and none is in "
-            f"{FOLDERS['gallery']}; the two folders are swapped"
-        )
 
 
 def _count(columns: dict[str, list[Any]], people: dict[str, set[int]]) -> dict[str, int]:
@@ -146,8 +129,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
 
 def _image_id(sample: Sample, frame: int) -> str:
     """A sample's folder and official name, such as query/0005_c2_f0046985."""
-    if sample.role not in FOLDERS:
-        raise ReidError(f"no role `{sample.role}` (there are {', '.join(FOLDERS)})")
+    names.check_role(sample.role, FOLDERS)
     limits = {
         "person": (sample.person, 1, 9999),
         "camera": (sample.camera, 1, 8),
@@ -157,3 +139,6 @@ def _image_id(sample: Sample, frame: int) -> str:
         if not low <= value <= high:
             raise ReidError(f"{label} {value} does not fit a DukeMTMC-reID name ({low} to {high})")
     return f"{FOLDERS[sample.role]}/{sample.person:04d}_c{sample.camera}_f{frame:07d}"
+
+
+READER = Reader(INFO, read, write, locate=locate)

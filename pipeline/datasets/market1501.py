@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Sample, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Sample, single_query
 from pipeline.datasets.layouts import names
 from reid.arrays.images import encode_jpeg
 from reid.project.errors import ReidError
@@ -27,6 +27,7 @@ FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding
 NAME = re.compile(r"(-1|[0-9]{4})_c([1-6])s[0-9]_[0-9]{6}_[0-9]{2}\.jpg")
 OTHER_CAMERA = re.compile(r"(?:-1|[0-9]{4})_c([0-9]+)s[0-9]_[0-9]{6}_[0-9]{2}\.jpg")
 JUNK, DISTRACTOR = -1, 0
+LIMITS = {"person": (JUNK, 9999), "camera": (1, 6), "tracklet": (0, 9), "frame": (0, 999_999)}
 
 PUBLISHED = {
     "train": 12_936,
@@ -117,18 +118,16 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
 
 def stem(sample: Sample) -> str:
     """A sample's official name up to its box, such as 0002_c1s1_000451."""
-    limits = {"person": (JUNK, 9999), "camera": (1, 6), "tracklet": (0, 9), "frame": (0, 999_999)}
-    for label, (low, high) in limits.items():
-        value = getattr(sample, label)
-        if not low <= value <= high:
-            raise ReidError(f"{label} {value} does not fit a Market-1501 name ({low} to {high})")
+    names.check_labels(sample, "a Market-1501 name", LIMITS)
     person = "-1" if sample.person == JUNK else f"{sample.person:04d}"
     return f"{person}_c{sample.camera}s{sample.tracklet or 1}_{sample.frame:06d}"
 
 
 def _role(sample: Sample) -> str:
-    if sample.role not in FOLDERS:
-        raise ReidError(f"no role `{sample.role}` (there are {', '.join(FOLDERS)})")
+    names.check_role(sample.role, FOLDERS)
     if sample.person <= DISTRACTOR and sample.role != "gallery":
         raise ReidError(f"person {sample.person} may be in the gallery, not in {sample.role}")
     return sample.role
+
+
+READER = Reader(INFO, read, write, locate=locate)

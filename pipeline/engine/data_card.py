@@ -182,7 +182,8 @@ def _counts(protocol: Mapping[str, Any]) -> str:
         f"| {role} | {n['images']:,} | {n['identities']:,} | {n['cameras']:,} |"
         for role, n in ((role, built[role]) for role in ROLES if role in built)
     ]
-    published = (protocol.get("protocols") or [{}])[0].get("published", {})
+    rules: Sequence[Mapping[str, Any]] = protocol.get("protocols") or [{}]
+    published: Mapping[str, int] = rules[0].get("published", {})
     found = protocol.get("found", {})
     differing = [
         f"{name} {found[name]:,} of {count:,}"
@@ -208,7 +209,7 @@ def _rules(protocol: Mapping[str, Any]) -> str:
 
 
 def _made(steps: Sequence[Step]) -> str:
-    lines = []
+    lines: list[str] = []
     for number, step in enumerate(steps, 1):
         facts = [
             f"{name} {json.dumps(step[name], sort_keys=True)}"
@@ -216,7 +217,7 @@ def _made(steps: Sequence[Step]) -> str:
             if step.get(name)
         ]
         counts = f"{step['rows']:,} rows, {step['rejects']:,} rejects"
-        head = f"{number}. {step['stage']} {step['build']}, version {step['stage_version']}"
+        head = f"{number}. {step['stage']} {step['build']}"
         lines.append("; ".join([f"{head}: {counts}", *facts]))
     return "## Made by\n\n" + "\n".join(lines)
 

@@ -1,3 +1,5 @@
+# pyarrow, whose tables pass through here, has no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """A stage's fit over the training rows: computed once, kept under its key, read by the workers."""
 
 from __future__ import annotations
@@ -5,12 +7,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
-
-import pyarrow as pa
+from typing import Any
 
 from pipeline.engine.inputs import Inputs
+from pipeline.engine.stage import AnyStage, Fit
 from reid.project.layout import (
     Project,
     as_json,
@@ -21,13 +21,6 @@ from reid.project.layout import (
 )
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard, write_shard
-
-
-class Fit(NamedTuple):
-    """A fit that is too large for JSON alone: what is worth reading, and a table."""
-
-    facts: dict[str, Any]
-    table: pa.Table
 
 
 @dataclass(frozen=True)
@@ -60,18 +53,29 @@ class Kept:
 
 
 def run(
-    code: ModuleType, params: DerivedParams, project: Project, inputs: Inputs, identity: Any
+    stage: AnyStage, params: DerivedParams, project: Project, inputs: Inputs, identity: Any
 ) -> Kept | None:
     """The fit of a stage that has one, by its key: computed now, or by an earlier run."""
-    if not hasattr(code, "fit"):
+    if stage.fit is None:
         return None
     key = key_of(["fit", identity])
-    folder = project.work / code.__name__.rsplit(".", 1)[-1]
+    folder = project.work / stage.name
     kept = _kept(folder, key)
     if kept is None:
-        _keep(folder, key, code.fit(inputs.training_rows(), params))
+        _keep(folder, key, stage.fit(inputs.training_rows(), params))
         kept = _kept(folder, key)
     return kept
+
+
+def adopt(stage: AnyStage, project: Project, former: Any, identity: Any) -> None:
+    """Take the fit that an earlier code made, by its identity, as of the code now."""
+    old, new = key_of(["fit", former]), key_of(["fit", identity])
+    folder = project.work / stage.name
+    if _kept(folder, old) is None or _kept(folder, new) is not None:
+        return
+    for ending in (".fit.parquet", ".fit"):
+        if (folder / f"{old}{ending}").is_file():
+            write_atomically(folder / f"{new}{ending}", (folder / f"{old}{ending}").read_bytes())
 
 
 def _kept(folder: Path, key: str) -> Kept | None:

@@ -1,7 +1,10 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """What a stage reads: the folders of its data set, their manifests, and columns side by side.
 
 An input is `rows`, the shards of the data set itself, ingested or made by a stage, or is named
-after the stage that made it; a stage's `STAGE_OF` names the stage of an input that is called
+after the stage that made it; a stage's `stage_of` names the stage of an input that is called
 otherwise, such as a second build of one stage.
 """
 
@@ -10,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.engine.stage import AnyStage, Reads
 from reid.project.errors import ReidError
 from reid.project.layout import Project, builder_of
 from reid.project.params import DerivedParams
@@ -23,8 +26,6 @@ from reid.shards.folder import Shard
 from reid.shards.footer import check_digest
 from reid.shards.manifest import Entry, ImageSource, manifest_of
 from reid.shards.schema import RANDOM_SPLITS
-
-Reads = Mapping[str, list[str]]  # columns by input
 
 
 @dataclass(frozen=True)
@@ -84,34 +85,32 @@ class Inputs:
                 yield table.filter(shard.table(["train"])["train"])
 
 
-def find(code: ModuleType, dataset: str, params: DerivedParams, project: Project) -> Inputs:
+def find(stage: AnyStage, dataset: str, params: DerivedParams, project: Project) -> Inputs:
     """The inputs of a stage over `dataset`; `ReidError` with the command that builds one."""
     folders = {"rows": project.shards(dataset)}
     manifests = {"rows": manifest_of(folders["rows"], builder_of(dataset))}
     columns = manifests["rows"].get("columns", [])
-    reads = code.reads(params, columns) if hasattr(code, "reads") else code.READS
-    fit_reads = getattr(code, "FIT_READS", reads)
-    fit_reads = code.fit_reads(params, columns) if hasattr(code, "fit_reads") else fit_reads
-    anywhere = getattr(code, "READS_ANYWHERE", {})
+    reads, fit_reads = stage.reads_of(params, columns), stage.fit_reads_of(params, columns)
+    anywhere = stage.reads_anywhere_of(params)
     names = {*reads, *fit_reads, *anywhere} - {"rows"}
     unknown = set(params.builds) - names
     if unknown:
         raise ReidError(f"builds: this stage does not read {', '.join(sorted(unknown))}")
     for name in sorted(names):
-        stage = getattr(code, "STAGE_OF", {}).get(name, name)
+        made_by = stage.stage_of.get(name, name)
         build = params.builds.get(name, dataset)
         if "/" in build:
             raise ReidError(
-                f"{dataset}: say in `builds` which build of {stage} is of it, such as "
+                f"{dataset}: say in `builds` which build of {made_by} is of it, such as "
                 f"{name}: {build.rpartition('/')[2]}-{build.partition('/')[0]}"
             )
-        folders[name] = project.derived(stage, build)
-        manifests[name] = manifest_of(folders[name], f"reid {stage} {build}")
+        folders[name] = project.derived(made_by, build)
+        manifests[name] = manifest_of(folders[name], f"reid {made_by} {build}")
         if manifests[name]["dataset"] != dataset:
             raise ReidError(f"{folders[name]}: is of {manifests[name]['dataset']}, not {dataset}")
     shards = {n: {s["name"]: s for s in m["shards"]} for n, m in manifests.items()}
-    unlabelled = getattr(code, "FIT_UNLABELLED", False)
     source = manifests["rows"].get("source")
+    unlabelled = stage.fit_unlabelled
     return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, unlabelled, source)
 
 

@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The work journal: finished shards by key, what a rerun may reuse.
 
 `.work/<stage>/<key>.parquet` is a finished shard; `<key>.json` beside it says its rows, bytes,
@@ -13,12 +16,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from reid.project.errors import ReidError
 from reid.project.layout import (
     as_json,
+    link,
     sha256_of,
     this_host,
     this_process,
@@ -37,13 +42,16 @@ class Outcome:
     bytes: int
     sha256: str
     rejects: list[list[str]]  # [image_id, reason]
+    adopted: str = ""  # the fingerprint of the code that computed it, where it is not its key's
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a damaged note has other values than these."""
-        counts = (self.rows, self.bytes)
-        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in self.rejects]
-        sound = isinstance(self.sha256, str) and isinstance(self.rejects, list) and all(pairs)
-        if not (sound and all(type(n) is int and n >= 0 for n in counts)):
+        noted: dict[str, Any] = vars(self)  # read from a file: whatever it says
+        counts = (noted["rows"], noted["bytes"])
+        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in noted["rejects"]]
+        texts = isinstance(noted["sha256"], str) and isinstance(noted["adopted"], str)
+        sound = texts and isinstance(noted["rejects"], list)
+        if not (sound and all(pairs) and all(type(n) is int and n >= 0 for n in counts)):
             raise ValueError("not the note of a shard")
 
 
@@ -89,6 +97,18 @@ class Journal:
         write_atomically(self.folder / f"{key}.json", as_json(asdict(outcome)))
         temporary.replace(self.shard(key))
         return outcome
+
+    def adopt(self, former: str, key: str, code: str) -> None:
+        """Take the finished shard `former`, which the code `code` computed, as `key` too."""
+        outcome = self.outcome(former)
+        if outcome is None:
+            raise KeyError(former)
+        note = {**asdict(outcome), "adopted": outcome.adopted or code}
+        temporary = self.folder / f".{key}.{this_process()}.tmp"
+        temporary.unlink(missing_ok=True)
+        link(self.shard(former), temporary)
+        write_atomically(self.folder / f"{key}.json", as_json(note))
+        temporary.replace(self.shard(key))
 
     def sweep(self, process: str) -> None:
         """Remove the temporary files of a process that has ended, see `this_process`."""

@@ -1,40 +1,10 @@
-"""From a derived-data stage's module to the engine's plan.
-
-A stage is a module `pipeline/derive/<name>.py` with
-
-    VERSION      a number, raised when the stage's output changes
-    READS        columns by input: {"rows": ["image"], "joints": ["joints"]}
-    SCHEMA       the columns it adds (image_id is added here)
-    Params       its checked parameters
-    build(params, device, fitted) -> step; step(table) -> table of SCHEMA's columns, same rows,
-                 and optionally `reject`, a string column: null, or why the row has nulls
-    step.prepare(table)               optional: runs ahead in a thread (decoding)
-    step.finish(made)                 optional: runs behind in a thread (encoding), on what the
-                 step made; its result counts in its place
-    fit(tables, params) -> dict | Fit optional: once over the training rows (FIT_READS, else READS)
-    FIT_UNLABELLED  optional, True: the fit uses no labels; where a data set draws its splits at
-                 random it gets all rows
-    weights(params, root) -> str      optional: content hash of outside files that decide the output
-    batch_rows(params) -> int         optional: rows of one call; 256 by default
-    ROWS_AROUND  optional: a call's table has so many rows more before and after its own, as far as
-                 the shard has them; its column `own` says which are the call's, and the step
-                 returns rows for these alone
-    needs_device(params) -> bool      optional: whether it runs a network
-    reads(params, columns), fit_reads(params, columns)   optional: READS and FIT_READS where they
-                 depend on the parameters, or on the columns that the base shards have
-    STAGE_OF     optional: the stage of an input that has another name
-    READS_ANYWHERE  optional: columns by input that a step reads of other rows than its own; its
-                 `build` gets one argument more, {input: Shards}
-    NEW_ROWS     optional, True: the rows are a new data set's: step(table) -> (table of the base
-                 columns and SCHEMA's, any rows; list of (image_id, reason) of rejects)
-
-A data set of new rows may be what another stage derives from: as `dataset: crops/topview`, in a
-build with a name of its own, such as topview-crops.
-"""
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+"""From a derived-data stage and its parameters to what the engine runs: a task a shard."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import queue
 import threading
@@ -44,27 +14,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.engine import code as codes
 from pipeline.engine import fits, inputs, protocols
 from pipeline.engine.data_card import card
+from pipeline.engine.executors.work import Work
 from pipeline.engine.run import Plan, Task
+from pipeline.engine.stage import AnyStage, Reads, Resources, Step
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, key_of
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard, Shards
-from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
+from reid.shards.schema import ORDER, SCHEMA_VERSION
 
 LIBRARIES = ("numpy", "opencv-contrib-python", "pyarrow", "simplejpeg")
 NO_KEY = set(DerivedParams.model_fields)  # they do not change a shard's content, or its inputs do
-
-
-def module(stage: str) -> ModuleType:
-    """The module of a derived-data stage."""
-    return importlib.import_module(f"pipeline.stages.{stage}")
 
 
 def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
@@ -78,22 +46,31 @@ def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     return found
 
 
-def plan(stage: str, build: str, params: DerivedParams, project: Project, device: str) -> Plan:
+def plan(
+    stage: AnyStage, build: str, params: DerivedParams, project: Project, device: str,
+    former: Code | None = None,
+) -> Plan:  # fmt: skip
     """What makes a build of `stage`, by default the one named after its data set: a task a shard.
 
-    A build that is named otherwise says in `params.dataset` whose rows it is of.
+    A build that is named otherwise says in `params.dataset` whose rows it is of. Tasks also tell
+    the keys that they had under the `former` code, whose fit is taken as of the code now.
     """
     if "/" in build:
         raise ReidError(
-            f"{stage}: a build's name has no slash; name it otherwise, with `dataset: {build}`"
+            f"{stage.name}: a build's name has no slash; name it otherwise, with `dataset: {build}`"
         )
-    code = module(stage)
-    read = inputs.find(code, params.dataset or build, params, project)
-    weights = code.weights(params, project.root) if hasattr(code, "weights") else ""
+    read = inputs.find(stage, params.dataset or build, params, project)
+    weights = stage.weights(params, project.root)
     parameters = json.loads(params.model_dump_json(exclude=NO_KEY))
-    identity = [stage, SCHEMA_VERSION, code.VERSION, parameters, weights]
-    fitted = fits.run(code, params, project, read, [*identity, read.of_all(read.folders)])
-    described = _described(code, stage, read.dataset, parameters, weights)
+    code = codes.of_stage(stage, params, project)
+    identity = [stage.name, SCHEMA_VERSION, parameters, weights]
+    fit_identity = [*identity, read.of_all(read.folders)]
+    if former:
+        fits.adopt(
+            stage, project, [former.fingerprint, fit_identity], [code.fingerprint, fit_identity]
+        )
+    fitted = fits.run(stage, params, project, read, [code.fingerprint, fit_identity])
+    described = _described(stage, read.dataset, parameters, weights)
     footer = {
         f"reid.{name}": value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in described.items()
@@ -104,77 +81,65 @@ def plan(stage: str, build: str, params: DerivedParams, project: Project, device
     elsewhere = [read.of_all(read.anywhere)] if read.anywhere else []
     tasks = []
     for name, base in read.shards["rows"].items():
-        key = key_of([*identity, name, read.of_shard(name), *elsewhere])
+        content = [*identity, name, read.of_shard(name), *elsewhere]
+        key = key_of([code.fingerprint, content])
+        old_key = key_of([former.fingerprint, content]) if former else ""
         files = {n: folder / "rows" / name for n, folder in read.folders.items()}
-        tasks.append(Task(name, key, base["rows"], base["rows"] * 512, files))
+        tasks.append(Task(name, key, base["rows"], base["rows"] * 512, files, old_key))
     work = MapWork(stage, params, device, fitted, footer, read)
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
-        own = protocols.carried(read.folders["rows"], paths) if is_new(code) else {}
+        own = protocols.carried(read.folders["rows"], paths) if stage.new_rows else {}
         rules = json.loads(own["protocol.json"]) if own else None
         folders = read.folders.values()
-        text = card(stage, build, described, paths, rejects, inputs=folders, protocol=rules)
+        text = card(stage.name, build, described, paths, rejects, inputs=folders, protocol=rules)
         return {"README.md": text, **(fitted.published() if fitted else {}), **own}
 
+    described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
     return Plan(
-        stage, build, tasks, work, described, params.max_reject_rate, finish=finish,
-        keys=fitted.keys if fitted else [], skip_empty=is_new(code),
+        stage.name, build, tasks, work, described, params.max_reject_rate, code, finish=finish,
+        keys=fitted.keys if fitted else [], skip_empty=stage.new_rows,
     )  # fmt: skip
 
 
-def is_new(code: ModuleType) -> bool:
-    """Whether a stage makes a new data set, and not columns beside the rows of one."""
-    return getattr(code, "NEW_ROWS", False)
-
-
-def schema_of(code: ModuleType) -> pa.Schema:
-    """The columns of a stage's shards."""
-    before = ROW if is_new(code) else [pa.field("image_id", pa.string(), nullable=False)]
-    return pa.schema([*before, *code.SCHEMA])
-
-
 def _described(
-    code: ModuleType, stage: str, dataset: str, parameters: dict[str, Any], weights: str
+    stage: AnyStage, dataset: str, parameters: dict[str, Any], weights: str
 ) -> dict[str, Any]:
     """What the manifest says beside the shards."""
     found = {
-        "stage": stage, "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": code.VERSION, "parameters": parameters, "weights": weights,
-        "columns": schema_of(code).names,
-        "libraries": libraries([*LIBRARIES, *getattr(code, "LIBRARIES", ())]),
+        "stage": stage.name, "dataset": dataset, "schema_version": SCHEMA_VERSION,
+        "parameters": parameters, "weights": weights,
+        "columns": stage.columns().names,
+        "libraries": libraries([*LIBRARIES, *stage.libraries]),
     }  # fmt: skip
-    return {**found, "new_rows": True} if is_new(code) else found
+    return {**found, "new_rows": True} if stage.new_rows else found
 
 
 @dataclass(frozen=True)
-class MapWork:
+class MapWork(Work):
     """Runs a stage over one base shard: batches read and prepared ahead, rejects taken out."""
 
-    stage: str
+    stage: AnyStage
     params: DerivedParams
     device: str
     fitted: fits.Kept | None
     footer: dict[str, str]
-    read: inputs.Inputs | None = None  # None reads the stage's READS, and its row's shard alone
+    read: inputs.Inputs | None = None  # None reads what the stage says, of its row's shard alone
 
     def start(self) -> Callable[[dict[str, Path]], Any]:
-        code = module(self.stage)
-        step = self._build(code)
-        reads = self.read.reads if self.read else code.READS
-        batch = code.batch_rows(self.params) if hasattr(code, "batch_rows") else 256
-        prepare = getattr(step, "prepare", lambda table: table)
-        finish = getattr(step, "finish", lambda made: made)
-        collect = _new_rows if is_new(code) else _same_rows
+        stage, step = self.stage, self._build()
+        reads = self.read.reads if self.read else stage.reads_of(self.params, ())
+        batch, schema = stage.batch_rows(self.params), stage.columns()
+        collect = _new_rows if stage.new_rows else _same_rows
 
         def function(files: dict[str, Path]) -> Any:
             if self.read:
                 self.read.check(files)
-            tables = _tables(files, reads, batch, getattr(code, "ROWS_AROUND", 0))
-            prepared = ahead((ids, prepare(table)) for ids, table in tables)
+            tables = _tables(files, reads, batch, stage.rows_around)
+            prepared = ahead((ids, step.prepare(table)) for ids, table in tables)
             done = ((ids, step(ready)) for ids, ready in prepared)
-            finished = behind(done, lambda call: (call[0], finish(call[1])))
+            finished = behind(done, lambda call: (call[0], step.finish(call[1])))
             table, rejects = collect(finished)
-            schema = schema_of(code)
             table = table if table.num_rows else schema.empty_table()
             return table.select(schema.names).cast(schema), rejects, self.footer
 
@@ -182,23 +147,22 @@ class MapWork:
 
     def needs_gpu(self) -> bool:
         """Whether it runs a network, and not by choice on the processor."""
-        code = module(self.stage)
-        needs = getattr(code, "needs_device", lambda _: False)(self.params)
-        return self.device != "cpu" and needs
+        return self.device != "cpu" and self.stage.needs_device(self.params)
 
-    def _build(self, code: ModuleType) -> Any:
+    def _build(self) -> Step:
         """Load what the stage needs."""
-        further = []
-        if self.read and self.read.anywhere:
-            further = [{n: Shards(self.read.folders[n]) for n in self.read.anywhere}]
-            for shards in further[0].values():
-                shards.check()
+        anywhere: dict[str, Shards] = {}
+        if self.read:
+            anywhere = {name: Shards(self.read.folders[name]) for name in self.read.anywhere}
+        for shards in anywhere.values():
+            shards.check()
         fitted = self.fitted.load() if self.fitted else None
-        return code.build(self.params, _device(code, self.params, self.device), fitted, *further)
+        device = _device(self.stage, self.params, self.device)
+        return self.stage.build(self.params, Resources(device, fitted, anywhere))
 
 
 def _tables(
-    files: dict[str, Path], reads: inputs.Reads, batch: int, around: int
+    files: dict[str, Path], reads: Reads, batch: int, around: int
 ) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
     """The calls of a step over one shard: the image_ids of their rows, and their tables."""
     rows = Shard(files["rows"]).num_rows
@@ -249,11 +213,11 @@ def _rejects(table: pa.Table) -> list[tuple[str, str]]:
     return list(zip(bad["image_id"].to_pylist(), bad["reject"].to_pylist(), strict=True))
 
 
-def _device(code: ModuleType, params: DerivedParams, device: str) -> str:
+def _device(stage: AnyStage, params: DerivedParams, device: str) -> str:
     """`auto` is CUDA where there is one and the stage runs a network."""
     if device != "auto":
         return device
-    if not getattr(code, "needs_device", lambda _: False)(params):
+    if not stage.needs_device(params):
         return "cpu"
     import torch
 

@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Runs a stage over shards: plan, reuse, compute what is missing, publish.
 
 A stage says what it does in a `Plan`; all the rest is here and the same for every stage: the work
@@ -7,7 +10,6 @@ journal and its keys, resuming after a kill, rejects, the lock, progress, the lo
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,10 +22,13 @@ import pyarrow as pa
 from pipeline.engine.executors.choose import chosen
 from pipeline.engine.executors.work import Executor, PayloadLost, Work
 from pipeline.engine.journal import Journal, Outcome, note_keys
+from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, link, replace_folder
+from reid.project.layout import Project, as_json, link
 from reid.project.locks import lock
 from reid.project.progress import Meter, log_file
+from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 REJECT = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
@@ -38,6 +43,7 @@ class Task:
     rows: int
     bytes: int  # estimate, for the disk space that `reid plan` shows
     payload: Any
+    former: str = ""  # its key under the code that was before, where that is asked for
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Plan:
     work: Work
     manifest: dict[str, Any]  # what the manifest says beside its shards
     max_reject_rate: float
+    code: Code
     rejects: list[tuple[str, str]] = field(default_factory=list)  # found while planning
     finish: Callable[[list[Path], list[tuple[str, str]]], dict[str, bytes]] | None = None
     keys: list[str] = field(default_factory=list)  # further keys in use, such as a fit's
@@ -129,7 +136,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Keeping:
+class Keeping(Work):
     """A worker's function that also keeps what it computes; the outcome that travels is small."""
 
     work: Work
@@ -147,7 +154,7 @@ class Keeping:
         return step
 
     def needs_gpu(self) -> bool:
-        return getattr(self.work, "needs_gpu", bool)()
+        return self.work.needs_gpu()
 
     def ended(self, process: str) -> None:
         Journal(self.folder).sweep(process)
@@ -165,6 +172,7 @@ def _publish(
         raise ReidError(f"{plan.stage} {plan.dataset}: no rows were made; nothing was published")
     shards = [
         {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
+        | ({"adopted": o.adopted} if o.adopted else {})
         for t, o in zip(plan.tasks, done, strict=True)
         if t.name in made
     ]
@@ -179,18 +187,17 @@ def _publish(
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):
         return False
-    staged = project.work / "publish" / f"{plan.stage}@{plan.dataset}"
-    shutil.rmtree(staged, ignore_errors=True)
-    (staged / "rows").mkdir(parents=True)
-    for name, key in made.items():
-        link(journal.shard(key), staged / "rows" / name)
-    columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
-    write_shard(staged / "rejects.parquet", pa.table(columns, REJECT), {})
-    paths = [staged / "rows" / name for name in made]
-    extras = plan.finish(paths, rejects) if plan.finish else {}
-    for name, data in {**extras, "manifest.json": manifest}.items():
-        (staged / name).write_bytes(data)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    with publishing(target, project.publishing / f"{plan.stage}@{plan.dataset}") as folder:
+        (folder / "rows").mkdir()
+        for name, key in made.items():
+            link(journal.shard(key), folder / "rows" / name)
+        columns = {"image_id": [i for i, _ in rejects], "reason": [r for _, r in rejects]}
+        write_shard(folder / "rejects.parquet", pa.table(columns, REJECT), {})
+        paths = [folder / "rows" / name for name in made]
+        extras = plan.finish(paths, rejects) if plan.finish else {}
+        told = {FILE: as_file(plan.code), "manifest.json": manifest}
+        for name, data in {**extras, **told}.items():
+            (folder / name).write_bytes(data)
     return True
 
 

@@ -16,12 +16,9 @@ from torch import Tensor, nn
 from pipeline.backends.libraries.ultralytics import import_ultralytics, own_threads, untrained
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.people import Example
-from pipeline.fit.training import Recipe
+from pipeline.fit.training import Lesson, Recipe
 
-WEIGHTS = "crops_ultralytics"
 MODEL = "yolo11n"
-SHEETS = {"topview": 150}
-DEFAULTS = Recipe(steps=1000, batch=16, learning_rate=2e-3, weight_decay=5e-4)
 SIZE = 192, 256  # of the frames, height and width
 SCALE = 0.2  # log standard deviation of how much larger or smaller a frame is made
 LEAST_SIDE = 4.0  # pixels; smaller boxes are nobody
@@ -93,3 +90,14 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
         }
     )  # fmt: skip
     return found.sum() / len(images)
+
+
+LESSON = Lesson(
+    weights="crops_ultralytics",
+    sheets={"topview": 150},
+    defaults=Recipe(steps=1000, batch=16, learning_rate=2e-3, weight_decay=5e-4),
+    examples=examples,
+    network=network,
+    batch=batch,
+    loss=loss,
+)

@@ -26,14 +26,10 @@ from pipeline.backends.flow.liteflownet_warp import mend
 from pipeline.backends.flow.ptlflow import import_ptlflow, untrained
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.people import Example
-from pipeline.fit.training import Recipe
+from pipeline.fit.training import Lesson, Recipe
 from reid.arrays.flow import Flow
 
-WEIGHTS = "flow_ptlflow"
 MODEL = "liteflownet"
-SHEETS = {"hall": 120}
-DEFAULTS = Recipe(steps=7000, batch=8, learning_rate=8e-4, weight_decay=1e-4, clip=1.0)
-SLOW = "regularization_nets", 0.1  # seven layers each without a norm: else they run away
 SIZE = 128, 64  # of the frames, height and width
 DIVISOR = 20.0  # the network's own flow is in so many pixels
 COARSE = 0.4  # of the fit is without the finest level
@@ -189,3 +185,16 @@ def _error(found: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Mean distance over the pixels that are known."""
     distance = ((found - target).square().sum(1, keepdim=True) + SLACK_PX**2).sqrt()
     return (distance * valid).sum() / valid.sum().clamp(min=1)
+
+
+LESSON = Lesson(
+    weights="flow_ptlflow",
+    sheets={"hall": 120},
+    defaults=Recipe(steps=7000, batch=8, learning_rate=8e-4, weight_decay=1e-4, clip=1.0),
+    examples=examples,
+    network=network,
+    batch=batch,
+    loss=loss,
+    # Seven layers each without a norm: else they run away.
+    slow=("regularization_nets", 0.1),
+)

@@ -21,11 +21,8 @@ from pipeline.fit import crop_views
 from pipeline.fit.crop_views import Crop
 from pipeline.fit.looks import change_light, degrade
 from pipeline.fit.people import Example
-from pipeline.fit.training import Recipe
+from pipeline.fit.training import Lesson, Recipe
 
-WEIGHTS = "joints_mmpose"
-SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=8000, batch=16, learning_rate=2e-3, weight_decay=0.01)
 SIZE = small_pose.INPUT
 SCALE = 1000.0  # of the loss, a mean over cells that are nearly all empty
 PADDING = 1.25  # the library's, about the person's box: here the whole crop
@@ -99,3 +96,14 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
         warnings.simplefilter("ignore", FutureWarning)  # mmpose calls torch's older names
         found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
     return SCALE * model.head.loss_module(found.float(), heatmaps, weights)
+
+
+LESSON = Lesson(
+    weights="joints_mmpose",
+    sheets=crop_views.SHEETS,
+    defaults=Recipe(steps=8000, batch=16, learning_rate=2e-3, weight_decay=0.01),
+    examples=examples,
+    network=network,
+    batch=batch,
+    loss=loss,
+)

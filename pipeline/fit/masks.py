@@ -17,14 +17,9 @@ from pipeline.backends.libraries.small_rcnn import small_mask_rcnn
 from pipeline.fit import crop_views
 from pipeline.fit.crop_views import Crop, examples
 from pipeline.fit.looks import change_light, degrade
-from pipeline.fit.training import Recipe
+from pipeline.fit.training import Lesson, Recipe
 from pipeline.stages.masks import tight_box
 
-__all__ = ["DEFAULTS", "SHEETS", "WEIGHTS", "batch", "examples", "loss", "network"]
-
-WEIGHTS = "masks_torchvision"
-SHEETS = crop_views.SHEETS
-DEFAULTS = Recipe(steps=4000, batch=16, learning_rate=2e-3, weight_decay=1e-3)
 SIDES = 128, 512  # pixels that the shorter and longer side are scaled to
 MASK_SHARE = 2.0  # of the masks' loss; the boxes of a crop are easy
 LEAST_PIXELS = 30  # of a person, or the crop shows nobody
@@ -75,3 +70,14 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     targets = [{name: value.to(device) for name, value in t.items()} for t in batch.targets]
     losses = model(images, targets)
     return torch.stack([*losses.values(), (MASK_SHARE - 1) * losses["loss_mask"]]).sum()
+
+
+LESSON = Lesson(
+    weights="masks_torchvision",
+    sheets=crop_views.SHEETS,
+    defaults=Recipe(steps=4000, batch=16, learning_rate=2e-3, weight_decay=1e-3),
+    examples=examples,
+    network=network,
+    batch=batch,
+    loss=loss,
+)

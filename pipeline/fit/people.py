@@ -8,7 +8,7 @@ are numbered; each is rendered once and kept as Parquet in `.work/fit/people`. T
 
 from __future__ import annotations
 
-import importlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.world.crowd import Rendered
+from pipeline.world.scenes.scenes import SCENES
 from reid.arrays.flow import Flow, decode_known_flow
 from reid.arrays.images import decode, decode_mask, encode_png
 from reid.project.layout import write_atomically
+from reid.project.threads import end_with
 
 SEEDS = 1_000_000_000  # of sheets, and what is drawn for them
 VIEWS = ("street", "mall", "hall", "topview")
@@ -55,7 +57,6 @@ class Example:
 def draw_scene(view: str, number: int) -> Any:
     """The parameters of a sheet's scene."""
     rng = np.random.default_rng([SEEDS, VIEWS.index(view), number])
-    model = importlib.import_module(f"pipeline.world.scenes.{view}").Params
     drawn: dict[str, Any] = {
         "seed": SEEDS + len(VIEWS) * number + VIEWS.index(view),
         "train_identities": 4 * PASSES,
@@ -90,17 +91,17 @@ def draw_scene(view: str, number: int) -> Any:
             "height": height, "width": height * 4 // 3, "camera_height": rng.uniform(3.3, 4.6),
             "missing": 0,
         }  # fmt: skip
-    return model.model_validate(drawn)
+    return SCENES[view]().params.model_validate(drawn)
 
 
 def render_sheet(view: str, number: int) -> Rendered:
     """The images of a sheet, pass by pass."""
     scene = draw_scene(view, number)
-    module = importlib.import_module(f"pipeline.world.scenes.{view}")
+    of = SCENES[view]()
     rng = np.random.default_rng([SEEDS, VIEWS.index(view), number, 1])
-    passes = module.plan(scene)
+    passes = of.plan(scene)
     chosen = sorted(rng.permutation(len(passes))[:PASSES].tolist())
-    return [shot for index in chosen for shot in module.render_pass(scene, passes[index])]
+    return [shot for index in chosen for shot in of.render_pass(scene, passes[index])]
 
 
 def keep_sheet(folder: Path, view: str, number: int) -> Path:
@@ -129,7 +130,7 @@ def keep_sheets(folder: Path, view: str, numbers: Sequence[int], workers: int) -
     """The files of many sheets, missing ones rendered by so many processes."""
     if workers <= 1:
         return [keep_sheet(folder, view, number) for number in numbers]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with, (os.getpid(),)) as pool:
         return list(pool.map(keep_sheet, *zip(*[(folder, view, n) for n in numbers], strict=True)))
 
 

@@ -6,35 +6,61 @@ Writes  <out>/<backend>.safetensors, the averaged weights in half precision, and
 
 from __future__ import annotations
 
-import importlib
 import platform
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.fit import people
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, sha256_of, write_atomically
 from reid.project.threads import cores
 
-LESSONS = {  # by the backend's name
-    "masks_torchvision": "masks",
-    "joints_mmpose": "joints",
-    "crops_ultralytics": "crops",
-    "flow_ptlflow": "flow",
+if TYPE_CHECKING:
+    from pipeline.fit.training import Lesson
+
+
+def _masks() -> Lesson[Any, Any]:
+    from pipeline.fit import masks
+
+    return masks.LESSON
+
+
+def _joints() -> Lesson[Any, Any]:
+    from pipeline.fit import joints
+
+    return joints.LESSON
+
+
+def _crops() -> Lesson[Any, Any]:
+    from pipeline.fit import crops
+
+    return crops.LESSON
+
+
+def _flow() -> Lesson[Any, Any]:
+    from pipeline.fit import flow
+
+    return flow.LESSON
+
+
+LESSONS: dict[str, Callable[[], Lesson[Any, Any]]] = {  # by the backend's name
+    "masks_torchvision": _masks,
+    "joints_mmpose": _joints,
+    "crops_ultralytics": _crops,
+    "flow_ptlflow": _flow,
 }
 
 
-def lesson_of(backend: str) -> ModuleType:
-    """The module that fits a backend; a stage's name will do too."""
-    names = {**LESSONS, **{stage: stage for stage in LESSONS.values()}}
+def lesson_of(backend: str) -> Lesson[Any, Any]:
+    """What fits a backend; a stage's name will do too."""
+    names = {**{name.partition("_")[0]: name for name in LESSONS}, **{n: n for n in LESSONS}}
     if backend not in names:
         raise ReidError(f"fit-backend: no `{backend}` (there are {', '.join(LESSONS)})")
-    return importlib.import_module(f"pipeline.fit.{names[backend]}")
+    return LESSONS[names[backend]]()
 
 
 def fit_backend(
@@ -64,9 +90,9 @@ def fit_backend(
     lesson = lesson_of(backend)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     torch.set_num_threads(threads or cores())
-    recipe = replace(lesson.DEFAULTS, steps=steps) if steps else lesson.DEFAULTS
+    recipe = replace(lesson.defaults, steps=steps) if steps else lesson.defaults
     began, stop = monotonic(), stop or threading.Event()
-    counts = {view: sheets or count for view, count in lesson.SHEETS.items()}
+    counts = {view: sheets or count for view, count in lesson.sheets.items()}
     examples = gather(lesson, project.work / "fit" / "people", counts, threads or cores(), say)
     say(f"{backend}: {len(examples):,} examples, {recipe.steps:,} steps of {recipe.batch}")
     limit = threading.Timer(60 * minutes, stop.set)
@@ -82,10 +108,10 @@ def fit_backend(
         )  # fmt: skip
     finally:
         limit.cancel()
-    path = out / f"{lesson.WEIGHTS}.safetensors"
+    path = out / f"{lesson.weights}.safetensors"
     write_weights(path, state)
     facts = {
-        "backend": lesson.WEIGHTS, "recipe": asdict(recipe), "sheets": counts,
+        "backend": lesson.weights, "recipe": asdict(recipe), "sheets": counts,
         "examples": len(examples), "done": done, "device": device,
         "machine": platform.machine(), "minutes_since_start": round((monotonic() - began) / 60, 1),
         "file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path),
@@ -95,7 +121,7 @@ def fit_backend(
 
 
 def gather(
-    lesson: ModuleType,
+    lesson: Lesson[Any, Any],
     folder: Path,
     counts: dict[str, int],
     workers: int,

@@ -1,15 +1,4 @@
-"""The one training loop of all networks for the rendered world: resumable, seeded, averaged.
-
-A lesson is a module of this package, `masks`, `joints`, `crops` or `flow`, with
-
-    WEIGHTS      the name of its file in pipeline/backends/weights
-    SHEETS       how many sheets of which view of `people` it is fitted to
-    DEFAULTS     `Recipe` of a full fit
-    examples(sheet) -> list           what it keeps of a sheet's examples
-    network(device) -> nn.Module      the library's network, untrained, in training mode
-    batch(examples, rng) -> Any       tensors on the CPU, of examples drawn and changed by `rng`
-    loss(network, batch, device, share) -> Tensor    at a share of the fit, 0 to 1
-    SLOW         where it has one: the name of a part, and the share of the learning rate it has
+"""Fits the networks for the rendered world with the one training loop: seeded, averaged.
 
 Source  averages of weights over the last steps: Polyak and Juditsky 1992; the cycle: Smith and
         Topin 2019, its second half a cosine
@@ -18,25 +7,30 @@ Source  averages of weights over the last steps: Polyak and Juditsky 1992; the c
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from pipeline.backends.checkpoints import fill_model
 from pipeline.engine.plan import ahead
-from reid.project.errors import ReidError
+from pipeline.fit.people import Example
 from reid.project.layout import key_of
+from reid.training.checkpoint import Part, State
+from reid.training.devices import launched
+from reid.training.loop import Loop, Stopped
 
-KEEP_SECONDS = 60.0  # between two checkpoints: what a stop may cost
+LOG = logging.getLogger(__name__)
+KEEP_MINUTES = 1.0  # between two checkpoints: what a kill may cost
 SAY_SECONDS = 20.0
 WARM_UP = 0.03  # of the steps
 AVERAGED = 0.999  # of the averaged weights stay in a step; fewer at the beginning
@@ -55,6 +49,24 @@ class Recipe:
     seed: int = 0
 
 
+Kept = TypeVar("Kept")  # what a lesson keeps of an example
+Drawn = TypeVar("Drawn")  # a batch of it
+
+
+@dataclass(frozen=True)
+class Lesson(Generic[Kept, Drawn]):
+    """What one network is fitted to, and how; `masks`, `joints`, `crops` and `flow` have one."""
+
+    weights: str  # the name of its file in pipeline/backends/world_weights
+    sheets: Mapping[str, int]  # how many sheets of which view of `people`
+    defaults: Recipe  # of a full fit
+    examples: Callable[[Sequence[Example]], list[Kept]]  # what it keeps of a sheet
+    network: Callable[[str], nn.Module]  # the library's on a device, untrained, in training mode
+    batch: Callable[[Sequence[Kept], np.random.Generator], Drawn]  # CPU tensors, changed at random
+    loss: Callable[[Any, Drawn, str, float], Tensor]  # network, batch, device, share of the fit
+    slow: tuple[str, float] = ("", 1.0)  # a part's name, and its share of the learning rate
+
+
 @dataclass(frozen=True)
 class Progress:
     step: int
@@ -63,8 +75,71 @@ class Progress:
     images_per_second: float
 
 
+class FitTask:
+    """A lesson's network, its average, and the steps of a recipe as one epoch."""
+
+    epochs = check_every = 1
+
+    def __init__(
+        self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], fabric: Fabric,
+        start: dict[str, Tensor] | None, say: Callable[[Progress], None],
+    ):  # fmt: skip
+        self.lesson, self.recipe, self.examples = lesson, recipe, examples
+        self.fabric, self.device, self.say = fabric, fabric.device.type, say
+        self.title = f"fit-backend {lesson.weights}"
+        torch.manual_seed(recipe.seed)
+        self.network = lesson.network(self.device)
+        if start is not None:
+            fill_model(self.network, start, "--start")
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        groups, self.shares = _groups(self.network, recipe.weight_decay, *lesson.slow)
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        self.parts: Mapping[str, Part] = {
+            "network": self.network, "average": self.average, "optimizer": self.optimizer
+        }  # fmt: skip
+        self.said, self.losses = monotonic(), list[Tensor]()
+
+    @property
+    def key(self) -> str:
+        """A name for the recipe, the number of examples and the network's shapes."""
+        shapes = {name: list(value.shape) for name, value in self.network.state_dict().items()}
+        return key_of([asdict(self.recipe), len(self.examples), shapes])[:8]
+
+    def batches(self, state: State) -> Generator[Any]:
+        yield from ahead(_batches(self.lesson, self.recipe, self.examples, state.batch))
+
+    def step(self, batch: Any, state: State) -> Tensor:
+        """One update; returns the (1,) loss on the device, nan where its gradient has no norm."""
+        recipe, network, step = self.recipe, self.network, state.step
+        rate = recipe.learning_rate * cycle((step + 0.5) / recipe.steps)
+        for group, share in zip(self.optimizer.param_groups, self.shares, strict=True):
+            group["lr"] = rate * share
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.fabric.autocast():
+            loss = self.lesson.loss(network, batch, self.device, step / recipe.steps)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        self.optimizer.step()
+        _follow(self.average, network, min(AVERAGED, (step + 1) / (step + 10)))
+        self._count(loss.detach(), step + 1)
+        return torch.where(norm.isfinite(), loss.detach(), torch.nan).double().reshape(1)
+
+    def _count(self, loss: Tensor, done: int) -> None:
+        """Say the mean loss and the speed, now and then."""
+        self.losses.append(loss)
+        now = monotonic()
+        if now - self.said > SAY_SECONDS or done == self.recipe.steps:
+            speed = len(self.losses) * self.recipe.batch / max(now - self.said, 1e-6)
+            mean = float(torch.stack(self.losses).mean())
+            self.say(Progress(done, self.recipe.steps, mean, speed))
+            self.said, self.losses = now, []
+
+    def end_epoch(self, state: State) -> dict[str, Any]:
+        return {"steps": state.step, "loss": state.sums[0] / state.step}
+
+
 def fit(
-    lesson: ModuleType,
+    lesson: Lesson[Any, Any],
     recipe: Recipe,
     examples: Sequence[Any],
     folder: Path,
@@ -78,45 +153,15 @@ def fit(
 
     `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
     """
-    torch.manual_seed(recipe.seed)
-    network = lesson.network(device)
-    if start is not None:
-        fill_model(network, start, "--start")
-    average = copy.deepcopy(network).requires_grad_(False)
-    slow: tuple[str, float] = getattr(lesson, "SLOW", ("", 1.0))
-    groups, shares = _groups(network, recipe.weight_decay, *slow)
-    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
-    path = folder / f"{lesson.WEIGHTS}-{key_of([asdict(recipe), len(examples), shapes])[:8]}.pt"
-    done = _resume(path, network, average, optimizer, device)
-    saved = said = monotonic()
-    losses, counted = [], done
-    for step, batch in ahead(_batches(lesson, recipe, examples, done)):
-        rate = recipe.learning_rate * cycle((step + 0.5) / recipe.steps)
-        for group, share in zip(optimizer.param_groups, shares, strict=True):
-            group["lr"] = rate * share
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16):
-            loss = lesson.loss(network, batch, device, step / recipe.steps)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        if not math.isfinite(float(norm)):
-            raise ReidError(f"fit-backend: step {step}: the loss is no number; lower the rate")
-        optimizer.step()
-        _follow(average, network, min(AVERAGED, (step + 1) / (step + 10)))
-        losses.append(float(loss.detach()))
-        done, now = step + 1, monotonic()
-        if now - said > SAY_SECONDS or done == recipe.steps:
-            rate = (done - counted) * recipe.batch / max(now - said, 1e-6)
-            say(Progress(done, recipe.steps, float(np.mean(losses)), rate))
-            said, counted, losses = now, done, []
-        stopping = stop is not None and stop.is_set()
-        if stopping or now - saved > KEEP_SECONDS or done == recipe.steps:
-            _keep(path, done, network, average, optimizer)
-            saved = now
-        if stopping:
-            break
-    return average.state_dict(), done >= recipe.steps
+    fabric = launched(device, 1, "bf16-mixed" if recipe.bfloat16 else "32-true")
+    task = FitTask(lesson, recipe, examples, fabric, start, say)
+    path = folder / f"{lesson.weights}-{task.key}.pt"
+    loop = Loop(task, path, LOG, every_minutes=KEEP_MINUTES, stop=stop or threading.Event())
+    try:
+        loop.run()
+    except Stopped as stopped:
+        LOG.info("%s", stopped)
+    return task.average.state_dict(), loop.state.step >= recipe.steps
 
 
 def cycle(share: float) -> float:
@@ -127,13 +172,13 @@ def cycle(share: float) -> float:
 
 
 def _batches(
-    lesson: ModuleType, recipe: Recipe, examples: Sequence[Any], first: int
-) -> Iterator[tuple[int, Any]]:
+    lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], first: int
+) -> Iterator[Any]:
     """Each step's batch, from a generator of its own: a resumed fit gets the same."""
     for step in range(first, recipe.steps):
         rng = np.random.default_rng([recipe.seed, step])
         chosen = rng.choice(len(examples), recipe.batch, replace=recipe.batch > len(examples))
-        yield step, lesson.batch([examples[index] for index in chosen], rng)
+        yield lesson.batch([examples[index] for index in chosen], rng)
 
 
 def _groups(
@@ -163,26 +208,3 @@ def _follow(average: nn.Module, network: nn.Module, stays: float) -> None:
                 value.lerp_(theirs[name], 1 - stays)
             else:
                 value.copy_(theirs[name])
-
-
-def _keep(path: Path, step: int, network, average, optimizer) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "step": step, "network": network.state_dict(), "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        },
-        temporary,
-    )  # fmt: skip
-    temporary.replace(path)
-
-
-def _resume(path: Path, network, average, optimizer, device: str) -> int:
-    if not path.is_file():
-        return 0
-    kept = torch.load(path, map_location=device, weights_only=True)
-    network.load_state_dict(kept["network"])
-    average.load_state_dict(kept["average"])
-    optimizer.load_state_dict(kept["optimizer"])
-    return int(kept["step"])

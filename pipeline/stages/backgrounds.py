@@ -21,7 +21,7 @@ such as hair, of another build of the masks stage, named by `builds: {region_mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
@@ -30,8 +30,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.engine.fits import Fit
 from pipeline.engine.run import generator
+from pipeline.engine.stage import Fit, Resources, Stage, TableStep
 from pipeline.swapping import pairs, regions
 from reid.arrays import swaps
 from reid.arrays.images import BadImage, decode, encode_jpeg, encode_png
@@ -41,10 +41,6 @@ from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["image", "height", "width", "train"], "masks": ["mask"]}
-FIT_READS = {"rows": ["height", "width", "person", "viewpoint"], "masks": ["mask"]}
-STAGE_OF = {"region_masks": "masks"}
 SCHEMA = pa.schema(
     [
         pa.field("background", IMAGE),
@@ -86,7 +82,7 @@ class Params(DerivedParams):
 def reads(params: Params, columns: Collection[str]) -> dict[str, list[str]]:
     """What the step reads, of base shards with these columns."""
     rows, others = _geometry(params, columns)
-    return {"rows": READS["rows"] + rows, "masks": READS["masks"], **others}
+    return {"rows": ["image", "height", "width", "train", *rows], "masks": ["mask"], **others}
 
 
 def fit_reads(params: Params, columns: Collection[str]) -> dict[str, list[str]]:
@@ -95,7 +91,8 @@ def fit_reads(params: Params, columns: Collection[str]) -> dict[str, list[str]]:
     rows += ["occlusion_up"] if "occlusion_up" in columns else []
     if params.viewpoint == "poses":
         others["joints"] = ["joints"]
-    return {"rows": FIT_READS["rows"] + rows, "masks": FIT_READS["masks"], **others}
+    read = ["height", "width", "person", "viewpoint", *rows]
+    return {"rows": read, "masks": ["mask"], **others}
 
 
 def _geometry(params: Params, columns: Collection[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -214,8 +211,9 @@ def _facts(found: pairs.Partners, viewpoint: np.ndarray) -> dict[str, Any]:
     }
 
 
-def build(params: Params, device: str, fitted: Fit | None) -> Callable[[pa.Table], pa.Table]:
-    """The stage's step over tables of `reads`; `fitted` is the result of `fit`."""
+def build(params: Params, resources: Resources[Fit]) -> TableStep:
+    """The stage's step, with the result of `fit`."""
+    fitted = resources.fitted
     if fitted is None:
         raise ValueError("backgrounds needs the partners of `fit`")
     number = {image_id: i for i, image_id in enumerate(fitted.table["image_id"].to_pylist())}
@@ -231,7 +229,7 @@ def build(params: Params, device: str, fitted: Fit | None) -> Callable[[pa.Table
             row["partners"] = partners[number[image_id]].as_py() if good else []
         return pa.Table.from_pylist(rows, SCHEMA.append(pa.field("reject", pa.string())))
 
-    return step
+    return TableStep(step)
 
 
 def _row(row: dict[str, Any] | None, params: Params) -> dict[str, Any]:
@@ -282,3 +280,15 @@ def _poses(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
     height, width = table["height"].to_numpy(), table["width"].to_numpy()
     joints = joints_array(table["joints"])
     return complete(joints, height, width, params.min_confidence, params.min_joints)
+
+
+STAGE = Stage(
+    name="backgrounds",
+    params=Params,
+    reads=reads,
+    schema=SCHEMA,
+    build=build,
+    fit=fit,
+    fit_reads=fit_reads,
+    stage_of={"region_masks": "masks"},
+)

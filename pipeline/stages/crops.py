@@ -35,18 +35,15 @@ from pipeline.backends.boxes import crop_box, inside
 from pipeline.backends.crops import depth as crops_depth
 from pipeline.backends.crops import given as crops_given
 from pipeline.backends.crops.person_box import Found, Frame, PersonBox, Rule, labelled_box
+from pipeline.backends.given import IDS
 from pipeline.backends.weights import identity
-from pipeline.engine.fits import Fit
+from pipeline.engine.stage import Fit, NewRows, Resources, Stage, Step
 from reid.arrays.images import BadImage, decode, decode_depth, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE, ROW
 
-VERSION = 1
-NEW_ROWS = True
-READS = {"rows": [name for name in ROW.names if name != "image_id"]}
-FIT_READS = {"rows": ["depth"]}
-FIT_UNLABELLED = True
 SCHEMA = pa.schema(
     [
         pa.field("source_image_id", pa.string(), nullable=False),
@@ -58,10 +55,7 @@ SCHEMA = pa.schema(
 )
 COLUMNS = pa.schema([*ROW, *SCHEMA])
 FLOOR = pa.schema([pa.field("floor", IMAGE), pa.field("floor_size", pa.int32())])
-LIBRARIES = ("torch", "ultralytics")
 JUNK = {"person": -1, "train": False, "query": False, "gallery": False}
-
-Made = tuple[pa.Table, list[tuple[str, str]]]
 
 
 class Params(DerivedParams):
@@ -101,6 +95,11 @@ def batch_rows(params: Params) -> int:
     return params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend == "ultralytics"
 
@@ -108,6 +107,15 @@ def needs_device(params: Params) -> bool:
 def weights(params: Params, root: Path) -> str:
     """What decides the boxes beside the parameters: a hash of the given ones or of the weights."""
     return identity("crops", params, root)
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = crops_given.load(Path(params.path))
+    return labels.passed_over([key for key, boxes in labels.boxes.items() if boxes])
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -164,35 +172,41 @@ class Seen(NamedTuple):
     people: list[Found]
 
 
-def build(params: Params, device: str, fitted: dict[str, Any] | Fit | None) -> Crops:
+def build(params: Params, resources: Resources[dict[str, Any] | Fit]) -> Crops:
     """The stage's step."""
-    return Crops(_finder(params, device, fitted), params)
+    return Crops(_finder(params, resources), params)
 
 
 def _finder(
-    params: Params, device: str, fitted: dict[str, Any] | Fit | None
+    params: Params, resources: Resources[dict[str, Any] | Fit]
 ) -> Callable[[list[Frame]], list[Found]]:
     if params.backend == "depth":
+        fitted = resources.fitted
         if not isinstance(fitted, Fit):
             raise ValueError("crops by depth needs the floor of `fit`")
         floors = [decode_depth(cell["bytes"]) for cell in fitted.table["floor"].to_pylist()]
         return crops_depth.build(params, floors)
     if params.backend == "given":
-        return _given(crops_given.load(Path(params.path)))
+        labels = crops_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return _given(labels)
     from pipeline.backends.crops import ultralytics as crops_ultralytics
 
-    return crops_ultralytics.build(params, device)
+    return crops_ultralytics.build(params, resources.device)
 
 
 def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Found]]:
     def find(frame: Frame) -> Found:
-        found = labels.find(frame.image_id, *frame.image.shape[:2])
+        try:
+            found = labels.find(frame.image_id, *frame.image.shape[:2])
+        except BadImage as error:
+            return f"given box: {error}"
         return "no box given" if found is None else found
 
     return lambda frames: [find(frame) for frame in frames]
 
 
-class Crops:
+class Crops(Step):
     """Finds the people of frames and cuts them out; a batch's frames are looked at together."""
 
     def __init__(self, find: Callable[[list[Frame]], list[Found]], params: Params):
@@ -202,22 +216,22 @@ class Crops:
         rows = table.to_pylist()
         return Decoded(rows, [_frame(row) for row in rows])
 
-    def __call__(self, batch: Decoded) -> Seen:
-        good = [frame for frame in batch.frames if not isinstance(frame, str)]
+    def __call__(self, ready: Decoded) -> Seen:
+        good = [frame for frame in ready.frames if not isinstance(frame, str)]
         found = iter(self.find(good) if good else [])
-        people = [frame if isinstance(frame, str) else next(found) for frame in batch.frames]
-        return Seen(*batch, people)
+        people = [frame if isinstance(frame, str) else next(found) for frame in ready.frames]
+        return Seen(*ready, people)
 
-    def finish(self, seen: Seen) -> Made:
+    def finish(self, made: Seen) -> NewRows:
         """Cut out and encode, while the next frames are looked at."""
         with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
-            made = list(pool.map(self._rows, *seen))
+            cut = list(pool.map(self._rows, *made))
         rejects = [
             (row["image_id"], reason)
-            for row, reason in zip(seen.rows, made, strict=True)
+            for row, reason in zip(made.rows, cut, strict=True)
             if isinstance(reason, str)
         ]
-        rows = [row for rows in made if not isinstance(rows, str) for row in rows]
+        rows = [row for rows in cut if not isinstance(rows, str) for row in rows]
         return pa.Table.from_pylist(rows, COLUMNS), rejects
 
     def _rows(
@@ -293,3 +307,23 @@ def _frame(row: dict[str, Any]) -> Frame | str:
 
 def _encoded(column: str, data: bytes) -> dict[str, Any]:
     return {column: {"bytes": data, "path": None}, f"{column}_size": len(data)}
+
+
+STAGE = Stage(
+    name="crops",
+    params=Params,
+    reads={"rows": [name for name in ROW.names if name != "image_id"]},
+    schema=SCHEMA,
+    build=build,
+    fit=fit,
+    fit_reads={"rows": ["depth"]},
+    fit_unlabelled=True,
+    weights=weights,
+    batch_rows=batch_rows,
+    needs_device=needs_device,
+    new_rows=True,
+    libraries=("torch", "ultralytics"),
+    reads_anywhere=reads_anywhere,
+    unmatched=unmatched,
+    notes=notes,
+)

@@ -1,5 +1,9 @@
 """Ingest: a raw data set in its official layout to shards of images and labels.
 
+The bytes of JPEG and PNG stay as they are. An image that its camera says to turn is turned, and
+BMP, WebP and TIFF are read, into a PNG without loss, so that every reader sees the same pixels in
+the row's height and width; depth as its image.
+
 Reads   0-raw/<dataset> through its reader in pipeline.datasets
 Writes  1-shards/<dataset>: rows/, protocol.json, rejects.parquet, manifest.json, README.md
 """
@@ -13,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,19 +25,28 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pipeline import datasets
-from pipeline.datasets.base import Listing, Source
+from pipeline.builds.scan import check_target
+from pipeline.datasets.base import Source
 from pipeline.datasets.image_source import image_source
+from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
+from pipeline.engine.executors.work import Work
 from pipeline.engine.plan import libraries
 from pipeline.engine.protocols import counts
 from pipeline.engine.run import Plan, Task
 from reid.arrays import images
+from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
+from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
-VERSION = 1
+CHANGED = "reid.changed"  # in a shard's footer: how many of its images by `CHANGES`
+CHANGES = {  # of `images.storable`
+    "turned": "images turned by their EXIF orientation, and stored as PNG",
+    "converted": "images of BMP, WebP or TIFF stored as PNG",
+}
 
 
 class Params(StageParams):
@@ -43,56 +55,77 @@ class Params(StageParams):
     shard_megabytes: float = Field(256, gt=0)  # ... or this size of images, never inside a tracklet
 
 
-def plan(dataset: str, params: Params, project: Project) -> Plan:
-    """List the raw files, sort them into shards, and say what makes each."""
+def plan(dataset: str, params: Params, project: Project, former: Code | None = None) -> Plan:
+    """List the raw files, sort them into shards, and say what makes each.
+
+    Tasks also tell the keys that they had under the `former` code.
+    """
     reader = datasets.reader(params.reader)
     root = project.raw(dataset)
     if not root.is_dir():
+        check_target(root)
         raise ReidError(
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
         )
-    listing: Listing = reader.read(root)
+    listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
-    source = image_source(root, vars(reader.INFO))
+    source = image_source(root, vars(reader.info))
     if source["kind"] == "rendered":  # it is no copy of the data set whose counts are published
         listing.protocols = [{**rule, "published": {}} for rule in listing.protocols]
-    columns = columns_of(reader)
+    columns = reader.columns()
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "stage_version": VERSION, "parameters": {"reader": params.reader}, "columns": columns.names,
+        "parameters": {"reader": params.reader}, "columns": columns.names,
         "libraries": libraries(), "source": source,
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
-        "reid.stage_version": str(VERSION),
         "reid.parameters": json.dumps({"reader": params.reader}),
         "reid.libraries": json.dumps(libraries(), sort_keys=True),
     }
     extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
+    code = codes.of_reader(params.reader, project)
+    described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
+    described["protocols"] = key_of(
+        [listing.protocols, listing.found, listing.notes, listing.names]
+    )
     tasks = []
     for name, piece in shards(files, params):
         content = [piece[c].to_pylist() for c in piece.column_names]
-        key = key_of(["ingest", SCHEMA_VERSION, VERSION, params.reader, content, *extra])
+        content = ["ingest", SCHEMA_VERSION, params.reader, content, *extra]
+        key = key_of([code.fingerprint, content])
+        old_key = key_of([former.fingerprint, content]) if former else ""
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
-        tasks.append(Task(name, key, piece.num_rows, size, piece))
+        tasks.append(Task(name, key, piece.num_rows, size, piece, old_key))
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
-        protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
+        protocol: dict[str, Any] = {
+            "protocols": listing.protocols, "found": listing.found, "built": built,
+        }  # fmt: skip
+        notes = [*listing.notes, *_changes(paths)]
+        if notes:
+            protocol["notes"] = notes
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
-        return {"protocol.json": as_json(protocol), "README.md": text}
+        files = {"protocol.json": as_json(protocol), "README.md": text}
+        return {**files, "names.json": as_json(listing.names)} if listing.names else files
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
-    return Plan("ingest", dataset, tasks, work, described, params.max_reject_rate, rejects, finish)
+    return Plan(
+        "ingest", dataset, tasks, work, described, params.max_reject_rate, code, rejects, finish
+    )
 
 
-def columns_of(reader: ModuleType) -> pa.Schema:
-    """The columns of a data set's shards: a row's, and those that it alone has."""
-    return pa.schema([*ROW, *getattr(reader, "EXTRA", ())])
+def _changes(paths: list[Path]) -> list[str]:
+    """What was done to images so that every reader sees the same pixels, counted in the shards."""
+    counted: Counter[str] = Counter()
+    for path in paths:
+        counted.update(json.loads(Shard(path).metadata.get(CHANGED, "{}")))
+    return [f"{counted[change]} {words}" for change, words in CHANGES.items() if counted[change]]
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
@@ -156,59 +189,53 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
 
 
 @dataclass(frozen=True)
-class IngestWork:
-    """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
+class IngestWork(Work):
+    """Reads and checks the raw files of one shard; what `images.storable` makes of each is kept."""
 
     root: Path
     reader: str
     footer: dict[str, str]
 
     def start(self) -> Callable[[pa.Table], Any]:
-        module = datasets.reader(self.reader)
-        opener: Callable[[Path], Source] = getattr(module, "open_source", from_files)
-        source, schema = opener(self.root), columns_of(module)
+        reader = datasets.reader(self.reader)
+        source, schema = reader.open_source(self.root), reader.columns()
 
         def function(piece: pa.Table) -> Any:
             columns: dict[str, list[Any]] = {name: [] for name in schema.names}
             rejects: list[tuple[str, str]] = []
+            changed: Counter[str] = Counter()
             for listed in piece.to_pylist():
                 try:
                     row = read_row(source, listed)
                 except images.BadImage as error:
                     rejects.append((listed["image_id"], str(error)))
                     continue
+                if row["changed"]:
+                    changed[row["changed"]] += 1
                 for name in schema.names:
                     columns[name].append(row[name])
-            return pa.table(columns, schema=schema), rejects, self.footer
+            said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
+            return pa.table(columns, schema=schema), rejects, {**self.footer, **said}
 
         return function
 
 
-def from_files(root: Path) -> Source:
-    """Images that are files below the raw root."""
-    prefix = f"{root}/"
-
-    def read(path: str) -> bytes:  # os.read: half the cost of a file object, 15 us an image
-        try:
-            file = os.open(prefix + path, os.O_RDONLY)
-            try:
-                return os.read(file, os.fstat(file).st_size)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise images.BadImage(f"cannot be read: {error.strerror}") from None
-
-    return read
-
-
 def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:
-    """One checked row. Raises `BadImage` with the reason that the reject carries."""
-    data = source(listed["path"])
+    """One checked row, and how its image was `changed`.
+
+    Raises `BadImage` with the reason that the reject carries.
+    """
+    data, changed = images.storable(source(listed["path"]))
     height, width = images.decode(data).shape[:2]  # decodes wholly: a truncated file is found here
-    row = {**listed, "image": {"bytes": data, "path": None}, "image_size": len(data)}
+    row = {
+        **listed,
+        "changed": changed,
+        "image": {"bytes": data, "path": None},
+        "image_size": len(data),
+    }
     row |= {"height": height, "width": width, "depth": None, "depth_size": None}
     if listed["depth_path"] is not None:
-        depth = source(listed["depth_path"])
+        depth, _ = images.storable(source(listed["depth_path"]))
         _check_depth(depth, height, width)
         row |= {"depth": {"bytes": depth, "path": None}, "depth_size": len(depth)}
     return row

@@ -11,26 +11,26 @@ joints.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
+from pipeline.backends.joints import BACKENDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
-from reid.arrays.images import Decoded, decode_all
+from pipeline.engine.stage import Resources, Stage, Step
+from reid.arrays.images import BadImage, Decoded, decode_all
 from reid.arrays.poses import joints_column
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import JOINTS
 
-VERSION = 1
-READS = {"rows": ["image"]}
 SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.float32())])
-LIBRARIES = ("torch", "torchvision", "mmpose", "ultralytics")
 
 
 class Params(DerivedParams):
@@ -58,6 +58,11 @@ def batch_rows(params: Params) -> int:
     return 2048 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -67,12 +72,22 @@ def weights(params: Params, root: Path) -> str:
     return identity("joints", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(joints_given.load(Path(params.path)))
-    backend = importlib.import_module(f"pipeline.backends.joints.{params.backend}")
-    return Estimate(backend.build(params, device))
+        labels = joints_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return Given(labels)
+    return Estimate(BACKENDS[params.backend](params, resources.device))
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = joints_given.load(Path(params.path))
+    return labels.passed_over(labels.joints)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -82,18 +97,25 @@ def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
     return joints_given.load(Path(params.path)).unmatched(image_ids)
 
 
-class Given:
+class Given(Step):
     """Looks joints up by image_id."""
 
     def __init__(self, labels: joints_given.Labels):
         self.labels = labels
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        found = [self.labels.find(image_id) for image_id in table["image_id"].to_pylist()]
-        return to_table(found, ["no joints given" if f is None else None for f in found])
+    def __call__(self, ready: pa.Table) -> pa.Table:
+        found = [self._find(image_id) for image_id in ready["image_id"].to_pylist()]
+        return to_table([joints for joints, _ in found], [reason for _, reason in found])
+
+    def _find(self, image_id: str) -> tuple[np.ndarray | None, str | None]:
+        try:
+            joints = self.labels.find(image_id)
+        except BadImage as error:
+            return None, f"given joints: {error}"
+        return joints, "no joints given" if joints is None else None
 
 
-class Estimate:
+class Estimate(Step):
     """Runs a pose network; a batch's images go in together."""
 
     def __init__(self, network: Callable[[list[np.ndarray]], list[np.ndarray | None]]):
@@ -102,12 +124,12 @@ class Estimate:
     def prepare(self, table: pa.Table) -> Decoded:
         return decode_all(table["image"].to_pylist())
 
-    def __call__(self, batch: Decoded) -> pa.Table:
-        good = [image for image in batch.images if image is not None]
+    def __call__(self, ready: Decoded) -> pa.Table:
+        good = [image for image in ready.images if image is not None]
         found = iter(self.network(good) if good else [])
-        joints = [None if image is None else next(found) for image in batch.images]
+        joints = [None if image is None else next(found) for image in ready.images]
         nobody = ["no person found" if j is None else None for j in joints]
-        return to_table(joints, [r or n for r, n in zip(batch.reasons, nobody, strict=True)])
+        return to_table(joints, [r or n for r, n in zip(ready.reasons, nobody, strict=True)])
 
 
 def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.Table:
@@ -120,3 +142,19 @@ def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.T
     score = pa.array(array[..., 2].mean(1), pa.float32(), mask=missing)
     columns = {"joints": joints_column(array, missing), "joints_score": score}
     return pa.table({**columns, "reject": pa.array(reasons, pa.string())})
+
+
+STAGE = Stage(
+    name="joints",
+    params=Params,
+    reads={"rows": ["image"]},
+    schema=SCHEMA,
+    build=build,
+    weights=weights,
+    batch_rows=batch_rows,
+    needs_device=needs_device,
+    libraries=("torch", "torchvision", "mmpose", "ultralytics"),
+    reads_anywhere=reads_anywhere,
+    unmatched=unmatched,
+    notes=notes,
+)

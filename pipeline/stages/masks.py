@@ -15,7 +15,6 @@ default that is never: a tight crop may be all person. Whoever minds finds it in
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,15 +23,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
+from pipeline.backends.masks import BACKENDS
 from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
 from pipeline.backends.weights import identity
+from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.images import BadImage, Decoded, decode_all, encode_png
 from reid.project.params import DerivedParams
 from reid.shards.schema import IMAGE
 
-VERSION = 1
-READS = {"rows": ["image", "height", "width"]}
 SCHEMA = pa.schema(
     [
         pa.field("mask", IMAGE),
@@ -42,7 +42,6 @@ SCHEMA = pa.schema(
         pa.field("mask_area", pa.int32()),
     ]
 )
-LIBRARIES = ("torch", "torchvision", "detectron2", "ultralytics", "pycocotools")
 MAX_ASPECT = 20  # an image longer than this many times its width is no crop of a person
 
 
@@ -74,6 +73,11 @@ def batch_rows(params: Params) -> int:
     return 256 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -83,12 +87,13 @@ def weights(params: Params, root: Path) -> str:
     return identity("masks", params, root)
 
 
-def build(params: Params, device: str, fitted: Any = None) -> Callable[[Any], pa.Table]:
+def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(masks_given.load(Path(params.path)), params.max_area)
-    backend = importlib.import_module(f"pipeline.backends.masks.{params.backend}")
-    return Estimate(backend.build(params, device), params.max_area)
+        labels = masks_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return Given(labels, params.max_area)
+    return Estimate(BACKENDS[params.backend](params, resources.device), params.max_area)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -98,14 +103,14 @@ def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
     return masks_given.load(Path(params.path)).unmatched(image_ids)
 
 
-class Given:
+class Given(Step):
     """Looks masks up by image_id."""
 
     def __init__(self, labels: masks_given.Labels, max_area: float):
         self.labels, self.max_area = labels, max_area
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        rows = table.select(["image_id", "height", "width"]).to_pylist()
+    def __call__(self, ready: pa.Table) -> pa.Table:
+        rows = ready.select(["image_id", "height", "width"]).to_pylist()
         found = [self._find(**row) for row in rows]
         return to_table([f for f, _ in found], [reason for _, reason in found], self.max_area)
 
@@ -123,7 +128,7 @@ class Given:
         return found, None
 
 
-class Estimate:
+class Estimate(Step):
     """Runs a segmentation network; a batch's images go in together."""
 
     def __init__(
@@ -139,12 +144,12 @@ class Estimate:
                 reasons[index] = f"{image.shape[1]} x {image.shape[0]} pixels: too thin"
         return Decoded(images, reasons)
 
-    def __call__(self, batch: Decoded) -> pa.Table:
-        good = [image for image in batch.images if image is not None]
+    def __call__(self, ready: Decoded) -> pa.Table:
+        good = [image for image in ready.images if image is not None]
         found = iter(self.network(good) if good else [])
-        masks = [None if image is None else next(found) for image in batch.images]
+        masks = [None if image is None else next(found) for image in ready.images]
         nobody = ["no person found" if m is None else None for m in masks]
-        reasons = [r or n for r, n in zip(batch.reasons, nobody, strict=True)]
+        reasons = [r or n for r, n in zip(ready.reasons, nobody, strict=True)]
         return to_table(masks, reasons, self.max_area)
 
 
@@ -175,3 +180,18 @@ def tight_box(mask: np.ndarray) -> list[int]:
     """x1, y1, x2, y2 of an (H, W) bool mask that is not empty; x2, y2 beyond the last pixels."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+STAGE = Stage(
+    name="masks",
+    params=Params,
+    reads={"rows": ["image", "height", "width"]},
+    schema=SCHEMA,
+    build=build,
+    weights=weights,
+    batch_rows=batch_rows,
+    needs_device=needs_device,
+    libraries=("torch", "torchvision", "detectron2", "ultralytics", "pycocotools"),
+    reads_anywhere=reads_anywhere,
+    unmatched=unmatched,
+)

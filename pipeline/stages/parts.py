@@ -20,13 +20,14 @@ Differs Canonical poses are k-means centres of the training poses. One is laid o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from pipeline.engine.stage import Resources, Stage, TableStep
 from reid.arrays.pose_clusters import (
     STANDING,
     cluster,
@@ -39,8 +40,6 @@ from reid.arrays.poses import body_frame, boxes_column, joints_array, part_boxes
 from reid.project.params import DerivedParams
 from reid.shards.schema import BOXES
 
-VERSION = 1
-READS = {"rows": ["height", "width"], "joints": ["joints"]}
 SCHEMA = pa.schema(
     [
         pa.field("parts", BOXES),
@@ -96,10 +95,9 @@ def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, Any]:
     }
 
 
-def build(
-    params: Params, device: str, fitted: dict[str, Any] | None
-) -> Callable[[pa.Table], pa.Table]:
-    """The stage's step over tables of `READS`; `fitted` is the result of `fit`."""
+def build(params: Params, resources: Resources[dict[str, Any]]) -> TableStep:
+    """The stage's step, with the result of `fit`."""
+    fitted = resources.fitted
     if fitted is None:
         raise ValueError("parts needs the canonical poses of `fit`")
     poses, mean = np.array(fitted["poses"]), np.array(fitted["mean"])
@@ -118,7 +116,7 @@ def build(
         }
         return pa.table(columns)
 
-    return step
+    return TableStep(step)
 
 
 def derive(
@@ -161,3 +159,14 @@ def _fit_rows(table: pa.Table, params: Params) -> tuple[np.ndarray, np.ndarray]:
     enough = (~confident).sum(1) <= FIT_MISSING
     good = enough & (pose >= 0) & possible(filled, height)
     return xy[good], confident[good]
+
+
+STAGE = Stage(
+    name="parts",
+    params=Params,
+    reads={"rows": ["height", "width"], "joints": ["joints"]},
+    schema=SCHEMA,
+    build=build,
+    fit=fit,
+    batch_rows=batch_rows,
+)

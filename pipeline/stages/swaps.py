@@ -11,7 +11,7 @@ Differs The paper swaps while it trains; here the same images are made beforehan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,19 +19,13 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipeline.engine.run import generator
+from pipeline.engine.stage import NewRows, Resources, Stage, TableStep
 from reid.arrays import swaps
 from reid.arrays.images import BadImage, decode, decode_mask, encode_jpeg, encode_png
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shards
 from reid.shards.schema import ROW
 
-VERSION = 1
-NEW_ROWS = True
-READS = {
-    "rows": [name for name in ROW.names if name not in ("image_id", "depth", "depth_size")],
-    "backgrounds": ["region", "rectangle", "partners"],
-}
-READS_ANYWHERE = {"rows": ["image_id"], "backgrounds": ["background", "rectangle"]}
 SCHEMA = pa.schema(
     [
         pa.field("source_image_id", pa.string(), nullable=False),
@@ -40,8 +34,6 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = pa.schema([*ROW, *SCHEMA])
-
-Made = tuple[pa.Table, list[tuple[str, str]]]
 
 
 class Params(DerivedParams):
@@ -67,13 +59,11 @@ class Donors:
         return _rectangle(self.rectangles[number].as_py())
 
 
-def build(
-    params: Params, device: str, fitted: None, anywhere: Mapping[str, Shards]
-) -> Callable[[pa.Table], Made]:
-    """The stage's step over tables of `READS`."""
-    donors = Donors(anywhere)
+def build(params: Params, resources: Resources[None]) -> TableStep:
+    """The stage's step, with the backgrounds of any row."""
+    donors = Donors(resources.anywhere)
 
-    def step(table: pa.Table) -> Made:
+    def step(table: pa.Table) -> NewRows:
         made: list[dict[str, Any]] = []
         rejects: list[tuple[str, str]] = []
         for row in table.filter(table["train"]).to_pylist():
@@ -83,7 +73,7 @@ def build(
                 rejects.append((row["image_id"], str(error)))
         return pa.Table.from_pylist(made, COLUMNS), rejects
 
-    return step
+    return TableStep(step)
 
 
 def _swap(row: dict[str, Any], donors: Donors, params: Params) -> list[dict[str, Any]]:
@@ -128,3 +118,17 @@ def _rectangle(values: list[float] | None) -> swaps.Rectangle | None:
         return None
     x1, y1, x2, y2 = (int(value) for value in values)
     return x1, y1, x2, y2
+
+
+STAGE = Stage(
+    name="swaps",
+    params=Params,
+    reads={
+        "rows": [name for name in ROW.names if name not in ("image_id", "depth", "depth_size")],
+        "backgrounds": ["region", "rectangle", "partners"],
+    },
+    schema=SCHEMA,
+    build=build,
+    reads_anywhere={"rows": ["image_id"], "backgrounds": ["background", "rectangle"]},
+    new_rows=True,
+)

@@ -7,6 +7,7 @@ do not depend on the number of workers.
 from __future__ import annotations
 
 import multiprocessing
+import os
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from pipeline.world.paint import Light
 from pipeline.world.shapes import Frames, Solids
 from pipeline.world.truth import Truth
 from reid.project.params import Strict
+from reid.project.threads import end_with
 
 PERSON, CAMERA, PASS, OUTFIT, ROLES = range(5)  # what a random generator is for
 EXTRA_PEOPLE = 1_000_000  # passers-by and distractors are numbered from here
@@ -105,7 +107,7 @@ def render_passes(
             yield from _render_task(render_pass, scene, task)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _quiet) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (os.getpid(),)) as pool:
         waiting: deque = deque()  # bounded: a large world does not pile up before its writer
         for task in tasks:
             waiting.append(pool.submit(_render_task, render_pass, scene, task))
@@ -119,7 +121,8 @@ def _render_task(render_pass, scene: Scene, task: Sequence[Any]) -> Rendered:
     return [shot for one in task for shot in render_pass(scene, one)]
 
 
-def _quiet() -> None:
+def _begin(parent: int) -> None:
+    end_with(parent)
     cv2.setNumThreads(1)
 
 

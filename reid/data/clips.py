@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -100,11 +99,6 @@ class Tracklets:
         query = self.heads.labels("query").astype(bool)
         each = zip(self.first, self.count.tolist(), query, strict=True)
         return [self.rows[first + test_frames(n, clips, asked)] for first, n, asked in each]
-
-
-def clips_of(paper: ModuleType, params: Any) -> Clips | None:
-    """The clips of a paper whose samples are clips, None where they are single rows."""
-    return paper.clips(params) if hasattr(paper, "clips") else None
 
 
 def batches(each: list[np.ndarray], frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

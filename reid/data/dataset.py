@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Open a built data set: rows, images, and columns of several stages side by side.
 
 data = reid.open("data", "street", columns=["image", "parts"])  # or https://..., s3://...

@@ -122,7 +122,7 @@ class IdentityBatches:
         return self._bag_of_tricks(generator)
 
     def _uniform(self, generator: np.random.Generator) -> list[np.ndarray]:
-        order = generator.permutation(len(self.rows))
+        order: list[int] = generator.permutation(len(self.rows)).tolist()
         drawn = [self._draw(self.rows[identity], generator) for identity in order]
         starts = range(0, len(self) * self.identities, self.identities)
         return [np.concatenate(drawn[start : start + self.identities]) for start in starts]
@@ -133,12 +133,14 @@ class IdentityBatches:
     def _bag_of_tricks(self, generator: np.random.Generator) -> list[np.ndarray]:
         groups = [self._groups(rows, generator) for rows in self.rows]
         left = np.array([len(group) for group in groups])  # groups that each identity still has
-        batches = []
+        batches: list[np.ndarray] = []
         available = np.flatnonzero(left)
         while len(available) >= self.identities:
             chosen = generator.choice(available, self.identities, replace=False)
             left[chosen] -= 1
-            batches.append(np.concatenate([groups[i][left[i]] for i in chosen]))
+            numbers: list[int] = chosen.tolist()
+            own = [groups[i][left[i]] for i in numbers]
+            batches.append(np.concatenate(own))
             available = np.flatnonzero(left)
         return batches
 

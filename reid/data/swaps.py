@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Swaps while training: a sample's region over another row's background, drawn at every read.
 
 Reads   2-derived/backgrounds, one row per image: `background`, the squared image without its

@@ -11,24 +11,31 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from reid.data.dataset import Data
 from reid.data.samplers import Sampler
 from reid.project.errors import ReidError
 
 
-class TorchData(Dataset):
+class Rows(Protocol):
+    """What torch takes of a built data set's rows: their number, and several at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, positions: Sequence[int], /) -> list[dict[str, Any]]: ...
+
+
+class TorchData(Dataset[Any]):
     """A map-style data set: batches are read in one go through `__getitems__`.
 
     It goes to worker processes by fork or pickle, from local and remote places alike; a
     `transform` that is pickled is a function with a name, not a lambda.
     """
 
-    def __init__(self, data: Data, transform: Callable[[dict[str, Any]], Any] | None = None):
+    def __init__(self, data: Rows, transform: Callable[[dict[str, Any]], Any] | None = None):
         self.data, self.transform = data, transform
 
     def __len__(self) -> int:
@@ -72,7 +79,7 @@ class StatefulLoader:
     def __iter__(self) -> Iterator[Any]:
         batches = self.sampler.batches(self.epoch)
         left = [batch.tolist() for batch in batches[self.done :]]
-        loader = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             self.rows,
             batch_sampler=left,
             num_workers=self.workers,

@@ -1,3 +1,5 @@
+# torch.from_numpy has no types:
+# pyright: reportUnknownMemberType=false
 """A paper's prepared samples as batches of uint8 tensors, resident where they fit.
 
 A paper's `view` turns one row into arrays of fixed size, without randomness: so each row is

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from reid.data.clips import Tracklets, clips_of
+from reid.code.published import differences
+from reid.code.published import published as published_code
+from reid.data.clips import Tracklets
 from reid.data.clips import batches as clip_batches
 from reid.data.dataset import Data
 from reid.data.views import Batch, Views
@@ -32,8 +32,12 @@ from reid.evaluation.pooling import pooled
 from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
+from reid.nn.weights import fill, read_state
+from reid.papers.contract import Paper
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, replace_folder
+from reid.project.layout import Project, as_json
+from reid.project.locks import lock
+from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
@@ -42,8 +46,9 @@ LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
 
 
 def embed_views(
-    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor, batch: int = 64
-) -> np.ndarray:
+    paper: Paper[Any, Any], params: Any, network: nn.Module, views: Views, mean: Tensor,
+    batch: int = 64,
+) -> np.ndarray:  # fmt: skip
     """(N, D) float32 test features of prepared samples, in order."""
     was_training = network.training
     network.eval()
@@ -54,10 +59,10 @@ def embed_views(
 
 
 def embed_data(
-    paper: ModuleType, params: Any, network: nn.Module, views: Views, mean: Tensor
+    paper: Paper[Any, Any], params: Any, network: nn.Module, views: Views, mean: Tensor
 ) -> tuple[Data, np.ndarray]:
     """Test features (N, D) and the rows that they are of: each, or the first of each tracklet."""
-    clips = clips_of(paper, params)
+    clips = paper.clips(params)
     if clips is None:
         return views.data, embed_views(paper, params, network, views, mean)
     was_training = network.training
@@ -77,13 +82,8 @@ def embed_data(
     return tracklets.heads, (total / count).astype(np.float32)
 
 
-def feature_parts(paper: ModuleType, params: Any) -> int:
-    """Of how many equal parts a feature consists whose distances are added up."""
-    return paper.feature_parts(params) if hasattr(paper, "feature_parts") else 1
-
-
 def embed(
-    paper: ModuleType, params: Any, network: nn.Module, samples: Batch, mean: Tensor
+    paper: Paper[Any, Any], params: Any, network: nn.Module, samples: Batch, mean: Tensor
 ) -> np.ndarray:
     """(B, D) float32 test features of a batch of prepared samples; `network` is in eval mode."""
     kind = next(iter(samples.values())).device.type
@@ -116,8 +116,6 @@ def trained_network(
     experiment: Experiment, project: Project, device: torch.device
 ) -> tuple[nn.Module, Tensor, dict[str, Any]]:
     """The published network of an experiment, its channel means and its description."""
-    from safetensors.torch import load_file
-
     folder = project.run(experiment.name) / "train"
     try:
         described = json.loads((folder / "experiment.json").read_text("utf-8"))
@@ -129,8 +127,9 @@ def trained_network(
             f"run `reid train {experiment.name}`"
         )
     params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
-    network = experiment.code.build(params, len(described["people"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    network = experiment.paper.build(params, len(described["people"]))
+    weights = folder / "model.safetensors"
+    fill(network, read_state(weights), weights, experiment.name)
     return (
         network.to(device).eval(),
         torch.tensor(described["channel_mean"], device=device),
@@ -148,10 +147,10 @@ def features(
     network, mean, _ = trained_network(experiment, project, device)
 
     def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
-        return experiment.code.view(experiment.params, row["image"], row)
+        return experiment.paper.view(experiment.params, row["image"], row)
 
     views = Views(data, view, device, experiment.params.resident)
-    return embed_data(experiment.code, experiment.params, network, views, mean)
+    return embed_data(experiment.paper, experiment.params, network, views, mean)
 
 
 def pool_passages(data: Data, feature: np.ndarray, pool: str) -> tuple[Data, np.ndarray]:
@@ -202,12 +201,13 @@ def evaluate(
     another protocol than the experiment's, or than the first of that other data set.
     """
     place = place_of(device)
+    _check_code(experiment, project)
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     _check_persons(experiment, project, data)
     tested, feature = features(experiment, project, tested, place)
-    pooling = getattr(params, "pool", "none")  # of papers that test by several images of a passage
+    pooling = experiment.paper.pool(params)
     if pooling != "none":
         tested, feature = pool_passages(tested, feature, pooling)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
@@ -215,26 +215,41 @@ def evaluate(
     in_force = protocol_of(described)
     person, camera = tested.labels("person"), in_force.view(tested.labels("camera"))
     labels = Labels.of(person[query], camera[query], person[gallery], camera[gallery])
-    comparison = Comparison(params.distance, feature_parts(experiment.code, params))
+    comparison = Comparison(params.distance, experiment.paper.feature_parts(params))
     sides = (feature[query], feature[gallery], labels)
     result = metrics.evaluate(*sides, in_force, comparison)
     first = metrics.ranked(*sides, min(RANKED, len(gallery)), in_force, comparison)
     scores = single_gallery_shot(*sides, in_force, comparison) if in_force.single_shot else result
     written = {
-        "experiment": experiment.name, "paper": experiment.paper,
+        "experiment": experiment.name, "paper": experiment.paper.name,
         "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
         "params": experiment.described(), "training": training_key(experiment, project),
+        "code": experiment.test_code(project).fingerprint,
         **scores.as_dict(),
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
     target = folder_of(experiment, project, dataset, protocol)
-    staged = project.work / "publish" / f"{target.name}@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    _write(staged, tested, feature, written)
-    _write_ranked(staged, tested, query, gallery, first, result)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+    name = f"{target.name}@{experiment.name}"
+    with (
+        lock(project.work / "locks" / name, f"evaluate {experiment.name}"),
+        publishing(target, project.publishing / name) as folder,
+    ):
+        _write(folder, tested, feature, written)
+        _write_ranked(folder, tested, query, gallery, first, result)
     return written
+
+
+def _check_code(experiment: Experiment, project: Project) -> None:
+    """`ReidError` where the network was trained by other code than there is now."""
+    folder, now = project.run(experiment.name) / "train", experiment.code(project)
+    trained = published_code(folder)
+    if trained is None or trained.fingerprint == now.fingerprint:  # None: not trained yet
+        return
+    raise ReidError(
+        f"{folder}: was trained by other code ({differences(trained, now)}); run "
+        f"`reid train {experiment.name}`, or `reid adopt train {experiment.name}` where you know "
+        "that the edit changes no result"
+    )
 
 
 def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:

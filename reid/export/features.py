@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from reid.data.dataset import Data
 from reid.evaluation.evaluate import (
-    feature_parts,
     feature_table,
     features,
     place_of,
@@ -60,11 +59,11 @@ def export_features(
     if not len(tested):
         raise ReidError(f"{dataset or experiment.params.dataset}: has neither query nor gallery")
     tested, feature = features(experiment, project, tested, place_of(device))
-    pooling = getattr(experiment.params, "pool", "none")
+    pooling = experiment.paper.pool(experiment.params)
     if pooling != "none":
         tested, feature = pool_passages(tested, feature, pooling)
     table = feature_table(_labels(tested), feature)
-    parts = feature_parts(experiment.code, experiment.params)
+    parts = experiment.paper.feature_parts(experiment.params)
     footer = {
         "reid.experiment": experiment.name,
         "reid.training": training_key(experiment, project),

@@ -14,19 +14,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reid.data.clips import Clips, Tracklets, clips_of
+from reid.data.clips import Clips, Tracklets
 from reid.data.views import Batch
-from reid.evaluation.evaluate import feature_parts, trained_network
+from reid.evaluation.evaluate import trained_network
 from reid.experiments import Experiment
 from reid.export.folder import new_folder
-from reid.export.inputs import describe
+from reid.papers.contract import Paper
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, sha256_of
 
@@ -41,8 +40,11 @@ class TestFeature(nn.Module):
     """Prepared samples, as a paper's `view` gives them, to test features (B, D) float32."""
 
     __test__ = False
+    mean: Tensor
 
-    def __init__(self, paper: ModuleType, params: Any, network: nn.Module, mean: Tensor) -> None:
+    def __init__(
+        self, paper: Paper[Any, Any], params: Any, network: nn.Module, mean: Tensor
+    ) -> None:
         super().__init__()
         self.paper, self.params, self.network = paper, params, network
         self.register_buffer("mean", mean)
@@ -73,9 +75,9 @@ def export_network(experiment: Experiment, project: Project, out: Path) -> list[
     Raises `ReidError` where it is not trained, or where torch cannot trace it.
     """
     network, mean, described = trained_network(experiment, project, torch.device("cpu"))
-    module = TestFeature(experiment.code, experiment.params, network, mean).eval()
+    module = TestFeature(experiment.paper, experiment.params, network, mean).eval()
     samples = _samples(experiment, project)
-    clips = clips_of(experiment.code, experiment.params)
+    clips = experiment.paper.clips(experiment.params)
     with new_folder(out) as folder:
         traced = trace(module, samples, clips, experiment.name)
         torch.export.save(traced.program, folder / "network.pt2")
@@ -94,11 +96,11 @@ def export_network(experiment: Experiment, project: Project, out: Path) -> list[
 
 def _samples(experiment: Experiment, project: Project) -> Batch:
     """`CHECKED` prepared test samples; of clips, as many frames as a test looks at in one."""
-    paper, params = experiment.code, experiment.params
+    paper, params = experiment.paper, experiment.params
     data = experiment.open(project)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     data = tested if len(tested) else data
-    clips = clips_of(paper, params)
+    clips = paper.clips(params)
     rows = np.resize(np.arange(len(data)), CHECKED)
     if clips is not None:
         each = Tracklets.of(data).test_clips(clips)
@@ -234,7 +236,7 @@ def _described(
     experiment: Experiment, traced: Traced, samples: Batch, trained: dict[str, Any]
 ) -> dict[str, Any]:
     """network.json but for the files."""
-    params, words = experiment.params, describe(experiment.paper, experiment.params)
+    params, words = experiment.params, experiment.paper.describe(experiment.params)
     inputs = [
         {"name": name, "shape": traced.shape(values), "made": words.inputs[name],
          "dtype": str(values.dtype).removeprefix("torch."), "layout": "channels last"}
@@ -244,10 +246,10 @@ def _described(
     feature = {
         "name": "feature", "shape": [traced.axes.get(0, 1), int(output.shape[1])],
         "dtype": "float32", "is": words.feature, "distance": params.distance,
-        "parts": feature_parts(experiment.code, params),
+        "parts": experiment.paper.feature_parts(params),
     }  # fmt: skip
     return {
-        "experiment": experiment.name, "paper": experiment.paper, "training": trained["key"],
+        "experiment": experiment.name, "paper": experiment.paper.name, "training": trained["key"],
         "params": experiment.described(), "inputs": inputs, "inside": words.inside,
         "channel_mean": trained["channel_mean"], "output": feature,
         "difference": traced.difference, "torch": str(torch.__version__),

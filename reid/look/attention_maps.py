@@ -1,45 +1,35 @@
 """Shows what an attention network weighs up: each layer's weights as a heat map over the image.
 
 Reads   3-runs/<experiment>/train, and rows of the experiment's data set
-Source  Yang et al., Pattern Recognition 2019 (arXiv:1810.05866), figure 7: the whole body above
-        the four parts' maps put together, one column for each of the blocks 2 to 4.
-        Lejbolle et al., CVPR Workshops 2018, figure 4: colour above depth, conv4 beside conv5
+Source  Yang et al., Pattern Recognition 2019 (arXiv:1810.05866), figure 7: one view above another,
+        one column for each layer. Lejbolle et al., CVPR Workshops 2018, figure 4, alike
 Differs The papers do not say how their maps are scaled: here each runs from its own least to its
         own greatest weight, because weights may differ by little from place to place; so does each
         part's, whose branch has a mask of its own. A map whose weights hardly differ is left
-        without colours. Intra-attention's maps are the masks' means over channels.
+        without colours.
 
-A paper shows its maps by an optional function
-
-    attention_maps(network, batch) -> {view: {layer: (B, h, w), or (B, P, h, w) of P pictures}}
-
-which gives the weights of the places of the views of a normalised batch; {} where nothing attends.
-`network` is in eval mode. Of other papers the masks of `IntraAttention` layers are shown. Where
+A paper's `attention_maps` gives the weights of the places of the views of a normalised batch. Where
 samples are clips of tracklets the pictures are `FRAMES` frames from the chosen one on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reid.arrays import draw
-from reid.data.clips import Tracklets, clips_of
+from reid.data.clips import Tracklets
 from reid.data.dataset import Data
 from reid.evaluation.evaluate import place_of, trained_network
 from reid.experiments import Experiment
 from reid.look import pictures
-from reid.papers.attention_driven.attention import IntraAttention
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
-BLOCKS = {"conv3": "block 2", "conv4": "block 3", "conv5": "block 4"}  # of intra-attention
-HEADINGS = ("image", *BLOCKS.values())
 IMAGES = 4  # shown where none are named
 FRAMES = 4  # of a clip; after a tracklet's last frame comes its first
 EVEN = 0.005  # weights that differ by less, as a share of the greatest, have no colours
@@ -48,8 +38,6 @@ ABREAST = 2  # images side by side in a picture
 SHOWN_PX = (272, 136)  # greatest height, and width, of a map in a picture
 NAME = 22  # letters of an image's name that fit below it
 SCALE_PX = (12, 120)  # of the colours in its legend
-
-Weights = dict[str, dict[str, Tensor]]  # by view and layer
 
 
 @dataclass(frozen=True)
@@ -67,11 +55,6 @@ class Maps:
         return list(dict.fromkeys(layer for each in self.weights.values() for layer in each))
 
 
-def attends(experiment: Experiment) -> bool:
-    """Whether the experiment's network has intra-attention."""
-    return bool(getattr(experiment.params, "intra", False))
-
-
 def maps(
     experiment: Experiment, project: Project, image_ids: list[str] | None = None,
     device: str = "auto",
@@ -79,14 +62,14 @@ def maps(
     """The maps of images of the experiment's data set; by default four queries of its test."""
     place = place_of(device)
     network, mean, _ = trained_network(experiment, project, place)
-    paper, params = experiment.code, experiment.params
-    data, clip = experiment.open(project), clips_of(paper, params) is not None
+    paper, params = experiment.paper, experiment.params
+    data, clip = experiment.open(project), paper.clips(params) is not None
     chosen = _positions(data, image_ids, params.dataset)
     views = [_view(experiment, data, _clip(data, row) if clip else row) for row in chosen]
     batch = {n: torch.from_numpy(np.stack([v[n] for v in views])).to(place) for n in views[0]}
     ready = paper.normalize(params, batch, mean)
     with torch.inference_mode():
-        found: Weights = getattr(paper, "attention_maps", intra_masks)(network, ready)
+        found = paper.attention_maps(network, ready)
     if not found:
         raise ReidError(f"{experiment.name}: its network has no attention to show")
     arrays = {v: {la: w.float().cpu().numpy() for la, w in of.items()} for v, of in found.items()}
@@ -129,7 +112,7 @@ def _clip(data: Data, row: int) -> np.ndarray:
 def _view(experiment: Experiment, data: Data, rows: int | np.ndarray) -> dict[str, np.ndarray]:
     """The prepared views of a row, (H, W, C) each, or of the rows of a clip, (T, H, W, C)."""
     found = [
-        experiment.code.view(experiment.params, row["image"], row)
+        experiment.paper.view(experiment.params, row["image"], row)
         for row in data.__getitems__(np.atleast_1d(rows))
     ]
     return {n: np.stack([view[n] for view in found]) for n in found[0]} if np.ndim(rows) else (
@@ -142,43 +125,6 @@ def _seen(view: np.ndarray, ready: Tensor) -> np.ndarray:
     (height, width), (h, w) = view.shape[-3:-1], ready.shape[-2:]
     top, left = (height - h) // 2, (width - w) // 2
     return view[..., top : top + h, left : left + w, :]
-
-
-def intra_masks(network: nn.Module, batch: dict[str, Tensor]) -> Weights:
-    """Sigmoid masks of a normalised batch, mean over channels, for each of `BLOCKS`.
-
-    Those of the whole body are (B, h, w), those of the parts (B, 4, h, w). {} where the network
-    has no intra-attention. `network` is in eval mode and is left as it was.
-    """
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, mask: Tensor) -> None:
-            seen[name] = mask.mean(1)  # (B, C, h, w) to (B, h, w)
-
-        return hook
-
-    hooks = [
-        module.register_forward_hook(keep(name))
-        for name, module in network.named_modules()
-        if isinstance(module, IntraAttention)
-    ]
-    if not hooks:
-        return {}
-    try:
-        with torch.inference_mode():
-            network(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    parts = range(batch["parts"].shape[1])
-    return {
-        "whole": {shown: seen[f"whole.{block}.attention"] for block, shown in BLOCKS.items()},
-        "parts": {
-            shown: torch.stack([seen[f"parts.{i}.{block}.attention"] for i in parts], 1)
-            for block, shown in BLOCKS.items()
-        },
-    }
 
 
 # -- pictures --------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def search(
     if top < 1:
         raise ReidError(f"top: {top}, must be at least 1")
     name = dataset or experiment.params.dataset
-    if hasattr(experiment.code, "clips"):
+    if experiment.paper.clips(experiment.params) is not None:
         raise ReidError(
             f"{experiment.name} compares tracklets, not single images; see ranked.parquet in "
             f"{folder_of(experiment, project)}, or `reid compare`"
@@ -164,7 +164,7 @@ def _embed(
 ) -> np.ndarray:
     """(1, D) test feature of one row."""
     network, mean, _ = trained_network(experiment, project, place)
-    paper, params = experiment.code, experiment.params
+    paper, params = experiment.paper, experiment.params
     view = paper.view(params, row["image"], row)
     sample = {n: torch.from_numpy(v)[None].to(place) for n, v in view.items()}
     return embed(paper, params, network, sample, mean)

@@ -1,36 +1,119 @@
-"""One file per paper: network, loss, recipe, and the paper's own tables.
+"""One folder per paper: all that is particular to it. `contract` says what a `Paper` is.
 
-A paper that trains on more than it tests on, or combines samples, has these functions beside:
-
-training_stages(params)     stages whose columns the training alone reads
-training_columns(params)    those columns, null where a stage had nothing; `view` gets them
-donors(params, data)        what draws, for rows and a seed, the row that each is combined with
-combine(params, batch, given, places)    the batch with the donors' samples combined into it
-
-One that trains in phases has
-
-begin_epoch(params, network, optimizer, epoch, batches_done)    which parameters learn from here on
-
-One whose samples are clips of tracklets (`reid.data.clips`) has
-
-clips(params)                   which frames: batches are then (B, T, ...), numbers of tracklets
-TOGETHER                        optional: so many samples side by side go to one device
-feature_parts(params)           optional: a feature is so many equal parts; their distances add up
-
-One that can show what it weighs up has
-
-attention_maps(network, batch)  weights by view and layer, (B, h, w) or (B, P, h, w); {} without
-
-and one that does not read all of its COLUMNS at all parameters
-
-columns(params), stages(params)   what it reads, and the stages that these columns come from
+Their names, and the experiments that `reid add` writes, are known without importing torch; a
+paper's value is imported when it is asked for.
 """
 
-PAPERS = (
-    "attention_driven",
-    "implicit_attention",
-    "strong_baseline",
-    "multimodal_attention",
-    "mutual_attention",
-    "attentive_convlstm",
-)
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reid.project.errors import ReidError
+
+if TYPE_CHECKING:
+    from reid.papers.contract import Paper
+    from reid.papers.full_size import FullSize
+
+
+def _attention_driven() -> Paper[Any, Any]:
+    from reid.papers.attention_driven.paper import PAPER
+
+    return PAPER
+
+
+def _implicit_attention() -> Paper[Any, Any]:
+    from reid.papers.implicit_attention.paper import PAPER
+
+    return PAPER
+
+
+def _strong_baseline() -> Paper[Any, Any]:
+    from reid.papers.strong_baseline.paper import PAPER
+
+    return PAPER
+
+
+def _multimodal_attention() -> Paper[Any, Any]:
+    from reid.papers.multimodal_attention.paper import PAPER
+
+    return PAPER
+
+
+def _mutual_attention() -> Paper[Any, Any]:
+    from reid.papers.mutual_attention.paper import PAPER
+
+    return PAPER
+
+
+def _attentive_convlstm() -> Paper[Any, Any]:
+    from reid.papers.attentive_convlstm.paper import PAPER
+
+    return PAPER
+
+
+def _attention_driven_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.attention_driven.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+def _implicit_attention_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.implicit_attention.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+def _strong_baseline_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.strong_baseline.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+def _multimodal_attention_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.multimodal_attention.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+def _mutual_attention_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.mutual_attention.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+def _attentive_convlstm_full_size() -> Mapping[str, FullSize]:
+    from reid.papers.attentive_convlstm.full_size import FULL_SIZE
+
+    return FULL_SIZE
+
+
+PAPERS: dict[str, Callable[[], Paper[Any, Any]]] = {
+    "attention_driven": _attention_driven,
+    "implicit_attention": _implicit_attention,
+    "strong_baseline": _strong_baseline,
+    "multimodal_attention": _multimodal_attention,
+    "mutual_attention": _mutual_attention,
+    "attentive_convlstm": _attentive_convlstm,
+}
+FULL_SIZE: dict[str, Callable[[], Mapping[str, FullSize]]] = {
+    "attention_driven": _attention_driven_full_size,
+    "implicit_attention": _implicit_attention_full_size,
+    "strong_baseline": _strong_baseline_full_size,
+    "multimodal_attention": _multimodal_attention_full_size,
+    "mutual_attention": _mutual_attention_full_size,
+    "attentive_convlstm": _attentive_convlstm_full_size,
+}
+
+
+def paper_of(name: str) -> Paper[Any, Any]:
+    """The paper of that name; `ReidError` with the known names otherwise."""
+    if name not in PAPERS:
+        raise ReidError(f"no paper `{name}` (there are {', '.join(PAPERS)})")
+    return PAPERS[name]()
+
+
+def full_size_of(reader: str) -> dict[str, FullSize]:
+    """By paper what it trains at its own size on the data sets of a reader."""
+    every = {name: given() for name, given in FULL_SIZE.items()}
+    return {name: given[reader] for name, given in every.items() if reader in given}

@@ -14,11 +14,11 @@ class Row:
     """One row of a table. Without `overrides` it is shown, never trained."""
 
     name: str
-    printed: Printed = field(default_factory=dict)
+    printed: Printed = field(default_factory=dict[str, Mapping[str, float]])
     overrides: Mapping[str, Any] | None = None  # of the paper's Params
     same_as: str | None = None  # the row of another table that is one and the same training
     # Data that the row needs built otherwise: parameters by stage.
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     of_source: bool = False  # of the data set that the table's data set was made of: full frames
 
 

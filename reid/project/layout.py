@@ -51,6 +51,16 @@ class Project:
         return self.root / "data" / "3-runs" / experiment
 
     @property
+    def code(self) -> Path:
+        """What is kept of source files, to tell fast what code a result is of."""
+        return self.work / "code"
+
+    @property
+    def publishing(self) -> Path:
+        """Where what goes below data/ is written first, to be moved there as a whole."""
+        return self.work / "publish"
+
+    @property
     def reports(self) -> Path:
         return self.root / "data" / "4-reports"
 
@@ -91,10 +101,16 @@ def this_process() -> str:
     return f"{this_host()}-{os.getpid()}"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: temporary name, fsync, rename."""
+def write_atomically(path: Path, data: bytes, work: Path | None = None) -> None:
+    """Write a whole file or nothing: temporary name, fsync, rename.
+
+    The temporary file lies beside it, or in `work`, a folder of the same file system: below data/
+    what a killed process leaves would count as content of a folder that DVC watches.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{this_process()}.tmp")
+    folder = work or path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{path.name}.{this_process()}.tmp"
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
@@ -113,13 +129,3 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def replace_folder(staged: Path, target: Path, trash: Path) -> None:
-    """Put a finished folder in place; a kill in between leaves the old, the new or none."""
-    shutil.rmtree(trash, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        target.replace(trash)
-    staged.replace(target)
-    shutil.rmtree(trash, ignore_errors=True)

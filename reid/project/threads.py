@@ -1,13 +1,26 @@
-"""Cores that this process may use, and how many threads the libraries take of them."""
+"""Cores that this process may use, threads that libraries take, workers that end with it."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent has, killed or not: else a pool's workers wait on."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class thread_limit:  # used as a context manager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reid.arrays import images
+
+if TYPE_CHECKING:
+    from reid.results.built import BuiltData, Runs
 
 NONE = "–"  # a cell without a value
 NUMBER = re.compile(r"[-+]?[0-9][0-9,]*(\.[0-9]+)?( ?[%×])?( ± [0-9.]+)?")
@@ -92,6 +95,15 @@ class Section:
 
     title: str
     blocks: Sequence[Text | Table | Figure | Sheet]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """What a paper adds to the page: to each data set, and to the experiments on one."""
+
+    data_set: tuple[Callable[[BuiltData], Section | None], ...] = ()
+    scores: tuple[Callable[[Runs], Section | None], ...] = ()  # below everyone's scores
+    looks: tuple[Callable[[Runs], Section | None], ...] = ()  # below the ranked lists
 
 
 @dataclass(frozen=True)

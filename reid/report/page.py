@@ -30,7 +30,7 @@ def write(project: Project) -> Path:
     kinds = {data.name: kind_of(project, data.name) for data in sources.built_data(project)}
     page = render(chapters(project), by_kind(kinds))
     path = project.reports / "report.html"
-    write_atomically(path, page.encode())
+    write_atomically(path, page.encode(), project.publishing)
     return path
 
 
@@ -42,11 +42,11 @@ def chapters(project: Project) -> list[Chapter]:
     runs = sources.runs(project, built)
     out = [Chapter("Summary", [overview(built, runs)])]
     for data in built:
-        out.append(_chapter(f"Data set {data.name}", [f(data) for f in sections.DATA_SET]))
+        out.append(_chapter(f"Data set {data.name}", [f(data) for f in sections.of_data_set()]))
     out.append(Chapter("Accuracy on rendered worlds", accuracy.builds(project)))
     for found in runs:
         name = f"Experiments on {found.built.name}"
-        out.append(_chapter(name, [f(found) for f in sections.EXPERIMENTS]))
+        out.append(_chapter(name, [f(found) for f in sections.of_experiments()]))
     out.append(_chapter("Beside the papers", [beside(project), tables(project)]))
     return [chapter for chapter in out if chapter.sections]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reid import experiments
+from reid.papers import paper_of
 from reid.project.errors import ReidError
 from reid.project.params import check
 from reid.results import tables as results
@@ -15,7 +16,7 @@ def experiment_of_now(runs: Runs, run: Run, paper: str) -> experiments.Experimen
         return None
     try:
         params = check(experiments.params_model(paper), run.params, run.name)
-        experiment = experiments.Experiment(run.name, paper, params)
+        experiment = experiments.Experiment(run.name, paper_of(paper), params)
         there = results.metrics_of(runs.built.project, experiment) is not None
         return experiment if there else None
     except ReidError:  # a parameter or a build that is there no more

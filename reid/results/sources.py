@@ -77,19 +77,20 @@ def compare(how: Comparison, name: str, seeds: int, kinds: Collection[str] = ())
     if not chains:
         raise NoSource(f"{name}: what it reads has no source {' or '.join(kinds)}")
     found = {
-        "title": f"{experiment.paper}, {name}: {' and '.join(chains[0].found)} from several "
+        "title": f"{experiment.paper.name}, {name}: {' and '.join(chains[0].found)} from several "
         f"sources. On {dataset}, {seeds} seed{'s' if seeds > 1 else ''}",
         "rows": [_line(how, experiment, chain, seeds) for chain in chains],
         "note": f"{NOTE} {made_with()}",
     }
-    stem = f"sources-{experiment.paper}-{dataset.replace('/', '-')}"
+    stem = f"sources-{experiment.paper.name}-{dataset.replace('/', '-')}"
     texts = {
         "json": as_json(found),
         "md": results.markdown(found),
         "csv": results.comma_separated(found),
     }
     for ending, text in texts.items():
-        write_atomically(project.reports / "tables" / f"{stem}.{ending}", text)
+        path = project.reports / "tables" / f"{stem}.{ending}"
+        write_atomically(path, text, project.publishing)
     return found
 
 
@@ -112,8 +113,7 @@ def of_worlds(project: Project) -> list[str]:
 
 def read_builds(experiment: Experiment) -> dict[str, str]:
     """By stage the builds whose columns an experiment reads, in its training or its test."""
-    further = getattr(experiment.code, "training_stages", None)
-    stages = [*experiment.stages, *(further(experiment.params) if further else [])]
+    stages = [*experiment.stages, *experiment.paper.training_stages(experiment.params)]
     own = experiment.params.dataset
     return {stage: experiment.params.builds.get(stage, own) for stage in stages}
 
@@ -148,7 +148,7 @@ def _result(how: Comparison, own: Experiment, chain: Chain, seed: int) -> dict[s
     """The metrics of one training, trained and evaluated where that is not done yet."""
     builds = {**own.params.builds, **chain.builds}
     values = {**_training(how.project, own), "builds": builds, "seed": seed}
-    varied = experiments.variant(how.project, own.paper, chain.dataset, values)
+    varied = experiments.variant(how.project, own.paper.name, chain.dataset, values)
     for done in (own, varied):
         found = results.metrics_of(how.project, done)
         if found is not None and done.described() == varied.described():
@@ -166,7 +166,7 @@ def _training(project: Project, experiment: Experiment) -> dict[str, Any]:
 
     What holds on its data set is among them: from another source that may have another name.
     """
-    loaded, paper = params.load(project.root), experiment.paper
+    loaded, paper = params.load(project.root), experiment.paper.name
     sections = (("with",), ("scale", experiment.params.dataset), ("on", experiment.name))
     values = [params.section(loaded, paper, *names) for names in sections]
     return {k: v for part in values for k, v in part.items() if k not in OF_THE_DATA}

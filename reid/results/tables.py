@@ -21,7 +21,7 @@ import numpy as np
 from reid import experiments
 from reid.data.dataset import ROLES
 from reid.experiments import Experiment
-from reid.papers import PAPERS
+from reid.papers import PAPERS, paper_of
 from reid.papers.table import Row, Table
 from reid.project import params
 from reid.project.errors import ReidError
@@ -84,6 +84,7 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
     except (OSError, ValueError):
         return None
     same = found["params"] == experiment.described()
+    same = same and found.get("code") == experiment.test_code(project).fingerprint
     return found if same and found.get("training") == experiment.key(project) else None
 
 
@@ -113,10 +114,10 @@ def _printed_row(experiment: Experiment, source: bool = False) -> Row | None:
     It is of the paper's headline table; of all tables where the data set is the `source` of
     another one and a row is of such.
     """
-    tables, headline = experiment.code.TABLES, experiment.code.HEADLINE
+    tables, headline = experiment.paper.tables, experiment.paper.headline
     of_source = [row for table in tables.values() for row in table.rows if row.of_source]
     rows = (
-        of_source if source and of_source else tables[headline].rows if headline in tables else ()
+        of_source if source and of_source else tables[headline].rows if headline is not None else ()
     )
     varied = {stage for row in rows for stage in row.stages}  # of which rows say the build
     for row in rows:
@@ -147,7 +148,7 @@ def percent(share: float | None) -> str:
 
 def find_table(paper: str, number: str) -> Table:
     """A printed table of a paper by its number."""
-    tables = {str(k): t for k, t in experiments.paper_module(paper).TABLES.items()}
+    tables = {str(k): t for k, t in paper_of(paper).tables.items()}
     if number not in tables:
         raise ReidError(f"{paper} has no table `{number}` (it has {', '.join(tables)})")
     return tables[number]
@@ -230,7 +231,8 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     stem = f"{run.paper}-{number}-{run.dataset.replace('/', '-')}"
     texts = {"json": as_json(found), "md": markdown(found), "csv": comma_separated(found)}
     for ending, text in texts.items():
-        write_atomically(run.project.reports / "tables" / f"{stem}.{ending}", text)
+        path = run.project.reports / "tables" / f"{stem}.{ending}"
+        write_atomically(path, text, run.project.publishing)
     return found
 
 

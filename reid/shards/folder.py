@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Shard files of a data set: write them, open a folder of them, put two folders side by side.
 
 A shard is a Parquet file that any tool reads: image bytes uncompressed in one page per row group,

@@ -109,6 +109,7 @@ class Protocols(TypedDict):
 
     protocols: list[Rule]
     found: NotRequired[dict[str, Count]]
+    notes: NotRequired[list[str]]
     built: NotRequired[dict[Role, RoleCounts]]
 
 

@@ -1,7 +1,10 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 """Read one shard file: rows at random by their byte offsets, in order, or as tables.
 
-A file is on this machine, or anywhere that fsspec reads (`byte_source`): the same offsets are then
-byte ranges, neighbours go in one, and all ranges of a call are asked for together.
+A file is on this machine, or anywhere that fsspec reads (`reid.shards.remote`): the same offsets
+are then byte ranges, neighbours go in one, and all ranges of a call are asked for together.
 
 The encoded images of a row group lie in one uncompressed page, one after the other, each behind
 its length in 4 bytes; the column `<name>_size` holds the same lengths. So the values end where the
@@ -168,7 +171,7 @@ class Shard:
         stop = self.num_rows if stop is None else min(stop, self.num_rows)
         first = bisect.bisect_right(self._firsts, start) - 1
         groups = [g for g in range(first, len(self._firsts) - 1) if self._firsts[g] < stop]
-        read = self._read_groups(groups, names, pieces)
+        read = self.read_groups(groups, names, pieces)
         return read.slice(start - self._firsts[first], max(0, stop - start))
 
     def extents(self, names: Sequence[str], groups: Iterable[int] | None = None) -> list[Range]:
@@ -181,9 +184,9 @@ class Shard:
     def iter_batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Tables of `rows` rows in order (the last may be shorter); holds one batch or group."""
         names = self._known(columns)
-        pending = self._read_groups([], names)
+        pending = self.read_groups([], names)
         for group in range(len(self._firsts) - 1):
-            pending = pa.concat_tables([pending, self._read_groups([group], names)])
+            pending = pa.concat_tables([pending, self.read_groups([group], names)])
             while pending.num_rows >= rows:
                 yield pending.slice(0, rows)
                 pending = pending.slice(rows)
@@ -198,7 +201,7 @@ class Shard:
                 raise ReidError(f"{self.path}: no column `{name}` (it has {have})")
         return names
 
-    def _read_groups(
+    def read_groups(
         self, groups: list[int], names: list[str], pieces: dict[int, bytes] | None = None
     ) -> pa.Table:
         source: Any = self.path
@@ -302,7 +305,7 @@ _opened: deque[weakref.ref[Shard]] = deque()
 @functools.lru_cache(maxsize=8)
 def _group(shard: Shard, column: str, group: int) -> pa.ChunkedArray:
     """The bytes of one row group of a file that is laid out otherwise."""
-    return bytes_of(shard._read_groups([group], [column]).column(0))
+    return bytes_of(shard.read_groups([group], [column]).column(0))
 
 
 def _spans(

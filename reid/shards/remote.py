@@ -1,3 +1,7 @@
+# fsspec has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
 """Where bytes come from: a local file by `pread`, or byte ranges of anything that fsspec opens.
 
 A place is a `Path`, or a `Remote` with as much of a path's manners as readers need. Remote files
@@ -41,7 +45,8 @@ def place_of(root: str | Path, filesystem: AbstractFileSystem | None = None) -> 
     if filesystem is None:
         filesystem, path = _found(str(root))
     else:
-        path = cast(str, filesystem._strip_protocol(str(root)))
+        # Each file system overrides it; there is no public name.
+        path = cast(str, filesystem._strip_protocol(str(root)))  # pyright: ignore[reportPrivateUsage]
     if isinstance(filesystem, LocalFileSystem):
         return Path(path)
     return Remote(Files(filesystem), path)

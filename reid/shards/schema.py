@@ -1,3 +1,6 @@
+# pyarrow has no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The columns of a shard row: the contract between ingest, derived stages and trainers.
 
 A shard is a Parquet file in `<data set>/rows/`. Rows are sorted by (person, camera, tracklet,

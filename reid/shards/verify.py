@@ -1,3 +1,5 @@
+# pyarrow, whose fields pass through here, has no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Check a built data set: is every file, row and image what its manifest and columns say?
 
 Reads   manifest.json and rows/ of one folder in 1-shards or 2-derived

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reid.data.clips import Tracklets
 from reid.data.dataset import Data
+from reid.evaluation.evaluate import place_of
 from reid.project.errors import ReidError
 from reid.project.locks import lock
 
@@ -31,8 +32,12 @@ def precision_of(device: str, wanted: str) -> str:
 
 
 def launched(device: str, devices: int, precision: str) -> Fabric:
-    """Fabric with its processes running: those that torchrun started, else `devices` of them."""
+    """Fabric with its processes running: those that torchrun started, else `devices` of them.
+
+    `ReidError` where there is no such device.
+    """
     nodes = 1
+    kind = "auto" if device == "auto" else place_of(device).type
     if "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
@@ -40,7 +45,7 @@ def launched(device: str, devices: int, precision: str) -> Fabric:
     if devices * nodes > 1:  # phases of some papers leave parameters without gradients
         strategy = "ddp_find_unused_parameters_true"
     fabric = Fabric(
-        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "cuda"}[device],
+        accelerator=kind,
         devices=devices, num_nodes=nodes, strategy=strategy,
         precision=precision_of(device, precision),  # pyright: ignore[reportArgumentType]
     )  # fmt: skip

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from torch import nn
 
-from reid.project.layout import Project, as_json, link, replace_folder, write_atomically
-
-if TYPE_CHECKING:
-    from reid.training.train import Trainer
-
-HISTORY: tuple[str, ...] = (
-    "epoch",
-    "steps",
-    "learning_rate",
-    "loss",
-    "accuracy",
-    "val_rank1",
-    "val_map",
-)
+from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file
+from reid.project.layout import as_json, link, write_atomically
+from reid.project.publish import publishing
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -41,25 +31,22 @@ def is_published(target: Path, key: str) -> bool:
         return False
 
 
-def publish(trainer: Trainer, target: Path, key: str, project: Project) -> None:
-    """Put the finished training in place, all at once."""
-    experiment, state = trainer.experiment, trainer.state
-    save_weights(trainer.work / "model.safetensors", trainer.network.module)
-    described = {
-        "key": key, "experiment": experiment.name, "paper": experiment.paper,
-        "params": experiment.described(), "people": trainer.people.tolist(),
-        "channel_mean": trainer.mean.tolist(), "images": len(trainer.data), "steps": state.step,
-        "train_accuracy": state.history[-1]["accuracy"], "train_loss": state.history[-1]["loss"],
-    }  # fmt: skip
-    staged = project.work / "publish" / f"train@{experiment.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    for name in ("model.safetensors", "best.safetensors"):
-        if (trainer.work / name).is_file():
-            link(trainer.work / name, staged / name)
-    (staged / "experiment.json").write_bytes(as_json(described))
-    with (staged / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(HISTORY), lineterminator="\n")
+def publish(
+    target: Path, staging: Path, described: Mapping[str, Any], weights: Sequence[Path],
+    history: Sequence[Mapping[str, Any]], code: Code,
+) -> None:  # fmt: skip
+    """Put a finished training in place: weights, what it is of, a line for each epoch, its code."""
+    with publishing(target, staging) as folder:
+        for path in weights:
+            link(path, folder / path.name)
+        (folder / "experiment.json").write_bytes(as_json(described))
+        (folder / FILE).write_bytes(as_file(code))
+        write_history(folder / "history.csv", history)
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """One line for each epoch, all with the columns of the first."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(state.history)
-    replace_folder(staged, target, staged.with_name(staged.name + ".old"))
+        writer.writerows(history)

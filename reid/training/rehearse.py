@@ -5,7 +5,6 @@ Nothing is kept. The first step, which also sets up, is left out of the speed wh
 
 from __future__ import annotations
 
-import logging
 import resource
 import sys
 import tempfile
@@ -18,8 +17,9 @@ import torch
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.training.devices import precision_of
-from reid.training.train import Trainer
+from reid.training.checkpoint import State
+from reid.training.devices import launched, precision_of
+from reid.training.experiment_task import ExperimentTask
 
 
 def rehearse(
@@ -30,38 +30,38 @@ def rehearse(
         raise ReidError(f"steps: {steps}, must be at least 1")
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        log = logging.getLogger(f"reid.training.rehearse-{experiment.name}")
-        trainer = Trainer(experiment, project, Path(folder), log, device)
-        whole = trainer.sampler.batches(0)
+        fabric = launched(device, 1, experiment.params.precision)
+        task = ExperimentTask(experiment, project, Path(folder), fabric)
+        whole = task.sampler.batches(0)
         prepared = time.perf_counter() - begun
-        taken, waited = _run(trainer, whole[:steps])
+        taken, waited = _run(task, whole[:steps])
     timed = slice(1, None) if len(taken) > 1 else slice(None)
     step = sum(taken[timed]) / len(taken[timed])
     hours = step * len(whole) / 3600
     batch = sum(map(len, whole)) / len(whole)
     return {
-        "steps": len(taken), "device": str(trainer.fabric.device),
+        "steps": len(taken), "device": str(fabric.device),
         "precision": precision_of(device, experiment.params.precision), "batch": round(batch, 1),
         "prepare_s": prepared, "step_s": step, "images_per_second": batch / step,
         "waited_share": sum(waited[timed]) / sum(taken[timed]),
-        "memory_gb": memory(trainer.fabric.device) / 1e9,
+        "memory_gb": memory(fabric.device) / 1e9,
         "steps_per_epoch": len(whole), "hours_per_epoch": hours,
         "epochs": experiment.params.epochs, "hours": hours * experiment.params.epochs,
     }  # fmt: skip
 
 
-def _run(trainer: Trainer, batches: list[Any]) -> tuple[list[float], list[float]]:
+def _run(task: ExperimentTask, batches: list[Any]) -> tuple[list[float], list[float]]:
     """For each step its seconds, and how many of them went by waiting for data."""
-    drawn = [trainer.draw(rows, i) for i, rows in enumerate(batches)]
-    source = trainer.views.batches(draw.needed for draw in drawn)
+    drawn = [task.draw(rows, i) for i, rows in enumerate(batches)]
+    source = task.views.batches(draw.needed for draw in drawn)
     taken, waited = [], []
-    trainer.network.train()
+    task.network.train()
     for i, draw in enumerate(drawn):
         start = time.perf_counter()
-        batch = trainer.combined(next(source)[1], draw)
+        views = task.combined(next(source)[1], draw)
         waited.append(time.perf_counter() - start)
-        target = trainer.targets[torch.from_numpy(draw.samples)]
-        trainer.step(batch, target, i / len(batches)).cpu()  # waits for the device
+        batch = task.samples(views, draw, len(batches[i]), i / len(batches))
+        task.step(batch, State(step=i)).cpu()  # waits for the device
         taken.append(time.perf_counter() - start)
     return taken, waited
 

@@ -6,7 +6,6 @@ ahead, pairing, computing, writing with fsync. Frames are made: textures that mo
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import statistics
 from pathlib import Path
@@ -16,10 +15,11 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from pipeline.backends.flow import BACKENDS
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
 from pipeline.engine.journal import Journal
-from pipeline.stages.flow import Pair, Params, batch_rows, in_threads
+from pipeline.stages.flow import STAGE, Pair, Params, batch_rows, in_threads
 from reid.arrays import images
 from reid.arrays.flow import encode_flow
 from reid.shards.folder import with_sizes, write_shard
@@ -53,11 +53,10 @@ def _timed(folder: Path, params: Params, tracklets: int, rounds: int) -> list[li
     clips = [_frames(seed) for seed in range(tracklets)]
     part = folder / f"{params.backend}.parquet"
     write_shard(part, with_sizes(_table(clips)), {})
-    backend = importlib.import_module(f"pipeline.backends.flow.{params.backend}")
-    estimator = backend.build(params, "cpu")
+    estimator = BACKENDS[params.backend](params, "cpu")
     pairs: list[Pair] = [pair for clip in clips for pair in itertools.pairwise(clip)]
     kept = Journal(folder / "kept").folder
-    whole = engine.Keeping(stage.MapWork("flow", params, "cpu", None, {}), kept).start()
+    whole = engine.Keeping(stage.MapWork(STAGE, params, "cpu", None, {}), kept).start()
     call = batch_rows(params)
 
     def alone() -> None:

@@ -8,7 +8,6 @@ people, so that networks find what they find in practice; as many as take it abo
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -27,7 +26,10 @@ from pipeline.datasets.base import Sample
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
 from pipeline.engine.journal import Journal
+from pipeline.engine.stage import Resources
 from pipeline.fit import people
+from pipeline.stages import stage as find_stage
+from pipeline.world.scenes.scenes import SCENES
 from reid.arrays import images
 from reid.shards.folder import with_sizes, write_shard
 from reid.shards.schema import ROW
@@ -109,7 +111,7 @@ def params_of(case: Case, device: str) -> Any:
     values = {"backend": case.backend, "model": model, **case.params}
     values |= {"weights": "world"} if world else {"weights": "random", **case.untrained}
     values |= {"batch": CUDA_BATCH} if device == "cuda" else {}
-    return stage.module(case.stage).Params(**values)
+    return find_stage(case.stage).params(**values)
 
 
 def _row(case: Case, device: str, passes: list[list[Sample]], folder: Path) -> dict[str, Any]:
@@ -126,11 +128,11 @@ def _prepared(
     case: Case, params: Any, device: str, passes: list[list[Sample]], folder: Path
 ) -> tuple[Callable[[], object], Callable[[], object], int]:
     """The network alone, the stage, and how many images both take."""
-    code = stage.module(case.stage)
-    step = code.build(params, device, None)
+    of = find_stage(case.stage)
+    step = of.build(params, Resources(device))
     part = folder / f"{case.name}-{device}.parquet"
 
-    rows, around = code.batch_rows(params), getattr(code, "ROWS_AROUND", 0)
+    rows, around = of.batch_rows(params), of.rows_around
 
     def resident(count: int) -> list[Any]:
         table = with_sizes(_table(passes, count))
@@ -140,7 +142,7 @@ def _prepared(
     first = resident(params.batch)[0]
     count = _enough(lambda ready: case.alone(step, ready), first, params.batch)
     ready = resident(count)
-    work = stage.MapWork(case.stage, params, device, None, {})
+    work = stage.MapWork(of, params, device, None, {})
     keep = engine.Keeping(work, Journal(folder / "kept").folder).start()
     return (
         lambda: [case.alone(step, one) for one in ready],
@@ -163,11 +165,11 @@ def _enough(network: Callable[[Any], object], ready: Any, batch: int) -> int:
 
 def _passes(view: str) -> list[list[Sample]]:
     """Rendered people, each before one camera."""
-    module = importlib.import_module(f"pipeline.world.scenes.{view}")
+    of = SCENES[view]()
     scene = people.draw_scene(view, SHEET)
     return [
-        [sample for sample, _ in module.render_pass(scene, one)]
-        for one in islice(module.plan(scene), PASSES)
+        [sample for sample, _ in of.render_pass(scene, one)]
+        for one in islice(of.plan(scene), PASSES)
     ]
 
 

@@ -22,6 +22,7 @@ from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
 from pipeline.engine.journal import Journal
 from pipeline.stages import backgrounds, ingest, joints, masks
+from pipeline.stages import stage as find_stage
 from pipeline.world.build import build_world
 from pipeline.world.scenes.street import Params as Street
 from reid.arrays import images, swaps
@@ -76,7 +77,7 @@ def _street(project: Project) -> None:
 
 
 def _planned(name: str, build: str, chosen: params.DerivedParams, project: Project) -> engine.Plan:
-    return stage.plan(name, build, chosen, project, "cpu")
+    return stage.plan(find_stage(name), build, chosen, project, "cpu")
 
 
 def _filling(project: Project, region: Any, shown: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from reid.arrays import images
 from reid.data.dataset import Data
 from reid.data.views import Views
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers.attention_driven.paper import PAPER as attention_driven
+from reid.papers.attention_driven.params import Params
 from reid.shards.folder import Shards
 from tests.benchmarks.turns import row, take_turns
 
@@ -58,9 +59,7 @@ def loader(folder: Path) -> dict[str, Any]:
 
 def waiting(folder: Path) -> list[dict[str, Any]]:
     """Training steps of the paper's network at a quarter of its width: the share spent waiting."""
-    params = attention_driven.Params(
-        width_scale=0.25, height=192, width=96, part_height=48, part_width=96
-    )
+    params = Params(width_scale=0.25, height=192, width=96, part_height=48, part_width=96)
     network = attention_driven.build(params, 100)
     optimizer = attention_driven.optimizer(params, network)
     data = opened(folder).choose(np.arange(params.batch * STEPS))

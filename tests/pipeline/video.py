@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
+from pipeline.stages import flow
 from pipeline.stages.flow import Params
 from reid.arrays import images
 from reid.project.layout import Project
@@ -81,7 +82,7 @@ def run_flow(
 ) -> engine.Finished:
     """Build the stage over `toy` with `params`, by default OpenCV's DIS."""
     chosen = Params.model_validate({"dataset": "toy", "backend": "dis", **params})
-    plan = stage.plan("flow", name, chosen, project, "cpu")
+    plan = stage.plan(flow.STAGE, name, chosen, project, "cpu")
     return engine.run(plan, project, executor=executor, workers=2)
 
 

@@ -31,7 +31,7 @@ from tests.soak.cases import Case, last_lines, say, time_limit
 from tests.soak.mutations import Field
 
 TARGETS = ("flipped", "cut")
-SECONDS = 30
+SECONDS = 120
 Values = dict[str, Any]
 
 
@@ -80,7 +80,7 @@ class Damage:
         self.values = {name: read(self.path) for name, read in READERS.items()}
         self.counts: Counter[str] = Counter()  # what became of it, by reader
         project = Project(field.valid / "project")
-        read = inputs.find(masks, trees.NAME, masks.Params(), project)
+        read = inputs.find(masks.STAGE, trees.NAME, masks.Params(), project)
         self.checks: dict[str, Callable[[], object]] = {
             "reid.open": lambda: library.open(project.root / "data", trees.NAME),
             "a stage": lambda: read.check({"rows": self.path}),

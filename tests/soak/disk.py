@@ -37,7 +37,7 @@ setattr(owner, name, scarce)
 POINTS = (
     ("pipeline.engine.journal", "write_shard"), ("pipeline.engine.journal", "write_atomically"),
     ("pipeline.engine.run", "write_shard"), ("pipeline.engine.run", "Path.write_bytes"),
-    ("pipeline.engine.run", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
+    ("reid.project.publish", "replace_folder"), ("os", "fsync"), ("os", "link"), ("os", "replace"),
     ("os", "mkdir"),
 )  # fmt: skip
 JUMPS = """
@@ -133,7 +133,7 @@ class Disk:
         text = script.format(run=run, result=result, **places).replace("cp errors", f"cp {errors}")
         text = f"export PYTHONPATH={Path(__file__).parents[2]} COLUMNS=200\n{text}"
         done = subprocess.run(
-            ["unshare", "-m", "bash", "-c", text], capture_output=True, text=True, timeout=300
+            ["unshare", "-m", "bash", "-c", text], capture_output=True, text=True, timeout=1200
         )
         if "first" not in done.stdout:  # no name spaces, or no mounts, are allowed here
             case.outcome = "skipped"
@@ -158,7 +158,7 @@ class Disk:
                              stdout=subprocess.DEVNULL)
             for _ in range(2)
         ]  # fmt: skip
-        ended = [(run.communicate(timeout=120)[1], run.returncode) for run in runs]
+        ended = [(run.communicate(timeout=1200)[1], run.returncode) for run in runs]
         case.steps.append(f"statuses {[status for _, status in ended]}")
         lost = [errors for errors, status in ended if status]
         if len(lost) == 2 or any("is at work already" not in errors for errors in lost):

@@ -32,7 +32,7 @@ from tests.soak import trees
 from tests.soak.cases import Case
 
 RUN = "toy-baseline"  # an experiment
-SECONDS = 300  # of one run that nobody kills
+SECONDS = 1200  # of one run that nobody kills
 OWN_PROCESS = ("train", "evaluate", "report")  # commands that no pool of processes runs
 MORE = """\
 jet:

@@ -30,7 +30,7 @@ from tests.soak.cases import Case, TookTooLong, changes, last_lines, snapshot, t
 from tests.soak.contents_of_files import CANARY
 from tests.soak.names_of_files import rename
 
-SECONDS = 30  # of one case; most take a tenth of one
+SECONDS = 120  # of one case; most take a tenth of one
 LONGEST_LINE = 2_000  # characters of what a user is told
 NOBODY = 65_534  # the user to whom access rights apply where the tests run as root
 PARAMS, WORK = "params.yaml", ".work"  # targets beside the readers

@@ -11,14 +11,12 @@ Differs from ptlflow 0.4.2 in two ways, else to rounding the same:
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
-MODULE = "ptlflow.models.liteflownet"
 WITHIN = 1 - 1e-3  # of a pixel sampled: the share that lies within the frame
 
 
@@ -49,11 +47,11 @@ class MiddleChannel(nn.Module):
 
 def mend(model: nn.Module) -> None:
     """Put these in place of the warps of a LiteFlowNet; other models are left as they are."""
-    theirs = importlib.import_module(f"{MODULE}.warp").WarpingLayer
-    dropping = tuple(
-        importlib.import_module(f"{MODULE}.{name}").Regularization
-        for name in ("liteflownet", "liteflownet2")
-    )
+    from ptlflow.models.liteflownet.liteflownet import Regularization
+    from ptlflow.models.liteflownet.liteflownet2 import Regularization as Regularization2
+    from ptlflow.models.liteflownet.warp import WarpingLayer
+
+    dropping = Regularization, Regularization2
     for part in model.modules():
-        if isinstance(getattr(part, "warp", None), theirs):
-            part.warp = MiddleChannel() if isinstance(part, dropping) else Warp()
+        if isinstance(getattr(part, "warp", None), WarpingLayer):
+            part.add_module("warp", MiddleChannel() if isinstance(part, dropping) else Warp())

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import Listing, Sample
+from pipeline.datasets.base import Listing, Reader, Sample
 from pipeline.datasets.cuhk03 import reader as cuhk03
 from pipeline.datasets.cuhk03 import writer as cuhk03_writing
 from pipeline.datasets.cuhk03.reader import open_source
-
-__all__ = ["INFO", "open_source", "read", "write"]
 
 KIND = "labeled"
 INFO = cuhk03.info(KIND)
@@ -24,3 +22,6 @@ def read(root: Path) -> Listing:
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Write samples in the official layout; see `cuhk03_writing.write`."""
     return cuhk03_writing.write(root, samples, KIND)
+
+
+READER = Reader(INFO, read, write, open_source=open_source)

@@ -25,16 +25,8 @@ def config_name(kind: str) -> str:
 
 def find_config(root: Path, below: str, kind: str) -> Path | None:
     """Where it lies: beside the .mat `below` the root, or in the root."""
-    places = (root / below).parent / config_name(kind), root / config_name(kind)
-    return next((path for path in places if is_file(path)), None)
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is such a file, and one may look."""
-    try:
-        return path.is_file()
-    except OSError:  # no right to look, or a name that is too long
-        return False
+    paths = (root / below).parent / config_name(kind), root / config_name(kind)
+    return next((path for path in paths if names.is_file(path)), None)
 
 
 def read_config(path: Path) -> dict[str, set[str]]:
@@ -62,11 +54,7 @@ def read_config(path: Path) -> dict[str, set[str]]:
 
 def _load(path: Path) -> dict[str, Any]:
     wanted = ("filelist", *(f"{role}_idx" for role in ROLES))
-    try:
-        data = names.read_file(path)
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
-    values = matlab.variables(path, data, *wanted)
+    values = matlab.variables(path, names.read_labels(path), *wanted)
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ReidError(f"{path}: no variable {', '.join(missing)} (expected {', '.join(wanted)})")

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.datasets.base import single_query
 from pipeline.datasets.cuhk03.container import SPLITS
 from pipeline.datasets.cuhk03.new_protocol import ROLES
+from pipeline.datasets.layouts import names
 
 IDENTITIES = {
     "identities": 1_467, "train_identities": 767, "query_identities": 700,
@@ -21,14 +22,13 @@ PUBLISHED = {
 
 def counts(columns: dict[str, list[Any]]) -> dict[str, int]:
     """Images and identities of a listing, of all and by role."""
-    found = {"images": len(columns["person"])}
-    for role in ROLES:
-        found[role] = sum(columns[role])
-    found["identities"] = len(set(columns["person"]))
-    for role in ROLES:
-        chosen = zip(columns["person"], columns[role], strict=True)
-        found[f"{role}_identities"] = len({person for person, member in chosen if member})
-    return found
+    people = names.persons_of(columns, ROLES)
+    return {
+        "images": len(columns["person"]),
+        **{role: len(who) for role, who in people.items()},
+        "identities": len(set(columns["person"])),
+        **{f"{role}_identities": len(set(who)) for role, who in people.items()},
+    }  # fmt: skip
 
 
 def new_protocol(found: dict[str, int], kind: str) -> dict[str, Any]:

@@ -40,7 +40,6 @@ from pipeline.datasets.cuhk03.new_protocol import (
     NAME,
     config_name,
     find_config,
-    is_file,
     read_config,
 )
 from pipeline.datasets.cuhk03.protocols import (
@@ -80,10 +79,10 @@ def read(root: Path, kind: str) -> Listing:
     A broken image, file name or split is a reject; a .mat that cannot be read is a `ReidError`.
     """
     for below in (MAT, f"{RELEASE}/{MAT}"):
-        if is_file(root / below):
+        if names.is_file(root / below):
             return _read_mat(root, below, kind)
     for below in (f"{COPY}/{kind}", kind, ""):
-        if any((root / below / folder).exists() for folder in FOLDERS.values()):
+        if any(names.is_folder(root / below / folder) for folder in FOLDERS.values()):
             return _read_copy(root, below, kind)
     raise ReidError(f"{root}: no CUHK03 download (expected {RELEASE}/{MAT} or {COPY}/{kind}/)")
 

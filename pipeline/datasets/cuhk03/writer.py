@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,14 @@ from pipeline.datasets.cuhk03.container import (
     RELEASE,
     SHOTS,
     SPLITS,
-    hdf5,
     image_name,
 )
 from pipeline.datasets.cuhk03.new_protocol import ROLES, config_name
-from pipeline.datasets.layouts import names
+from pipeline.datasets.layouts import hdf5, matlab, names
 from reid.arrays.images import decode
 from reid.project.errors import ReidError
+
+HEADER = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM"  # before the HDF5
 
 
 @dataclass
@@ -32,11 +32,11 @@ class _Written:
     """What has been written: the references of each person's images, by pair and index."""
 
     pairs: list[list[list[Any]]] = field(default_factory=lambda: [[] for _ in range(PAIRS)])
-    place: dict[int, tuple[int, int]] = field(default_factory=dict)  # person: pair, index
+    positions: dict[int, tuple[int, int]] = field(default_factory=dict)  # person: pair, index
     roles: dict[str, str] = field(default_factory=dict)  # by image name
 
     def take(self, sample: Sample) -> tuple[int, int, int]:
-        """(pair, index, number) of a new image. Raises `ReidError` where it has no place."""
+        """(pair, index, number) of a new image. Raises `ReidError` where it does not fit."""
         who = f"person {sample.person}"
         if sample.role not in ROLES or sample.person < 1:
             raise ReidError(f"{who}, role {sample.role}: CUHK03 has persons from 1, in train, "
@@ -45,12 +45,12 @@ class _Written:
             raise ReidError(f"{who}: camera {sample.camera}; CUHK03 has cameras 1 to {2 * PAIRS}")
         pair, view = (sample.camera + 1) // 2, 2 - sample.camera % 2
         persons = self.pairs[pair - 1]
-        if sample.person not in self.place:
+        if sample.person not in self.positions:
             if len(persons) == MOST_PERSONS:
                 raise ReidError(f"more than {MOST_PERSONS} persons in camera pair {pair}")
             persons.append([None] * (2 * SHOTS))
-            self.place[sample.person] = pair, len(persons)
-        at, index = self.place[sample.person]
+            self.positions[sample.person] = pair, len(persons)
+        at, index = self.positions[sample.person]
         if at != pair:
             raise ReidError(f"{who} is in camera pairs {at} and {pair}; CUHK03 has one pair each")
         row, start = persons[index - 1], (view - 1) * SHOTS
@@ -63,13 +63,13 @@ class _Written:
 def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
     """Write samples as cuhk-03.mat and the new protocol's file; yields the image_ids, in order.
 
-    A person is numbered by his place: pairs in order, in each as they first appear. Test persons of
+    A person is numbered by position: pairs in order, in each as they first appear. Test persons of
     split 1 are those with a query or gallery image; splits 2 to 20 are drawn with their number as
-    the seed. The file holds boxes of this kind alone. Raises `ReidError` where a label has no place
-    in the layout, and where the folder is not empty or cannot be written.
+    the seed. The file holds boxes of this kind alone. Raises `ReidError` where a label does not fit
+    the layout, and where the folder is not empty or cannot be written.
     """
     names.new_folder(root / RELEASE)
-    path, h5py, written = root / RELEASE / MAT, hdf5(), _Written()
+    path, h5py, written = root / RELEASE / MAT, hdf5.library(), _Written()
     try:
         file = h5py.File(path, "w", userblock_size=512)
     except OSError as error:
@@ -88,7 +88,7 @@ def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
             yield f"{kind}/{name}"
         _finish(file, cells, written, kind)
     with path.open("r+b") as header:
-        header.write(_header("MATLAB 7.3 MAT-file", 0x0200))
+        header.write(HEADER)
     names.write_file(root / config_name(kind), _config(written.roles))
 
 
@@ -99,7 +99,7 @@ def _put(group: Any, name: str, data: np.ndarray, matlab_class: str) -> Any:
 
 
 def _put_cell(group: Any, name: str, references: np.ndarray) -> Any:
-    found = group.create_dataset(name, data=references, dtype=hdf5().ref_dtype)
+    found = group.create_dataset(name, data=references, dtype=hdf5.library().ref_dtype)
     found.attrs["MATLAB_class"] = np.bytes_("cell")
     return found
 
@@ -123,7 +123,7 @@ def _finish(file: Any, cells: Any, written: _Written, kind: str) -> None:
             inner[:, j] = [empty if reference is None else reference for reference in row]
         outer[0, i] = _put_cell(cells, f"pair{i + 1}", inner).ref
     _put_cell(file, kind, outer)
-    everyone = sorted(written.place.values())
+    everyone = sorted(written.positions.values())
     test = sorted(
         {(int(n[0]), int(n[2:5])) for n, role in written.roles.items() if role != "train"}
     )
@@ -139,8 +139,6 @@ def _finish(file: Any, cells: Any, written: _Written, kind: str) -> None:
 
 def _config(roles: dict[str, str]) -> bytes:
     """The new protocol's file from the role of each image."""
-    from scipy.io import savemat
-
     image_names = sorted(roles)
     files = np.empty((len(roles), 1), object)
     files[:, 0] = [f"{name}.png" for name in image_names]
@@ -151,11 +149,4 @@ def _config(roles: dict[str, str]) -> bytes:
         **{f"{r}_idx": [i for i, n in enumerate(image_names, 1) if roles[n] == r] for r in ROLES},
     }
     values = {name: np.array(rows, float).reshape(-1, 1) for name, rows in column.items()}
-    out = io.BytesIO()
-    savemat(out, {"filelist": files, **values})
-    return _header("MATLAB 5.0 MAT-file", 0x0100) + out.getvalue()[128:]  # theirs holds the time
-
-
-def _header(text: str, version: int) -> bytes:
-    """The 128 bytes that MATLAB files begin with."""
-    return text.encode().ljust(116) + bytes(8) + version.to_bytes(2, "little") + b"IM"
+    return matlab.saved({"filelist": files, **values})

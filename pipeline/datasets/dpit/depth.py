@@ -104,15 +104,16 @@ class DepthFile:
 
 def _checked(maps: Any, where: str) -> Any:
     """`maps` itself; `ValueError` where they are no depth maps, or lie outside the file."""
-    shape = " x ".join(map(str, maps.shape)) or "a single value"
-    if maps.external or maps.is_virtual:
-        raise ValueError(f"{where}: its data are outside the file, and are not followed there")
+    try:
+        hdf5.own(maps)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     if maps.ndim != 3 or maps.dtype.kind not in "iuf" or 0 in maps.shape[1:]:
-        raise ValueError(f"{where} is {shape} of {maps.dtype}; expected frames x height x width")
+        raise ValueError(f"{where} is {hdf5.form(maps)}; expected frames x height x width")
     if maps.dtype.itemsize == 1:
         raise ValueError(f"{where} is {maps.dtype}: 8-bit pictures, which are no depth")
     if maps.shape[1] * maps.shape[2] > MAX_PIXELS:
-        raise ValueError(f"{where} has maps of {shape}; at most {MAX_PIXELS:,} pixels are read")
+        raise ValueError(f"{where} is {hdf5.form(maps)}; at most {MAX_PIXELS:,} pixels are read")
     return maps
 
 

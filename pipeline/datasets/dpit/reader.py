@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reject, Sample, Source
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample, Source
 from pipeline.datasets.dpit.depth import DepthFile, DepthWriter
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.rgbd import check_labels, depth_of
+from pipeline.datasets.layouts.rgbd import depth_of
 from reid.arrays.images import BadImage, encode_jpeg, encode_png, size_of
 from reid.project.errors import ReidError
 
@@ -207,7 +207,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         names.new_folder(root / folder)
     writers = {part: DepthWriter(root / DEPTH[part]) for part in PARTS}
     for sample in samples:
-        check_labels(sample, INFO.title, LIMITS)
+        names.check_labels(sample, INFO.title, LIMITS)
         if sample.role not in roles:
             raise ReidError(
                 f"no role `{sample.role}` (DPI-T has train, also its gallery, and query)"
@@ -233,3 +233,6 @@ def _picture(depth_mm: np.ndarray) -> np.ndarray:
     """(H, W, 3) gray picture of depth, for looking at."""
     gray = (depth_mm.astype(np.float32) / 16).clip(0, 255).astype(np.uint8)
     return np.repeat(gray[..., None], 3, axis=2)
+
+
+READER = Reader(INFO, read, write, open_source=open_source)

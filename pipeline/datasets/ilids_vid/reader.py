@@ -26,11 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Sample
 from pipeline.datasets.ilids_vid import splits as ilids_vid_splits
 from pipeline.datasets.ilids_vid.splits import FILE, FOLDER
 from pipeline.datasets.layouts import names, two_camera_splits, two_cameras
-from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.layouts.two_camera_splits import SPLITS, Split
 from pipeline.datasets.layouts.two_cameras import Found, Layout
 from reid.project.errors import ReidError
@@ -104,10 +103,7 @@ def read(root: Path) -> Listing:
     splits = _official(path, found, set(both)) if path else (
         two_camera_splits.drawn_splits(both, INFO.title, FILE))  # fmt: skip
     counts = {**two_cameras.count(found), "official_splits": SPLITS if path else 0}
-    protocols = [two_camera_splits.protocol(split, found, PUBLISHED, counts) for split in splits]
-    protocols[0]["members"] = "columns"
-    table = two_camera_splits.table_of(found.frames, splits[0])
-    return Listing(table, protocols[0]["found"], found.rejects, protocols)
+    return two_camera_splits.listing(splits, found, PUBLISHED, counts)
 
 
 def _official(path: Path, found: Found, both: set[int]) -> list[Split]:
@@ -135,7 +131,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     names.new_folder(root)
     made: set[Path] = set()
     for sample in samples:
-        check_labels(sample, INFO.title, LIMITS)
+        names.check_labels(sample, INFO.title, LIMITS)
         person, camera = f"person{sample.person:03d}", f"cam{sample.camera}"
         image_id = f"sequences/{camera}/{person}/{camera}_{person}_{sample.frame:05d}"
         data = two_cameras.png_of(sample)
@@ -155,3 +151,6 @@ def _drawn(persons: Sequence[str]) -> list[np.ndarray]:
         train, test = two_camera_splits.halves(range(1, len(persons) + 1), seed)
         rows.append(np.array([*test, *train]))
     return rows
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -6,14 +6,12 @@ ls_set   (10, 300) numbers; each row holds each of 1 to 300 once: positions in t
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.datasets.layouts import matlab, names
-from pipeline.datasets.layouts.matlab import HEADER
 from pipeline.datasets.layouts.two_camera_splits import SPLITS
 from reid.project.errors import ReidError
 
@@ -25,9 +23,9 @@ NUMBERS = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint
            "uint64"}  # fmt: skip
 
 
-def find(*places: Path) -> Path | None:
-    """Where the file lies: in one of the places, or in its folder there."""
-    candidates = [path for place in places for path in (place / FOLDER / FILE, place / FILE)]
+def find(*folders: Path) -> Path | None:
+    """Where the file lies: in one of the folders, or in its own folder there."""
+    candidates = [path for folder in folders for path in (folder / FOLDER / FILE, folder / FILE)]
     return next((path for path in candidates if os.path.lexists(path)), None)
 
 
@@ -51,7 +49,7 @@ def load(path: Path, persons: int) -> list[np.ndarray]:
 
 
 def _variable(path: Path, persons: int) -> np.ndarray:
-    data = _bytes(path)
+    data = names.read_labels(path, most=LARGEST)
     kinds = matlab.kinds(path, data)
     if VARIABLE not in kinds:
         has = ", ".join(names.printable(name) for name in kinds) or "none"
@@ -72,19 +70,6 @@ def _variable(path: Path, persons: int) -> np.ndarray:
     return found
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
-        return names.read_file(path)
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def save(path: Path, rows: list[np.ndarray]) -> None:
     """Write splits, each (persons,) positions from 1; equal splits give equal bytes."""
-    from scipy.io import savemat
-
-    out = io.BytesIO()
-    savemat(out, {VARIABLE: np.array(rows, np.float64)})
-    names.write_file(path, HEADER + out.getvalue()[len(HEADER) :])  # the library's has the time
+    names.write_file(path, matlab.saved({VARIABLE: np.array(rows, np.float64)}))

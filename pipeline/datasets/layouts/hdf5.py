@@ -27,6 +27,20 @@ def short(error: BaseException) -> str:
     return names.printable(str(error).strip("'\""))[:160] or type(error).__name__
 
 
+def form(array: Any) -> str:
+    """What an array is, for an error: its dimensions and type."""
+    return f"{' x '.join(map(str, array.shape)) or 'a single value'} of {array.dtype}"
+
+
+def own(array: Any) -> Any:
+    """`array` itself; `ValueError` where it is a group, or its data lie elsewhere."""
+    if not isinstance(array, library().Dataset):
+        raise ValueError("a group in place of an array")
+    if array.external or array.is_virtual:
+        raise ValueError("its data are outside the file, and are not followed there")
+    return array
+
+
 def member(group: Any, name: str) -> Any:
     """What `group` itself holds under a name, or None; `ValueError` for a link, which may lead
     anywhere."""

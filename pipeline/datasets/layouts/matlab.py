@@ -1,4 +1,4 @@
-"""MATLAB 5 files: one variable read with care, and a header without the time to write."""
+"""MATLAB 5 files: variables read with care, and written without the time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import io
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from hashlib import sha256
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.datasets.layouts import names
+from pipeline.datasets.layouts.matlab_container import why_unsound
 from reid.project.errors import ReidError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -32,10 +34,10 @@ def variable(path: Path, data: bytes, name: str, owner: str, file: str) -> Any:
     `owner` and `file` say in an error whose it must be and which. Raises `ReidError` where it is
     another format, is damaged, or has no such variable.
     """
-    found = variables(path, data, name)
-    if name not in found:
+    values = variables(path, data, name)
+    if name not in values:
         raise ReidError(f"{path}: no variable `{name}`; this is not {owner}'s {file}")
-    return found[name]
+    return values[name]
 
 
 def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
@@ -45,15 +47,32 @@ def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
 
 def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
     """The shape and kind of every variable, by name; none of them is loaded."""
-    found = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
-    return {name: (tuple(shape), kind) for name, shape, kind in found}
+    known = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
+    return {name: (tuple(shape), kind) for name, shape, kind in known}
+
+
+def form(value: Any) -> str:
+    """What a variable is, for an error: its dimensions and kind."""
+    if not isinstance(value, np.ndarray):
+        return f"a {type(value).__name__}"
+    kind = "struct" if value.dtype.names else {"O": "cell", "U": "text"}.get(value.dtype.kind)
+    return f"{' x '.join(map(str, value.shape)) or 'a single value'} of {kind or value.dtype}"
+
+
+def saved(variables: Mapping[str, Any], *, packed: bool = False) -> bytes:
+    """The bytes of a file with these variables; equal ones give equal bytes."""
+    from scipy.io import savemat
+
+    out = io.BytesIO()
+    savemat(out, dict(variables), do_compression=packed)
+    return HEADER + out.getvalue()[len(HEADER) :]  # the library's own header has the time
 
 
 def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) -> Any:
     """What a function of `scipy.io` reads in the bytes of a MATLAB 5 file.
 
-    Raises `ReidError` where it cannot; where it would end this process, too: some damaged files
-    crash it, so a process of its own reads each file first.
+    Raises `ReidError` where it cannot. Some damage would end this process: a file that is not seen
+    to be sound is read in a process of its own first.
     """
     try:
         import scipy.io
@@ -64,8 +83,9 @@ def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) ->
             f"{path}: is HDF5 (MATLAB 7.3), the official file is MATLAB 5; save it with `-v7`"
         )
     try:
-        if _crashes(sha256(data).hexdigest(), data):
-            raise ValueError("scipy crashes on it")
+        unsound = why_unsound(data)
+        if unsound and _crashes(data):
+            raise ValueError(f"{unsound}; scipy crashes on it")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return parse(scipy.io, io.BytesIO(data))
@@ -76,15 +96,7 @@ def _parsed(path: Path, data: bytes, parse: Callable[[Any, io.BytesIO], Any]) ->
         ) from None
 
 
-def _crashes(digest: str, data: bytes) -> bool:
-    """Whether reading ends the process; known by the digest of what was tried."""
-    if digest not in _tried:
-        try:
-            done = subprocess.run([sys.executable, "-c", TRIAL], input=data, capture_output=True)
-        except OSError:  # no process can be started here
-            return False
-        _tried[digest] = done.returncode < 0
-    return _tried[digest]
-
-
-_tried: dict[str, bool] = {}
+def _crashes(data: bytes) -> bool:
+    """Whether reading ends a process. Raises `OSError` where none can be started."""
+    done = subprocess.run([sys.executable, "-c", TRIAL], input=data, capture_output=True)
+    return done.returncode < 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.datasets.base import LISTED, Reject
+from pipeline.datasets.base import LISTED, Reject, Sample
 from reid.project.errors import ReidError
 
 CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "@eadir"}
@@ -38,12 +38,12 @@ def locate(root: Path, inner: str, folders: Collection[str], title: str) -> Path
     """
     expected = f"expected {', '.join(f'{name}/' for name in folders)}"
     what = f"{'an' if title[0] in 'aeiAEI' else 'a'} {title} download ({expected})"
-    if not _is_folder(root):
+    if not is_folder(root):
         raise ReidError(f"{root}: no such folder; this is not {what}")
     home = root
-    if not any(_is_folder(root / name) for name in folders) and _is_folder(root / inner):
+    if not any(is_folder(root / name) for name in folders) and is_folder(root / inner):
         home = root / inner
-    missing = [name for name in folders if not _is_folder(home / name)]
+    missing = [name for name in folders if not is_folder(home / name)]
     if missing:
         names = ", ".join(missing)
         raise ReidError(f"{home}: no folder {names}; this is not {what}")
@@ -55,10 +55,19 @@ def locate(root: Path, inner: str, folders: Collection[str], title: str) -> Path
     return home
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder, and one may look."""
     try:
         return path.is_dir()
     except OSError:  # no right to look, or a name that is too long
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, and one may look."""
+    try:
+        return path.is_file()
+    except OSError:
         return False
 
 
@@ -68,6 +77,13 @@ def files_in(folder: Path, label: str) -> tuple[list[str], list[Reject]]:
     Folders are not descended into. `label` is the folder's path in the rejects' ids. Raises
     `ReidError` where the folder cannot be read.
     """
+    return entries_in(folder, label, _why_no_file)
+
+
+def entries_in(
+    folder: Path, label: str, why_not: Callable[[os.DirEntry[str]], str]
+) -> tuple[list[str], list[Reject]]:
+    """Sorted names of what lies in `folder` and `why_not` says "" of; likewise."""
     names: list[str] = []
     rejects: list[Reject] = []
     try:
@@ -75,7 +91,10 @@ def files_in(folder: Path, label: str) -> tuple[list[str], list[Reject]]:
             for entry in entries:
                 if is_clutter(entry.name):
                     continue
-                reason = _why_no_file(entry)
+                try:
+                    reason = why_not(entry)
+                except OSError as error:  # such as a link to itself
+                    reason = f"cannot be looked at: {error.strerror}"
                 if reason:
                     rejects.append(Reject(f"{label}/{printable(entry.name)}", reason))
                 else:
@@ -130,27 +149,41 @@ def count_roles(
     columns: Mapping[str, Sequence[Any]], roles: Collection[str], junk: int, distractor: int
 ) -> dict[str, int]:
     """Images and identities by role, and the gallery's junk and distractors, of listed columns."""
-    found: dict[str, int] = {}
-    for role in roles:
-        people = [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
-        found[role] = len(people)
-        found[f"{role}_identities"] = len(set(people) - {junk, distractor})
+    counts: dict[str, int] = {}
+    for role, people in persons_of(columns, roles).items():
+        counts[role] = len(people)
+        counts[f"{role}_identities"] = len(set(people) - {junk, distractor})
         if role == "gallery":
-            found["gallery_distractors"] = people.count(distractor)
-            found["gallery_junk"] = people.count(junk)
-    return found
+            counts["gallery_distractors"] = people.count(distractor)
+            counts["gallery_junk"] = people.count(junk)
+    return counts
+
+
+def persons_of(
+    columns: Mapping[str, Sequence[Any]], roles: Collection[str]
+) -> dict[str, list[int]]:
+    """The person of each image of a role, by role."""
+    return {
+        role: [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
+        for role in roles
+    }
+
+
+def check_not_swapped(home: Path, people: Mapping[str, set[int]], train: str, gallery: str) -> None:
+    """`ReidError` where the folders called `train` and `gallery` are swapped: no name tells them
+    apart, but queries have their matches in the gallery."""
+    if people["query"] & people["train"] and not people["query"] & people["gallery"]:
+        raise ReidError(f"{home}: the persons of query/ are in {train} and none is in {gallery}; "
+                        "the two folders are swapped")  # fmt: skip
 
 
 def _why_no_file(entry: os.DirEntry[str]) -> str:
     """Empty for a file or a link to one."""
-    try:
-        if entry.is_file():
-            return ""
-        if entry.is_dir():
-            return "a folder among the images"
-        return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
-    except OSError as error:  # such as a link to itself
-        return f"cannot be looked at: {error.strerror}"
+    if entry.is_file():
+        return ""
+    if entry.is_dir():
+        return "a folder among the images"
+    return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
 
 
 def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
@@ -174,6 +207,30 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file. Raises `OSError`, also where it is neither file nor folder."""
     check_regular(path)
     return path.read_bytes()
+
+
+def read_labels(path: Path, hint: str = "", most: int | None = None) -> bytes:
+    """The bytes of a file of labels, `most` at most; `ReidError`, with the hint, otherwise."""
+    try:
+        if most is not None and path.stat().st_size > most:
+            raise ReidError(f"{path}: has more than {most:,} bytes; this is not {path.name}")
+        return read_file(path)
+    except OSError as error:
+        raise ReidError(f"{path}: cannot be read: {error.strerror}{hint}") from None
+
+
+def check_role(role: str, roles: Collection[str]) -> None:
+    """`ReidError` where a sample to write has another role."""
+    if role not in roles:
+        raise ReidError(f"no role `{role}` (there are {', '.join(roles)})")
+
+
+def check_labels(sample: Sample, title: str, limits: Mapping[str, tuple[int, int]]) -> None:
+    """`ReidError` where a label of a sample to write is outside its limits."""
+    for label, (low, high) in limits.items():
+        value = getattr(sample, label)
+        if not low <= value <= high:
+            raise ReidError(f"{label} {value} does not fit {title} ({low} to {high:,})")
 
 
 def new_folder(folder: Path) -> None:

@@ -33,11 +33,3 @@ def depth_of(sample: Sample) -> np.ndarray:
     if depth.shape != size:
         raise ReidError(f"person {sample.person}: depth is {depth.shape}, its image {size}")
     return depth
-
-
-def check_labels(sample: Sample, title: str, limits: dict[str, tuple[int, int]]) -> None:
-    """`ReidError` where a label of the sample has no place in the layout."""
-    for label, (low, high) in limits.items():
-        value = getattr(sample, label)
-        if not low <= value <= high:
-            raise ReidError(f"{label} {value} does not fit {title} ({low} to {high:,})")

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from pipeline.datasets.base import Reject, single_query
 from pipeline.datasets.layouts import names
-from reid.project.errors import ReidError
 
 ROLES = ("train", "query", "gallery")
 
@@ -29,34 +28,15 @@ def folders_in(folder: Path, label: str, expected: str) -> tuple[list[str], list
     `label` is the folder's path in the rejects' ids, `expected` what belongs there. Raises
     `ReidError` where the folder cannot be read.
     """
-    found: list[str] = []
-    rejects: list[Reject] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if names.is_clutter(entry.name):
-                    continue
-                reason = _why_no_folder(entry, expected)
-                if reason:
-                    rejects.append(Reject(f"{label}/{names.printable(entry.name)}", reason))
-                else:
-                    found.append(entry.name)
-    except OSError as error:
-        raise ReidError(
-            f"{folder}: cannot be read ({error.strerror}); check the folder's access rights"
-        ) from None
-    return sorted(found), sorted(rejects)
 
-
-def _why_no_folder(entry: os.DirEntry[str], expected: str) -> str:
-    try:
+    def why_no_folder(entry: os.DirEntry[str]) -> str:
         if entry.is_dir():
             return ""
         if entry.is_symlink() and not entry.is_file():
             return "a link to nothing"
-    except OSError as error:  # such as a link to itself
-        return f"cannot be looked at: {error.strerror}"
-    return f"not a folder; expected {expected}"
+        return f"not a folder; expected {expected}"
+
+    return names.entries_in(folder, label, why_no_folder)
 
 
 def count_tracklets(tracklets: Iterable[Tracklet], roles: Sequence[str] = ROLES) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipeline.datasets.base import Listing
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.two_cameras import Found, Frame
 
@@ -46,6 +47,16 @@ def drawn_splits(persons: Sequence[int], title: str, missing: str) -> list[Split
               *halves(persons, k), k)
         for k in range(1, SPLITS + 1)
     ]  # fmt: skip
+
+
+def listing(
+    splits: Sequence[Split], found: Found, published: Mapping[str, int], counts: Mapping[str, int]
+) -> Listing:
+    """The listed rows with the roles of the first split, and a protocol for each."""
+    protocols = [protocol(split, found, published, counts) for split in splits]
+    protocols[0]["members"] = "columns"
+    table = table_of(found.frames, splits[0])
+    return Listing(table, protocols[0]["found"], found.rejects, protocols)
 
 
 def table_of(frames: Sequence[Frame], split: Split) -> pa.Table:

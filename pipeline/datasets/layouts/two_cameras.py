@@ -5,7 +5,6 @@ A person has a folder below each camera's, and it is one tracklet. `two_camera_s
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,32 +67,25 @@ def home_of(root: Path, inners: Sequence[str], layout: Layout, title: str) -> tu
     `inners` are the folders that a download may have around them. Raises `ReidError`.
     """
     top = layout.folders[1].partition("/")[0]
-    inner = next((i for i in inners if _is_folder(root / i / top)), "")
+    inner = next((i for i in inners if names.is_folder(root / i / top)), "")
     home = names.locate(root / inner, "", layout.folders.values(), title)
     return home, f"{inner}/" if inner else ""
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # no right to look, or a name that is too long
-        return False
 
 
 def read_tracklets(home: Path, below: str, layout: Layout) -> Found:
     """All frames by their folders and names; what does not fit is a reject."""
     found = Found()
-    known: dict[tuple[int, int], str] = {}  # places on the disk: a link would show a folder twice
+    known: dict[tuple[int, int], str] = {}  # by inode: a link would show a folder twice
     for camera, top in layout.folders.items():
-        for name, place in _folders_in(home / top, top, layout.example, found.rejects):
+        for name, inode in _folders_in(home / top, top, layout.example, found.rejects):
             person, label = layout.person(name, camera), f"{top}/{names.printable(name)}"
             if not person:
                 reason = f"not a person's folder such as {layout.example}"
                 found.rejects.append(Reject(label, reason))
                 continue
             found.folders[name] = person
-            if known.setdefault(place, label) != label:
-                found.rejects.append(Reject(label, f"one and the same folder as {known[place]}"))
+            if known.setdefault(inode, label) != label:
+                found.rejects.append(Reject(label, f"one and the same folder as {known[inode]}"))
                 continue
             frames = _frames_in(home / top / name, label, layout, person, camera, found.rejects)
             found.empty += not frames
@@ -108,25 +100,12 @@ def read_tracklets(home: Path, below: str, layout: Layout) -> Found:
 def _folders_in(
     folder: Path, label: str, example: str, rejects: list[Reject]
 ) -> list[tuple[str, tuple[int, int]]]:
-    """Sorted (name, place on the disk) of the folders in a folder; all else is a reject."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if names.is_clutter(entry.name):
-                    continue
-                reason = f"not a person's folder such as {example}"
-                try:
-                    if entry.is_dir():
-                        status = entry.stat()
-                        found.append((entry.name, (status.st_dev, status.st_ino)))
-                        continue
-                except OSError as error:  # such as a link to itself
-                    reason = f"cannot be looked at: {error.strerror}"
-                rejects.append(Reject(f"{label}/{names.printable(entry.name)}", reason))
-    except OSError as error:
-        raise ReidError(f"{folder}: cannot be read ({error.strerror})") from None
-    return found
+    """Sorted (name, device and inode) of the folders in a folder; all else is a reject."""
+    reason = f"not a person's folder such as {example}"
+    folders, odd = names.entries_in(folder, label, lambda e: "" if e.is_dir() else reason)
+    rejects += odd
+    status = [(folder / name).stat() for name in folders]
+    return [(name, (s.st_dev, s.st_ino)) for name, s in zip(folders, status, strict=True)]
 
 
 def _frames_in(

@@ -10,17 +10,14 @@ and test_name.txt and tracks_test_info.mat (track_test_info) alike. The .mat are
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.datasets.base import Reject
 from pipeline.datasets.layouts import matlab, names
-from pipeline.datasets.layouts.matlab import HEADER
 from reid.project.errors import ReidError
 
 FOLDER = "info"
@@ -54,7 +51,7 @@ def load(home: Path, part: str) -> Part:
     path, name = home / table_of(part), f"track_{part}_info"
     tracks = _whole_numbers(path, name, ROWS)
     if tracks.ndim != 2 or tracks.shape[1] != 4:
-        raise ReidError(f"{path}: `{name}` is {_form(tracks)}; expected {ROWS}")
+        raise ReidError(f"{path}: `{name}` is {matlab.form(tracks)}; expected {ROWS}")
     if not len(tracks):
         raise ReidError(f"{path}: `{name}` has no tracklet")
     inside = tracks[(tracks[:, 0] >= 1) & (tracks[:, 1] <= len(lines))]
@@ -74,7 +71,7 @@ def load_queries(home: Path, tracks: np.ndarray) -> tuple[list[int], list[Reject
     found = np.ravel(_whole_numbers(path, QUERIES_VARIABLE, "rows of the test's tracklets, from 1"))
     queries: dict[int, None] = {}
     rejects: list[Reject] = []
-    for place, value in enumerate(found.tolist(), 1):
+    for position, value in enumerate(found.tolist(), 1):
         reason = ""
         if not 1 <= value <= len(tracks):
             reason = f"{value} is no tracklet; the test has 1 to {len(tracks):,}"
@@ -83,7 +80,7 @@ def load_queries(home: Path, tracks: np.ndarray) -> tuple[list[int], list[Reject
         elif tracks[value - 1, 2] <= 0:
             reason = f"tracklet {value} is of person {tracks[value - 1, 2]}, who cannot be searched"
         if reason:
-            rejects.append(Reject(f"{QUERIES}#{place}", reason))
+            rejects.append(Reject(f"{QUERIES}#{position}", reason))
         else:
             queries[value - 1] = None
     if not queries:
@@ -100,32 +97,20 @@ def _lines(path: Path) -> list[str]:
 
 
 def _bytes(path: Path) -> bytes:
-    try:
-        return names.read_file(path)
-    except OSError as error:
-        raise ReidError(
-            f"{path}: cannot be read: {error.strerror}; info/ comes with "
-            "github.com/liangzheng06/MARS-evaluation"
-        ) from None
+    hint = "; info/ comes with github.com/liangzheng06/MARS-evaluation"
+    return names.read_labels(path, hint)
 
 
 def _whole_numbers(path: Path, name: str, expected: str) -> np.ndarray:
     """An array variable as int64 of any shape. Raises `ReidError` where it is something else."""
     found = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
-        raise ReidError(f"{path}: `{name}` is {_form(found)}; expected {expected}")
+        raise ReidError(f"{path}: `{name}` is {matlab.form(found)}; expected {expected}")
     values = found.astype(np.float64)
     if not ((np.abs(values) < 2**31) & (values == np.rint(values))).all():  # nor NaN
         raise ReidError(f"{path}: `{name}` has numbers that are not whole, or beyond 32 bits; "
                         f"expected {expected}")  # fmt: skip
     return found.astype(np.int64)
-
-
-def _form(found: Any) -> str:
-    if not isinstance(found, np.ndarray):
-        return f"a {type(found).__name__}"
-    kind = "struct" if found.dtype.names else {"O": "cell", "U": "text"}.get(found.dtype.kind, "")
-    return f"{' x '.join(map(str, found.shape))} of {kind or found.dtype}"
 
 
 def save(
@@ -142,8 +127,4 @@ def save(
 
 
 def _save(path: Path, name: str, values: np.ndarray) -> None:
-    from scipy.io import savemat
-
-    out = io.BytesIO()
-    savemat(out, {name: values}, do_compression=True)
-    names.write_file(path, HEADER + out.getvalue()[len(HEADER) :])  # scipy's header has the time
+    names.write_file(path, matlab.saved({name: values}, packed=True))

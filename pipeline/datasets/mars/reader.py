@@ -3,7 +3,7 @@
     bbox_train/0001/0001C1T0001F016.jpg  = person 1, camera 1, tracklet 1 of the person, frame 16
     bbox_test/00-1/00-1C1T0001F001.jpg   = junk, person -1: of no influence on any figure
     bbox_test/0000/0000C1T0001F001.jpg   = distractor, person 0: a wrong match for every query
-    info/train_name.txt ...              = which names are a tracklet, and the queries: `mars_info`
+    info/train_name.txt ...              = which names are a tracklet, and the queries: `info.py`
 
 Two rules of evaluation. `mars`, the first, is that of the common loaders: queries are not in the
 gallery, nor is junk. 140 of the 1,980 queries then have no match, and do not count. Under
@@ -27,7 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.datasets.base import Info, Listing
+from pipeline.datasets.base import Info, Listing, Reader
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.tracklets import (
     Tracklet,
@@ -38,8 +38,6 @@ from pipeline.datasets.layouts.tracklets import (
 from pipeline.datasets.mars import info as mars_info
 from pipeline.datasets.mars.rows import DISTRACTOR, FOLDERS, JUNK, Rows, match
 from pipeline.datasets.mars.writer import write
-
-__all__ = ["INFO", "locate", "read", "write"]
 
 INNER = "MARS"
 MISFITS = ("names_without_file", "names_that_disagree", "files_without_tracklet")
@@ -128,3 +126,6 @@ def _protocols(found: dict[str, int], test: list[Tracklet]) -> list[dict[str, An
     added = sorted({t.person for t in test if "gallery" not in t.roles})  # of queries, and junk
     official["members"] = {"columns_and": {"gallery": {"persons": added}}}
     return [plain, official]
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pipeline.datasets.base import Sample
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.mars import info as mars_info
 from pipeline.datasets.mars.rows import CAMERAS, DISTRACTOR, FOLDERS, JUNK, folder_of
 from reid.arrays.images import encode_jpeg
@@ -48,7 +47,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
 
 def stem(sample: Sample) -> str:
     """A sample's official name without its ending, such as 0001C1T0002F003."""
-    check_labels(sample, "MARS", LIMITS)
+    names.check_labels(sample, "MARS", LIMITS)
     return f"{_key(sample.person, sample.camera, sample.tracklet)}F{sample.frame:03d}"
 
 
@@ -57,8 +56,7 @@ def _key(person: int, camera: int, tracklet: int) -> str:
 
 
 def _check(sample: Sample, roles: dict[tuple[int, int, int], str], parts: dict[int, str]) -> None:
-    if sample.role not in PARTS:
-        raise ReidError(f"no role `{sample.role}` (there are {', '.join(PARTS)})")
+    names.check_role(sample.role, PARTS)
     if sample.person <= DISTRACTOR and sample.role != "gallery":
         raise ReidError(f"person {sample.person} may be in the gallery, not in {sample.role}")
     if parts.setdefault(sample.person, PARTS[sample.role]) != PARTS[sample.role]:

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reject, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.rgbd import check_labels, colour_of, depth_of
-from pipeline.datasets.opr.table import COLUMNS, TABLE, VIEWS, Frame, from_table, is_file
+from pipeline.datasets.layouts.rgbd import colour_of, depth_of
+from pipeline.datasets.opr.table import COLUMNS, TABLE, VIEWS, Frame, from_table
 from reid.arrays.images import encode_png
 from reid.project.errors import ReidError
 
@@ -65,7 +65,7 @@ def read(root: Path) -> Listing:
     are seen in both views.
     """
     rejects: list[Reject] = []
-    source = from_table if is_file(root / TABLE) else _from_folders
+    source = from_table if names.is_file(root / TABLE) else _from_folders
     frames = sorted(source(root, rejects))
     both = _in_both_views(frames)
     if len(both) < 2:
@@ -213,7 +213,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """
     names.new_folder(root)
     for sample in samples:
-        check_labels(sample, "OPR", LIMITS)
+        names.check_labels(sample, "OPR", LIMITS)
         folder = root / f"{sample.person:02d}" / VIEWS[sample.camera - 1]
         depth, (ending, data) = depth_of(sample), colour_of(sample)
         if not folder.is_dir():
@@ -223,3 +223,6 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         names.write_file(folder / f"rgb_{sample.frame:06d}.{ending}", data)
         names.write_file(folder / f"depth_{sample.frame:06d}.png", encode_png(depth))
         yield f"{folder.relative_to(root).as_posix()}/rgb_{sample.frame:06d}"
+
+
+READER = Reader(INFO, read, write)

@@ -27,20 +27,9 @@ class Frame(NamedTuple):
     depth_path: str
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file."""
-    try:
-        return path.is_file()
-    except OSError:  # no right to look
-        return False
-
-
 def from_table(root: Path, rejects: list[Reject]) -> Iterator[Frame]:
     path = root / TABLE
-    try:
-        text = names.read_file(path).decode("utf-8-sig", "backslashreplace")
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    text = names.read_labels(path).decode("utf-8-sig", "backslashreplace")
     table = csv.reader(io.StringIO(text, newline=""), strict=True)
     first: dict[tuple[int, int, int] | str, int] = {}  # frames and files, and where they are named
     try:
@@ -81,7 +70,7 @@ def _labelled(root: Path, values: dict[str, str]) -> Frame | str:
         if odd or names.printable(path) != path or not path.endswith(endings):
             return f"{name} `{names.printable(path[:80])}`: not a path below this folder, with " + (
                 f"{' or '.join(endings)}")  # fmt: skip
-        if not is_file(root / path):
+        if not names.is_file(root / path):
             return f"{name}: no file {path[:200]}"
         paths.append(str(PurePosixPath(path)))
     camera = VIEWS.index(labels["view"]) + 1

@@ -25,9 +25,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.datasets.base import Info, Listing, Sample
+from pipeline.datasets.base import Info, Listing, Reader, Sample
 from pipeline.datasets.layouts import names, two_camera_splits, two_cameras
-from pipeline.datasets.layouts.rgbd import check_labels
 from pipeline.datasets.layouts.two_camera_splits import Split
 from pipeline.datasets.layouts.two_cameras import Layout
 from pipeline.datasets.prid2011 import splits as prid2011_splits
@@ -115,10 +114,7 @@ def read(root: Path) -> Listing:
         "camera_b_identities": len(cameras[1]), "both_cameras": len(both),
         "long_enough": len(long), "official_splits": len(splits) if path else 0,
     }  # fmt: skip
-    protocols = [two_camera_splits.protocol(split, found, PUBLISHED, counts) for split in splits]
-    protocols[0]["members"] = "columns"
-    table = two_camera_splits.table_of(found.frames, splits[0])
-    return Listing(table, protocols[0]["found"], found.rejects, protocols)
+    return two_camera_splits.listing(splits, found, PUBLISHED, counts)
 
 
 def _official(listed: list[dict[str, list[int]]], both: set[int]) -> list[Split]:
@@ -156,7 +152,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
 
 def check_camera(sample: Sample) -> int:
     """A sample's camera, where all its labels fit; `ReidError` otherwise."""
-    check_labels(sample, INFO.title, LIMITS)
+    names.check_labels(sample, INFO.title, LIMITS)
     return sample.camera
 
 
@@ -173,3 +169,6 @@ def folder_of(sample: Sample) -> str:
             f"camera 2 alone from {SHARED + APART + 1}"
         )
     return folder
+
+
+READER = Reader(INFO, read, write, locate=locate)

@@ -27,9 +27,9 @@ LARGEST = 10_000_000  # bytes; the usual file has fewer than 100,000
 PERSON = re.compile(r"person_([0-9]{4})")
 
 
-def find(*places: Path) -> Path | None:
+def find(*folders: Path) -> Path | None:
     """Where the file lies."""
-    return next((place / FILE for place in places if os.path.lexists(place / FILE)), None)
+    return next((folder / FILE for folder in folders if os.path.lexists(folder / FILE)), None)
 
 
 def load(path: Path, shared: int) -> list[dict[str, list[int]]]:
@@ -42,12 +42,9 @@ def load(path: Path, shared: int) -> list[dict[str, list[int]]]:
 
 
 def _parsed(path: Path) -> Any:
+    data = names.read_labels(path, most=LARGEST)
     try:
-        if path.stat().st_size > LARGEST:
-            raise ReidError(f"{path}: has more than {LARGEST:,} bytes; this is not {FILE}")
-        return json.loads(names.read_file(path))
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+        return json.loads(data)
     except (ValueError, RecursionError) as error:  # no text, no JSON, or nested without end
         reason = names.printable(str(error))[:120]
         raise ReidError(f"{path}: not JSON ({reason}); copy or download it anew") from None

@@ -1,7 +1,7 @@
 """RAP_annotation.mat, the labels of RAP v2: read, checked field by field, and written.
 
     RAP_annotation.name             (N, 1) cell of file names
-                  .data             (N, 152) labels of each image, see `rap_labels`
+                  .data             (N, 152) labels of each image, see `labels.py`
                   .person_identity  (M, 1), M up to N: person, or -1 without one
                   .partition_reid   train_index, query_index, gallery_index: images from 1
 
@@ -10,7 +10,6 @@ Fields are found by their names. Those for recognising attributes are left alone
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.layouts import matlab, names
-from pipeline.datasets.layouts.matlab import HEADER
 from reid.project.errors import ReidError
 
 FOLDERS = ("RAP_annotation", "RAP_dataset")
@@ -50,8 +48,8 @@ def load(path: Path) -> Annotation:
     data = _numbers(path, found, "data")
     if not name or data.shape != (len(name), COLUMNS):
         raise ReidError(
-            f"{path}: `data` is {_form(data)} for {len(name):,} names; expected {COLUMNS} labels "
-            "for each name"
+            f"{path}: `data` is {matlab.form(data)} for {len(name):,} names; expected {COLUMNS} "
+            "labels for each name"
         )
     person = np.ravel(_numbers(path, found, "person_identity"))
     if len(person) > len(name):
@@ -68,17 +66,14 @@ def load(path: Path) -> Annotation:
 
 
 def _variable(path: Path) -> np.void:
-    try:
-        data = names.read_file(path)
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}") from None
+    data = names.read_labels(path)
     return _record(path, VARIABLE, matlab.variable(path, data, VARIABLE, "RAP", "annotation"))
 
 
 def _record(path: Path, name: str, found: Any) -> np.void:
     """The one struct of an array of structs."""
     if not isinstance(found, np.ndarray) or found.dtype.names is None or found.size != 1:
-        raise ReidError(f"{path}: `{name}` is {_form(found)}; expected one struct")
+        raise ReidError(f"{path}: `{name}` is {matlab.form(found)}; expected one struct")
     return found.ravel()[0]
 
 
@@ -103,7 +98,7 @@ def _check_fields(
 def _field(path: Path, record: np.void, name: str, prefix: str = "") -> np.ndarray:
     found = record[name]
     if not isinstance(found, np.ndarray):
-        raise ReidError(f"{path}: `{prefix}{name}` is {_form(found)}; expected an array")
+        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(found)}; expected an array")
     return found
 
 
@@ -111,7 +106,7 @@ def _numbers(path: Path, record: np.void, name: str, prefix: str = "") -> np.nda
     """A field as float64. Raises `ReidError` where it holds something else than numbers."""
     found = _field(path, record, name, prefix)
     if found.dtype.kind not in "iufb":
-        raise ReidError(f"{path}: `{prefix}{name}` is {_form(found)}; expected numbers")
+        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(found)}; expected numbers")
     return found.astype(np.float64)
 
 
@@ -122,18 +117,8 @@ def _text(cell: Any) -> str | None:
     return str(cell) if isinstance(cell, str) else None
 
 
-def _form(found: Any) -> str:
-    if not isinstance(found, np.ndarray):
-        return f"a {type(found).__name__}"
-    kind = "struct" if found.dtype.names else {"O": "cell"}.get(found.dtype.kind, found.dtype)
-    return f"{' x '.join(map(str, found.shape)) or 'a single value'} of {kind}"
-
-
 def save(path: Path, annotation: Annotation, write_file: Callable[[Path, bytes], None]) -> None:
     """Write the labels; equal labels give equal bytes."""
-    from scipy.io import savemat
-
-    out = io.BytesIO()
     lists = {LISTS[role]: _column(images) for role, images in annotation.lists.items()}
     fields: Mapping[str, Any] = {
         "name": _cells(annotation.name),
@@ -141,8 +126,7 @@ def save(path: Path, annotation: Annotation, write_file: Callable[[Path, bytes],
         "person_identity": _column(annotation.person),
         "partition_reid": lists,
     }
-    savemat(out, {VARIABLE: fields}, do_compression=True)
-    write_file(path, HEADER + out.getvalue()[len(HEADER) :])  # the library's header has the time
+    write_file(path, matlab.saved({VARIABLE: fields}, packed=True))
 
 
 def _cells(texts: Sequence[str | None]) -> np.ndarray:

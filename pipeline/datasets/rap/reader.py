@@ -1,6 +1,6 @@
 """RAP v2: 23 cameras indoors in a shopping mall, crops of varying size, attributes and part boxes.
 
-    RAP_annotation/RAP_annotation.mat   the labels, see `rap_annotation`
+    RAP_annotation/RAP_annotation.mat   the labels, see `annotation.py`
     RAP_dataset/CAM01-2014-02-15-20140215161032-20140215162620-tarid0-frame218-line1.png
         = camera 1; day; begin and end of the recording; target, frame and line of its boxes
 
@@ -12,7 +12,7 @@ is in no role, whatever the lists say, as the authors' loaders have it: such ima
 `test` that the default rule leaves out and the rule `rap_with_distractors` adds to the gallery. An
 image of a person that is in no list, or one of a person in train and test, is a reject.
 
-Viewpoint, hidden sides and part boxes are further columns, see `rap_labels`.
+Viewpoint, hidden sides and part boxes are further columns, see `labels.py`.
 
 Source   Li et al., A Richly Annotated Pedestrian Dataset for Person Retrieval in Real Surveillance
          Scenarios, IEEE Transactions on Image Processing 2019
@@ -24,17 +24,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.base import Info, Listing, Reject
+from pipeline.datasets.base import Info, Listing, Reader, Reject
 from pipeline.datasets.layouts import names
 from pipeline.datasets.rap import annotation as rap_annotation
 from pipeline.datasets.rap.annotation import CAMERAS, FOLDERS, LISTS, MAT, NOBODY, Annotation
 from pipeline.datasets.rap.labels import EXTRA, labels_of
 from pipeline.datasets.rap.writer import write
-
-__all__ = ["EXTRA", "INFO", "read", "write"]
 
 NAME = re.compile(r"CAM([0-9]{2})-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{14}-[0-9]{14}"
                   r"-tarid[0-9]+-frame[0-9]+-line[0-9]+\.png")  # fmt: skip
@@ -101,7 +98,7 @@ def _members(labels: Annotation) -> tuple[dict[str, set[int]], list[Reject]]:
     rejects = []
     for role, values in labels.lists.items():
         chosen = members.setdefault(role, set())
-        for place, value in enumerate(values.tolist(), 1):
+        for position, value in enumerate(values.tolist(), 1):
             reason = ""
             if not 1 <= value <= len(labels.name) or value != int(value):
                 reason = f"{value:g} is no image; there are 1 to {len(labels.name):,}"
@@ -110,7 +107,7 @@ def _members(labels: Annotation) -> tuple[dict[str, set[int]], list[Reject]]:
             elif int(value) - 1 in chosen:
                 reason = f"names image {value:.0f} a second time"
             if reason:
-                rejects.append(Reject(f"{MAT}#partition_reid.{LISTS[role]}/{place}", reason))
+                rejects.append(Reject(f"{MAT}#partition_reid.{LISTS[role]}/{position}", reason))
             else:
                 chosen.add(int(value) - 1)
     return members, rejects
@@ -183,12 +180,11 @@ def _both_sides(labels: Annotation, members: dict[str, set[int]]) -> set[float]:
 
 
 def _count(rows: dict[str, list[Any]]) -> dict[str, int]:
-    person = np.array(rows["person"], np.int64)
-    found = {"images": len(person), "identities": len(set(person.tolist()) - {NOBODY})}
-    for role in LISTS:
-        chosen = person[np.array(rows[role], bool)]
-        found |= {role: len(chosen), f"{role}_identities": len(set(chosen.tolist()))}
-    return {**found, "distractors": int((person == NOBODY).sum())}
+    person = rows["person"]
+    counts = {"images": len(person), "identities": len(set(person) - {NOBODY})}
+    for role, who in names.persons_of(rows, LISTS).items():
+        counts |= {role: len(who), f"{role}_identities": len(set(who))}
+    return {**counts, "distractors": person.count(NOBODY)}
 
 
 def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
@@ -213,3 +209,6 @@ def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
 
 def _with_distractors(counts: dict[str, int]) -> dict[str, int]:
     return {**counts, "gallery": counts["gallery"] + counts["distractors"]}
+
+
+READER = Reader(INFO, read, write, extra=EXTRA)

@@ -70,16 +70,12 @@ def stem(sample: Sample) -> str:
 
 
 def _check(sample: Sample) -> None:
-    if sample.role not in LISTS:
-        raise ReidError(f"no role `{sample.role}` (there are {', '.join(LISTS)})")
+    names.check_role(sample.role, LISTS)
     if sample.person == NOBODY and sample.role != "gallery":
         raise ReidError(f"person {NOBODY} may be in the gallery, not in {sample.role}")
     limits = {"camera": (1, CAMERAS), "frame": (0, 9_999_999), "tracklet": (0, 9_999)}
     limits["person"] = (NOBODY if sample.person == NOBODY else 1, 2**31 - 1)
-    for label, (low, high) in limits.items():
-        value = getattr(sample, label)
-        if not low <= value <= high:
-            raise ReidError(f"{label} {value} does not fit RAP ({low} to {high:,})")
+    names.check_labels(sample, "RAP", limits)
     unknown = sorted(set(sample.extra) - set(EXTRA.names))
     if unknown:
         raise ReidError(f"RAP has no label {unknown[0]} (it has {', '.join(EXTRA.names)})")

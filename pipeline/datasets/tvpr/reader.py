@@ -26,13 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Reject
+from pipeline.datasets.base import Info, Listing, Reader, Reject
 from pipeline.datasets.layouts import names
 from pipeline.datasets.tvpr.tables import IDS, Passage, cameras_of, joined, read_ids, read_table
 from pipeline.datasets.tvpr.writer import write
 from reid.project.errors import ReidError
-
-__all__ = ["INFO", "read", "write"]
 
 RECORDING = re.compile(r"[0-9]{1,4}")
 COLOUR, DEPTH = re.compile(r"([0-9]{1,9})\.(?:png|jpg)"), re.compile(r"([0-9]{1,9})\.png")
@@ -45,7 +43,7 @@ TESTED = {  # persons of the protocol as Lejbolle et al. run it: frames of some 
 INFO = Info(
     title="TVPR",
     layout=f"009/img/84.png, 009/depth/84.png, 009/009_color.csv, 009/009_depth.csv, {IDS}: frames "
-    "extracted from the recordings, see the README",
+    "extracted from the recordings, see docs/data-sets.md",
     published=PUBLISHED,
     licence="no licence comes with it; for research, by request to its authors",
     where="https://pgram.com/dataset/tvpr-top-view-person-re-identification/",
@@ -198,9 +196,8 @@ def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
     people, recordings = columns["person"], columns["tracklet"]
     found = {"recordings": len(set(recordings)), "identities": len(set(people)),
              "images": len(people)}  # fmt: skip
-    for role in ("train", "query", "gallery"):
-        chosen = [p for p, member in zip(people, columns[role], strict=True) if member]
-        found |= {role: len(chosen), f"{role}_identities": len(set(chosen))}
+    for role, who in names.persons_of(columns, ("train", "query", "gallery")).items():
+        found |= {role: len(who), f"{role}_identities": len(set(who))}
     return found
 
 
@@ -219,3 +216,6 @@ def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
             "metrics": ["cmc"],
         }
     ]
+
+
+READER = Reader(INFO, read, write)

@@ -48,10 +48,7 @@ def read_ids(path: Path) -> dict[Passage, int]:
 
 def _lines(path: Path, hint: str) -> Iterator[tuple[int, str]]:
     """Numbered lines that are not empty. Raises `ReidError` where the file cannot be read."""
-    try:
-        text = names.read_file(path).decode("utf-8", "backslashreplace")
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be read: {error.strerror}; {hint}") from None
+    text = names.read_labels(path, f"; {hint}").decode("utf-8", "backslashreplace")
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if line.strip():
             yield number, line.strip()

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.datasets.base import Sample
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.rgbd import check_labels, colour_of, depth_of
+from pipeline.datasets.layouts.rgbd import colour_of, depth_of
 from pipeline.datasets.tvpr.tables import HEADER, IDS, Passage, cameras_of
 from reid.arrays.images import encode_png
 from reid.project.errors import ReidError
@@ -39,7 +39,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     names.new_folder(root)
     recordings: dict[int, list[Row]] = {}
     for sample in samples:
-        check_labels(sample, "TVPR", LIMITS)
+        names.check_labels(sample, "TVPR", LIMITS)
         folder = root / f"{sample.tracklet:03d}"
         if sample.tracklet not in recordings:
             recordings[sample.tracklet] = []

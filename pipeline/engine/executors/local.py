@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +12,7 @@ from typing import Any
 
 from pipeline.engine.executors.work import Outcomes, Work
 from reid.project.errors import ReidError
-from reid.project.threads import cores, thread_limit
+from reid.project.threads import cores, end_with, thread_limit
 
 
 def in_process(work: Work, payloads: Sequence[Any], workers: int) -> Outcomes:
@@ -65,7 +63,7 @@ _function: Callable[[Any], Any] | None = None
 def _begin(work: Work, threads: int, parent: int) -> None:
     """A worker's first act: follow the parent's end, leave Ctrl-C to it, load the model."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     import cv2
 
     cv2.setNumThreads(threads)
@@ -76,9 +74,3 @@ def _begin(work: Work, threads: int, parent: int) -> None:
 def _step(payload: Any) -> Any:
     assert _function is not None
     return _function(payload)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -19,7 +19,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +48,7 @@ def over_ray(
     if not payloads:
         return
     with session(address, min(workers or cores(), len(payloads))) as ray:
-        gpus = gpus_per_worker if getattr(work, "needs_gpu", bool)() else 0.0
+        gpus = gpus_per_worker if work.needs_gpu() else 0.0
         shape = shape_of(nodes(ray), workers, len(payloads), gpus)
         with marker(Path.cwd()) as seen:
             pool = Pool(ray, work, shape, seen)
@@ -59,7 +59,7 @@ def over_ray(
 
 
 @contextlib.contextmanager
-def session(address: str, workers: int) -> Iterator[Any]:
+def session(address: str, workers: int) -> Generator[Any]:
     """Ray, connected to a cluster or started here; one that was connected already is left so."""
     ray = imported()
     if ray.is_initialized():
@@ -143,7 +143,7 @@ def shape_of(nodes: Sequence[Node], workers: int, payloads: int, gpus: float) ->
 
 
 @contextlib.contextmanager
-def marker(folder: Path) -> Iterator[Path]:
+def marker(folder: Path) -> Generator[Path]:
     """A file below the project's `.work` that each node must see; an absolute path."""
     path = folder.absolute() / ".work" / f".seen.{time.time_ns()}.{this_process()}.tmp"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,8 @@ class Worker:
 def _node() -> str:
     import ray
 
-    return f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
+    util: Any = ray.util
+    return f"{socket.gethostname()} ({util.get_node_ip_address()})"
 
 
 @dataclass
@@ -290,7 +291,7 @@ class Pool:
     def sweep(self) -> None:
         """Remove what workers that were ended left behind."""
         for process in filter(None, self.killed):
-            getattr(self.work, "ended", str)(process)
+            self.work.ended(process)
 
     def end(self) -> None:
         """End all actors; those in the middle of a payload leave nothing behind."""

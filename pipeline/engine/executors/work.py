@@ -8,6 +8,7 @@ name files, outcomes are counts and hashes. Another executor is one more functio
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
@@ -15,13 +16,19 @@ from reid.project.errors import ReidError
 
 
 class Work(Protocol):
-    """What a worker needs to know, picklable.
+    """What a worker needs to know, picklable: a class of this one, for the defaults."""
 
-    Optional, for executors that can use them: `needs_gpu()` says whether it runs a network that
-    would use a GPU; `ended(process)` clears, in the driver, what a killed worker left behind.
-    """
+    @abstractmethod
+    def start(self) -> Callable[[Any], Any]:
+        """Load what is needed, once in each worker; what takes one payload."""
+        ...
 
-    def start(self) -> Callable[[Any], Any]: ...
+    def needs_gpu(self) -> bool:
+        """Whether it runs a network that would use a GPU."""
+        return False
+
+    def ended(self, process: str) -> None:
+        """Clear, in the driver, what a killed worker left behind."""
 
 
 Outcomes = Generator[tuple[int, Any], None, None]  # closing it ends the workers

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from pipeline.world.crowd import Rendered, Scene
 from reid.project import params
 from reid.project.errors import ReidError
 
-SCENES = ("street", "mall", "topview", "hall")  # modules of this package
+
+class View(NamedTuple):
+    """What a scene's file has."""
+
+    params: type[Scene]
+    plan: Callable[[Any], Sequence[Any]]  # the passes of checked parameters
+    render_pass: Callable[[Any, Any], Rendered]  # of parameters and one pass
 
 
-def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Any]:
+def _street() -> View:
+    from pipeline.world.scenes import street
+
+    return View(street.Params, street.plan, street.render_pass)
+
+
+def _mall() -> View:
+    from pipeline.world.scenes import mall
+
+    return View(mall.Params, mall.plan, mall.render_pass)
+
+
+def _topview() -> View:
+    from pipeline.world.scenes import topview
+
+    return View(topview.Params, topview.plan, topview.render_pass)
+
+
+def _hall() -> View:
+    from pipeline.world.scenes import hall
+
+    return View(hall.Params, hall.plan, hall.render_pass)
+
+
+SCENES = {"street": _street, "mall": _mall, "topview": _topview, "hall": _hall}
+
+
+def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Scene]:
     """The layout that world `name` is written in, and its scene's checked parameters."""
     known = params.section(loaded, "world", "on")
     if name not in known:
@@ -32,5 +65,4 @@ def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Any]:
         )
     if not isinstance(layout, str):
         raise ReidError(f"{params.PARAMS_FILE}: {where}.layout must name a data set's reader")
-    model = importlib.import_module(f"pipeline.world.scenes.{scene}").Params
-    return layout, params.check(model, values, where)
+    return layout, params.check(SCENES[scene]().params, values, where)

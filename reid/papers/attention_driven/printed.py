@@ -291,7 +291,7 @@ TABLE_12 = Table(
     "Ours by `reid summary attention_driven`.",
 )
 
-TABLES = {
+TABLES: dict[int | str, Table] = {
     2: TABLE_2, 3: TABLE_3, 4: TABLE_4, 5: TABLE_5, 6: TABLE_6, 7: TABLE_7, 8: TABLE_8, 9: TABLE_9,
     10: TABLE_10, 11: TABLE_11, 12: TABLE_12,
 }  # fmt: skip

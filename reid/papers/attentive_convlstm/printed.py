@@ -61,4 +61,4 @@ READINGS = Table(
     "for the length of its feature, which is one here.",
 )
 
-TABLES = {1: TABLE_1, 2: TABLE_2, "readings": READINGS}
+TABLES: dict[int | str, Table] = {1: TABLE_1, 2: TABLE_2, "readings": READINGS}

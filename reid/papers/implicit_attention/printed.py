@@ -66,4 +66,4 @@ FIGURE_3 = Table(
     "between 0.3 and 0.5.",
 )
 
-TABLES = {1: TABLE_1, "figure-3": FIGURE_3}
+TABLES: dict[int | str, Table] = {1: TABLE_1, "figure-3": FIGURE_3}

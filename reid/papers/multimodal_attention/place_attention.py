@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reid.papers.multimodal_attention.caffenet import near_zero
+from reid.nn.caffenet import near_zero
 
 
 def joint_of(rgb: Tensor, depth: Tensor, *, normalized: bool = False) -> Tensor:

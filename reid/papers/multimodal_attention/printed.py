@@ -92,4 +92,10 @@ LAYERS = Table(
     "Not a table of the paper, which says in words that layers before conv4 gave no gain.",
 )
 
-TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, "figure-3": FIGURE_3, "layers": LAYERS}
+TABLES: dict[int | str, Table] = {
+    1: TABLE_1,
+    2: TABLE_2,
+    3: TABLE_3,
+    "figure-3": FIGURE_3,
+    "layers": LAYERS,
+}

@@ -193,4 +193,11 @@ MODELS = Table(
     "Not a table of the paper: each training of the two once, for experiments to stand beside.",
 )
 
-TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4, 5: TABLE_5, "models": MODELS}
+TABLES: dict[int | str, Table] = {
+    1: TABLE_1,
+    2: TABLE_2,
+    3: TABLE_3,
+    4: TABLE_4,
+    5: TABLE_5,
+    "models": MODELS,
+}

@@ -9,30 +9,18 @@ Differs An image is resized to the network's size, not squared first; all else i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from reid.arrays.images import resize
+from reid.papers.contract import Paper
+from reid.papers.described import RGB, Described, mean_std, resized
 from reid.papers.implicit_attention import paper as implicit_attention
-from reid.papers.implicit_attention.paper import COLUMNS as COLUMNS
-from reid.papers.implicit_attention.paper import STAGES as STAGES
-from reid.papers.implicit_attention.paper import TEST_ONLY as TEST_ONLY
-from reid.papers.implicit_attention.paper import VERSION as VERSION
-from reid.papers.implicit_attention.paper import augment as augment
-from reid.papers.implicit_attention.paper import build as build
-from reid.papers.implicit_attention.paper import embed as embed
-from reid.papers.implicit_attention.paper import learning_rate as learning_rate
-from reid.papers.implicit_attention.paper import loss as loss
-from reid.papers.implicit_attention.paper import normalize as normalize
-from reid.papers.implicit_attention.paper import optimizer as optimizer
-from reid.papers.implicit_attention.paper import sampler as sampler
-from reid.papers.implicit_attention.paper import training_logits as training_logits
-from reid.papers.table import Table
-
-HEADLINE = ""
-TABLES: dict[Any, Table] = {}
+from reid.papers.implicit_attention.exported import feature
+from reid.papers.implicit_attention.paper import StrongBaseline
 
 
 class Params(implicit_attention.Params):
@@ -47,3 +35,21 @@ class Params(implicit_attention.Params):
 def view(params: Params, image: np.ndarray, row: dict[str, Any]) -> dict[str, np.ndarray]:
     """One (H, W, 3) uint8 RGB image as `image` (h, w, 3)."""
     return {"image": resize(image, params.height, params.width)}
+
+
+def describe(params: implicit_attention.Params) -> Described:
+    """What the exported network takes and gives."""
+    image = f"{RGB}{resized(params.height, params.width)}"
+    return Described({"image": image}, mean_std(params), feature(params))
+
+
+PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
+    implicit_attention.PAPER,
+    name="strong_baseline",
+    params=Params,
+    view=view,
+    describe=describe,
+    sections=None,
+    tables={},
+    headline=None,
+)

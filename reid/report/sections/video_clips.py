@@ -16,6 +16,7 @@ from reid.data.clips import Tracklets
 from reid.evaluation.evaluate import trained_network
 from reid.experiments import Experiment
 from reid.look import attention_maps
+from reid.papers import paper_of
 from reid.project.errors import ReidError
 from reid.project.params import check
 from reid.report.blocks import Row, Shot, jpeg
@@ -39,7 +40,7 @@ def experiment_of(runs: Runs, run: Run) -> Experiment | None:
         return None
     try:
         params = check(experiments.params_model(run.paper), run.trained["params"], run.name)
-        experiment = Experiment(run.name, run.paper, params)
+        experiment = Experiment(run.name, paper_of(run.paper), params)
         current = experiment.key(runs.built.project) == run.trained["key"]
     except (ReidError, KeyError):  # a parameter or a build that is there no more
         return None
@@ -71,17 +72,17 @@ def prepared(
 
     None where the experiment's rows lack a frame of the clip.
     """
-    project, code, params = runs.built.project, experiment.code, experiment.params
+    project, paper, params = runs.built.project, experiment.paper, experiment.params
     data = experiment.open(project)
     place = {image_id: i for i, image_id in enumerate(data.rows["image_id"].to_pylist())}
     if not set(clip.ids) <= set(place):
         return None
     network, mean, _ = trained_network(experiment, project, torch.device("cpu"))
     rows = data.__getitems__([place[image_id] for image_id in clip.ids])
-    each = [code.view(params, row["image"], row) for row in rows]
+    each = [paper.view(params, row["image"], row) for row in rows]
     views = {name: np.stack([view[name] for view in each]) for name in each[0]}
     batch = {name: torch.from_numpy(view)[None] for name, view in views.items()}
-    return network, code.normalize(params, batch, mean), views
+    return network, paper.normalize(params, batch, mean), views
 
 
 # -- pictures --------------------------------------------------------------------------------

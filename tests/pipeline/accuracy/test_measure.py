@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pipeline.accuracy.measure import goal_of, measure
 from pipeline.world.truth import Truth, write_truth
 from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
+from reid.project import layout
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.report.sections import accuracy as section
@@ -184,3 +186,23 @@ def test_flow_is_compared_with_dis_on_the_same_pixels(tmp_path: Path):
     assert found["goal"]["limit"] == pytest.approx(found["numbers"]["dis_epe"] / 2)
     assert not found["goal"]["reached"]
     assert found["shown"]["worst"][0]["measure"] == 2
+
+
+@pytest.mark.parametrize("killed_at", ["fsync", "replace"])
+def test_a_kill_leaves_nothing_in_the_folder_that_the_report_depends_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch, killed_at: str
+):
+    """DVC counts every file there, so that dvc.lock would differ after it."""
+
+    def kill(*_: Any) -> None:
+        raise SystemExit(killed_at)
+
+    target = (layout.os, "fsync") if killed_at == "fsync" else (Path, "replace")
+    with monkeypatch.context() as patched:
+        patched.setattr(*target, kill)
+        with pytest.raises(SystemExit, match=killed_at):
+            measure(project, "masks", "small")
+    assert list((project.reports / "accuracy").iterdir()) == []
+    assert [path.suffix for path in project.publishing.iterdir()] == [".tmp"]
+    measure(project, "masks", "small")
+    assert [path.name for path in (project.reports / "accuracy").iterdir()] == ["masks-small.json"]

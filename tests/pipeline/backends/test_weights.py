@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import get_args
 
 import pytest
 
 from pipeline.backends import checkpoints, weights
 from pipeline.backends.libraries import small_pose
 from pipeline.backends.weights import NETWORKS, Choice, choose, file_of, identity
-from pipeline.engine.plan import module
+from pipeline.stages import stage as find_stage
 from reid.project.errors import ReidError
 
 STAGES = ("masks", "joints", "crops", "flow")
@@ -28,7 +27,7 @@ def sha256(data: bytes) -> str:
 
 
 def params(stage: str, backend: str, **values):
-    return module(stage).Params.model_validate({"backend": backend, **values})
+    return find_stage(stage).params.model_validate({"backend": backend, **values})
 
 
 @pytest.fixture(autouse=True)
@@ -63,15 +62,12 @@ def pinned(root: Path) -> dict:
 
 def test_every_network_backend_is_known_and_its_library_can_be_asked():
     for stage in STAGES:
-        backends = get_args(module(stage).Params.model_fields["backend"].annotation)
+        backends = find_stage(stage).backends()
         known = {name.split("_", 1)[1] for name in NETWORKS if name.startswith(f"{stage}_")}
         assert known == set(backends) - NO_NETWORK
     for name, network in NETWORKS.items():
-        assert find_spec(f"pipeline.backends.{name.replace('_', '.', 1)}") is not None
-        assert (
-            Path(weights.__file__).parent
-            / f"{weights.ADDRESSES[network.library].replace('.', '/')}.py"
-        ).is_file()
+        assert find_spec(f"pipeline.backends.{name.replace('_', '.')}") is not None
+        assert network.library in weights.ADDRESSES
     assert [name for name, network in NETWORKS.items() if network.world] == [
         "masks_torchvision", "joints_mmpose", "crops_ultralytics", "flow_ptlflow",
     ]  # fmt: skip

@@ -539,7 +539,7 @@ def test_what_is_added_is_at_the_papers_size_and_fits_the_flow(root, tmp_path, r
         assert loaded["jet"]["on"][jet] == {k: entry[k] for k in ("dataset", "rows")}
         assert (params.side, params.width_scale, params.encoder_epochs) == (227, 1.0, 100)
         assert params.pool == ("max" if reader == "tvpr" else "mean")
-        row = experiments.variant(project, experiment.paper, params.dataset, {"model": "mat"})
+        row = experiments.variant(project, experiment.paper.name, params.dataset, {"model": "mat"})
         assert row.params.builds.get("jet", params.dataset) == jet, "rows of tables find it"
 
 

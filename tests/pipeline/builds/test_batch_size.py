@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,10 @@ import pytest
 
 from pipeline.builds import batch_size
 from pipeline.builds.batch_size import a_call, find, out_of_memory, smallest
-from pipeline.engine import plan as stages
+from pipeline.engine import stage as engine_stage
+from pipeline.engine.stage import AnyStage
 from pipeline.stages import crops, flow, joints, masks
+from pipeline.stages import stage as find_stage
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
@@ -27,7 +29,7 @@ class Clock:
         return self.now
 
 
-class Step:
+class Step(engine_stage.Step):
     """A network whose call takes `call` seconds and `image` more for each image."""
 
     clock: Clock
@@ -35,9 +37,6 @@ class Step:
     def __init__(self, call: float, image: float, fits: int = 1_000):
         self.call, self.image, self.fits = call, image, fits
         self.sizes: list[int] = []
-
-    def prepare(self, table: pa.Table) -> pa.Table:
-        return table
 
     def __call__(self, table: pa.Table) -> None:
         self.sizes.append(table.num_rows)
@@ -54,13 +53,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+def with_step(step: Step) -> AnyStage:
+    return replace(masks.STAGE, build=lambda *_: step)
+
+
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch, clock: Clock):
-    """Stands in for a stage's module."""
+    """Stands in for a stage's network."""
 
     def put(step: Step) -> Step:
-        module = SimpleNamespace(build=lambda *_: step, needs_device=lambda _: True)
-        monkeypatch.setattr(stages, "module", lambda _: module)
+        monkeypatch.setattr(masks, "STAGE", with_step(step))
         return step
 
     return put
@@ -71,7 +73,7 @@ def rows(count: int) -> pa.Table:
 
 
 def search(count: int = 64, **options: Any) -> batch_size.Found:
-    return find("masks", masks.Params(), rows(count), "cpu", **options)
+    return find(masks.STAGE, masks.Params(), rows(count), "cpu", **options)
 
 
 def test_a_costly_call_asks_for_large_batches(fake: Any):
@@ -176,7 +178,7 @@ def test_a_wrapped_error_of_memory_is_one():
 )
 def test_a_backend_without_a_network_is_refused(stage: str, params: Any):
     with pytest.raises(ReidError, match=f"{params.backend} runs no network"):
-        find(stage, params, rows(1), "cpu")
+        find(find_stage(stage), params, rows(1), "cpu")
 
 
 def test_a_flow_call_has_the_frames_around_it():
@@ -206,7 +208,7 @@ def test_a_build_is_measured_and_its_line_of_params_yaml_said(
     text = path.read_text() + "masks: {on: {toy: {weights: random, batch: 8}}} # end\n"
     path.write_text(text)
     step = Step(call=1e-3, image=1e-6)
-    monkeypatch.setattr(masks, "build", lambda *_: step)
+    monkeypatch.setattr(masks, "STAGE", with_step(step))
     said: list[str] = []
     found = batch_size.auto("auto", "masks", "toy", toy, device="cpu", say=said.append)
     assert path.read_text() == text

@@ -197,12 +197,6 @@ def test_encoded_samples_are_stored_as_their_pixels(tmp_path):
     np.testing.assert_array_equal(images.decode(data), images.decode(first.encoded))
 
 
-def test_writing_twice_gives_the_same_bytes(root, tmp_path):
-    list(cuhk03_labeled.write(tmp_path / "again", samples()))
-    for name in (MAT, CONFIG):
-        assert (root / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-
-
 def test_the_file_is_in_the_layout_of_matlab(root):
     assert (root / MAT).read_bytes()[:20] == b"MATLAB 7.3 MAT-file "
     assert (root / MAT).read_bytes()[124:128] == b"\0\2IM"
@@ -320,14 +314,6 @@ def test_a_broken_file_is_one_line(root, harm, text):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"no HDF5", b"MATLAB 5.0 MAT-file" + bytes(600)],
-                         ids=["empty", "text", "MATLAB 5"])  # fmt: skip
-def test_what_is_no_hdf5_is_one_line(root, data):
-    (root / MAT).write_bytes(data)
-    with pytest.raises(ReidError, match=r"cuhk-03\.mat: cannot be read as HDF5"):
-        cuhk03_labeled.read(root)
-
-
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
 def test_a_truncated_file_is_one_line(root, share):
     data = (root / MAT).read_bytes()
@@ -424,12 +410,6 @@ def test_a_broken_configuration_is_one_line(root, changes, text):
     assert text in str(error.value)
 
 
-def test_a_configuration_that_is_no_matlab_file_is_one_line(root):
-    (root / CONFIG).write_bytes(b"<html>404</html>")
-    with pytest.raises(ReidError, match="cannot be read as MATLAB 5"):
-        cuhk03_labeled.read(root)
-
-
 def test_an_image_of_the_configuration_alone_is_a_reject(root):
     config(root, filelist=np.array(["1_001_1_05.png", *FILES[1:]], object))
     listing = cuhk03_labeled.read(root)
@@ -513,8 +493,3 @@ UNFIT = {
 def test_what_has_no_place_in_the_layout_is_one_line(tmp_path, given, text):
     with pytest.raises(ReidError, match=text):
         list(cuhk03_labeled.write(tmp_path, given))
-
-
-def test_a_used_folder_is_not_written_to(root):
-    with pytest.raises(ReidError, match="not empty"):
-        list(cuhk03_labeled.write(root, samples()))

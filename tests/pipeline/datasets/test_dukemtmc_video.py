@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets import dukemtmc_video
 from pipeline.datasets.base import LISTED, Sample
-from pipeline.engine import run as engine
-from pipeline.stages import ingest
-from reid.data.dataset import open as open_data
+from pipeline.datasets.dukemtmc_video import reader as dukemtmc_video
 from reid.project.errors import ReidError
-from reid.project.layout import Project
-from reid.shards.verify import verify
 from tests.conftest import contents
 
 CALM = settings(
@@ -200,10 +192,6 @@ def test_a_person_in_train_and_in_test_is_left_out_of_both(root):
 # ----------------------------------------------------------------------------------------- damage
 
 
-def move(source: str, target: str):
-    return lambda root: (root / source).rename(root / target)
-
-
 def file(name: str):
     return lambda root: touch(root, name)
 
@@ -336,23 +324,8 @@ def swap(one: str, other: str):
     return harm
 
 
-def link(name: str, target: str):
-    def harm(root: Path) -> None:
-        shutil.rmtree(root / name)
-        (root / name).symlink_to(target)
-
-    return harm
-
-
 REFUSED = {  # damage: what it does, and the one line
-    "no train": (move("train", "x"), "no folder train; this is not a DukeMTMC-VideoReID download"),
-    "no query": (move("query", "x"), "no folder query; this is not a DukeMTMC-VideoReID download"),
-    "no gallery": (move("gallery", "bounding_box_test"), "no folder gallery; this is not"),
-    "gallery is query": (link("gallery", "query"), "gallery and query are links to one and the"),
     "train for gallery": (swap("train", "gallery"), "none is in gallery/; the two folders are sw"),
-    "a file for a folder": (
-        lambda r: (shutil.rmtree(r / "query"), (r / "query").touch()), "no folder query",
-    ),
     "the still images": (
         lambda r: [(r / "train").rename(r / "bounding_box_train"),
                    (r / "gallery").rename(r / "bounding_box_test")],
@@ -368,11 +341,6 @@ def test_damage_is_one_line(root, damage):
     with pytest.raises(ReidError, match=expected) as error:
         dukemtmc_video.read(root)
     assert str(error.value).isprintable()
-
-
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(ReidError, match="none: no such folder; this is not a DukeMTMC-VideoReID"):
-        dukemtmc_video.read(tmp_path / "none")
 
 
 @CALM
@@ -411,36 +379,6 @@ def test_odd_folders_never_end_in_a_traceback(tmp_path_factory, drawn):
 # ---------------------------------------------------------------------------------------- writing
 
 
-@CALM
-@given(
-    st.dictionaries(
-        st.tuples(st.integers(1, 9999), st.integers(1, 8), st.integers(0, 9999)),
-        st.tuples(st.sets(st.integers(1, 9999), min_size=1, max_size=4), st.booleans()),
-        max_size=8,
-    ),
-    st.randoms(use_true_random=False),
-)
-def test_what_is_written_is_read(tmp_path_factory, drawn, order: random.Random):
-    """(person, camera, tracklet): (frames, query); odd persons are trained on."""
-    home = tmp_path_factory.mktemp("written") / "duke"
-    written = [
-        Sample(IMAGE, p, c, "train" if p % 2 else "query" if query else "gallery", f, t)
-        for (p, c, t), (frames, query) in drawn.items()
-        for f in frames
-    ]
-    order.shuffle(written)
-    ids = list(dukemtmc_video.write(home, written))
-    listing = dukemtmc_video.read(home)
-    assert listing.rejects == []
-    rows = rows_of(listing)
-    for image_id, sample in zip(ids, written, strict=True):
-        row = rows.pop(image_id)
-        labels = (row["person"], row["camera"], row["tracklet"], row["frame"])
-        assert labels == (sample.person, sample.camera, sample.tracklet, sample.frame)
-        assert [r for r in ("train", "query", "gallery") if row[r]] == [sample.role]
-    assert rows == {}
-
-
 def samples():
     for person, camera, tracklet, frames, role in (
         (1, 1, 1, (1, 2, 3), "train"),
@@ -459,11 +397,6 @@ def test_names_are_official_and_bytes_equal_in_whatever_order(tmp_path):
     assert ids[1] == "train/0001/0001/0001_C1_F0002_X24"
     list(dukemtmc_video.write(tmp_path / "two", reversed(list(samples()))))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def test_encoded_bytes_are_written_as_they_are(tmp_path):
-    (image_id,) = dukemtmc_video.write(tmp_path, [Sample(IMAGE, 1, 1, "train", 1, 1, encoded=b"x")])
-    assert (tmp_path / f"{image_id}.jpg").read_bytes() == b"x"
 
 
 def sample(**labels) -> Sample:
@@ -492,35 +425,4 @@ def test_labels_without_a_place_are_refused(tmp_path, written, reason):
         list(dukemtmc_video.write(tmp_path / "duke", written))
 
 
-def test_a_used_folder_is_refused(root):
-    with pytest.raises(ReidError, match="not empty; write into a new folder"):
-        next(iter(dukemtmc_video.write(root, samples())))
-
-
 # ----------------------------------------------------------------------------------------- ingest
-
-
-def test_ingest_end_to_end(tmp_path, monkeypatch):
-    root = tmp_path / "data/0-raw/campus"
-    list(dukemtmc_video.write(root, samples()))
-    shutil.copytree(root / "query/0002/0001", root / "gallery/0002/0001")
-    (root / "train/0001/0001/0001_C1_F0002_X24.jpg").write_bytes(b"no image")
-    params = ingest.Params(reader="dukemtmc_video", shard_rows=4, max_reject_rate=0.1)
-    plan = ingest.plan("campus", params, Project(tmp_path))
-    folder = engine.run(plan, Project(tmp_path), executor="local").folder
-    assert verify(folder) == []
-    (rejected,) = pq.read_table(folder / "rejects.parquet").to_pylist()
-    assert rejected["image_id"] == "train/0001/0001/0001_C1_F0002_X24"
-    paths = sorted((folder / "rows").glob("test-*"))
-    assert len(paths) > 1
-    rows = pa.concat_tables([pq.read_table(path) for path in paths]).to_pylist()
-    found = [(r["person"], r["camera"], r["tracklet"], r["frame"]) for r in rows]
-    assert found == [
-        (2, 1, 1, 2), (2, 1, 1, 3), (2, 1, 3, 1), (2, 1, 3, 2), (2, 2, 2, 1), (2, 2, 2, 2),
-        (3, 2, 1, 1), (3, 2, 1, 2), (3, 2, 1, 3),
-    ]  # fmt: skip
-    (protocol,) = json.loads((folder / "protocol.json").read_text())["protocols"]
-    assert protocol["found"]["queries_in_gallery"] == 1
-    data = open_data(tmp_path / "data", "campus")
-    assert len(data.role("query")) == 2
-    assert len(data.role("gallery")) == 9

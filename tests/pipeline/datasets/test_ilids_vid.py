@@ -5,24 +5,19 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.io import loadmat, savemat
-from typer.testing import CliRunner
 
 import reid
 from pipeline.builds.add_dataset import add
-from pipeline.commands.main import app
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.ilids_vid import reader as ilids_vid
 from pipeline.datasets.layouts.two_camera_splits import halves
@@ -313,26 +308,14 @@ def test_frames_follow_their_numbers_not_the_order_of_the_folder(root):
     assert frames == [2, 109, 110, 111, 10_000, 99_999_999]
 
 
-def test_clutter_is_passed_over(root):
-    for name in ("Thumbs.db", "cam1/Thumbs.db", "cam1/person001/.DS_Store", "cam1/._person001"):
-        touch(name)(root / SEQUENCES)
-    assert ilids_vid.read(root).rejects == []
-
-
 # -------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
     ("harm", "expected"),
     [
-        pytest.param(lambda r: (r / SEQUENCES / "cam2").rename(r / "x"),
-                     "no folder sequences/cam2; this is not an iLIDS-VID", id="one camera"),
         pytest.param(lambda r: (r / SEQUENCES).rename(r / "x"), "no folder sequences/cam1",
                      id="no sequences"),
-        pytest.param(
-            lambda r: ((r / SEQUENCES / "cam2").rename(r / "x"),
-                       (r / SEQUENCES / "cam2").symlink_to("cam1")),
-            "links to one and the same folder", id="camera 2 is camera 1"),
         pytest.param(lambda r: [emptied(f"cam2/person{p:03d}")(r / SEQUENCES) for p in PERSONS[1:]],
                      "1 persons are seen by both cameras; two .*no frame in it", id="one person"),
     ],
@@ -344,11 +327,6 @@ def test_folders_that_cannot_be_used_are_one_line(root, harm, expected):
     assert str(error.value).isprintable()
 
 
-def test_no_folder(tmp_path):
-    with pytest.raises(ReidError, match="none: no such folder"):
-        ilids_vid.read(tmp_path / "none")
-
-
 def changed(row: int, column: int, value: float) -> np.ndarray:
     rows = rows_of_splits()
     rows[row, column] = value
@@ -357,11 +335,6 @@ def changed(row: int, column: int, value: float) -> np.ndarray:
 
 def with_text(root: Path, data: bytes) -> None:
     (root / MAT).write_bytes(data)
-
-
-def as_folder(root: Path) -> None:
-    (root / MAT).unlink()
-    (root / MAT).mkdir()
 
 
 def structured() -> np.ndarray:
@@ -410,17 +383,7 @@ BROKEN = {  # damage of the .mat: what it does, and the one line
     "another variable": (
         lambda r: put(r, np.ones((10, 4)), "splits"), r"no variable `ls_set`; it has splits",
     ),
-    "empty": (lambda r: with_text(r, b""), "cannot be read as MATLAB 5"),
-    "cut off": (
-        lambda r: with_text(r, (r / MAT).read_bytes()[:200]), "cannot be read as MATLAB 5",
-    ),
-    "a pickle": (
-        lambda r: with_text(r, b"\x80\x04cos\nsystem\n(S'echo'\ntR."), "cannot be read as MATLAB 5",
-    ),
-    "HDF5": (lambda r: with_text(r, b"\x89HDF\r\n\x1a\n" + bytes(900)), "is HDF5"),
-    "a picture": (lambda r: with_text(r, images.encode_png(COLOUR)), "cannot be read as MATLAB 5"),
     "far too large": (lambda r: with_text(r, bytes(1_000_001)), "has more than 1,000,000 bytes"),
-    "a folder": (as_folder, "cannot be read: Is a directory"),
     "a link to nothing": (
         lambda r: ((r / MAT).unlink(), (r / MAT).symlink_to("none")), "cannot be read: No such",
     ),
@@ -444,32 +407,7 @@ def test_a_broken_mat_is_one_line(root, damage):
     assert re.search(expected, text)
 
 
-@CALM
-@given(st.integers(0, 800), st.binary(min_size=1, max_size=12))
-def test_any_bytes_in_the_mat_are_read_or_refused(tmp_path_factory, place, noise):
-    home = tmp_path_factory.mktemp("noise") / "hall"
-    list(ilids_vid.write(home, samples()))
-    data = bytearray((home / MAT).read_bytes())
-    data[place : place + len(noise)] = noise
-    (home / MAT).write_bytes(bytes(data))
-    try:
-        protocols = ilids_vid.read(home).protocols[1:]
-    except ReidError:
-        return
-    for one in protocols:
-        train, test = (one["members"][role]["persons"] for role in ("train", "query"))
-        assert sorted(train + test) == list(PERSONS)
-
-
 # --------------------------------------------------------------------------------- writing, ingest
-
-
-def test_equal_samples_give_equal_bytes_whenever_they_are_written(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(time, "asctime", lambda: "another day")
-    list(ilids_vid.write(tmp_path / "again", samples()))
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            assert (tmp_path / "again" / path.relative_to(root)).read_bytes() == path.read_bytes()
 
 
 def test_the_written_mat_is_as_the_official_one(root):
@@ -501,50 +439,6 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(ilids_vid.write(tmp_path / "hall", written))
-
-
-def test_a_used_folder_is_refused(root):
-    with pytest.raises(ReidError, match="not empty"):
-        list(ilids_vid.write(root, samples()))
-
-
-@CALM
-@given(st.sets(st.tuples(st.integers(1, 999), st.integers(1, 2), st.integers(0, 99_999)),
-               max_size=12))  # fmt: skip
-def test_what_is_written_is_read(tmp_path_factory, frames):
-    home = tmp_path_factory.mktemp("written") / "hall"
-    everyone = sorted({*frames, *((p, c, 7) for p in (5, 6) for c in (1, 2))})
-    ids = list(ilids_vid.write(home, [Sample(COLOUR, p, c, "train", frame=f)
-                                      for p, c, f in everyone]))  # fmt: skip
-    listing = ilids_vid.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    assert [row["image_id"] for row in rows] == ids  # both are sorted by person, camera, frame
-    for row in rows:
-        assert (images.decode((home / row["path"]).read_bytes()) == COLOUR).all()
-
-
-def test_ingest_end_to_end(root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(
-        "ingest: {with: {shard_rows: 5, max_reject_rate: 0.2}, on: {hall: {reader: ilids_vid}}}\n"
-    )
-    (root / SEQUENCES / "cam1/person002/cam1_person002_00110.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    run = CliRunner().invoke(app, ["ingest", "hall", "--executor", "local"])
-    assert (run.exit_code, "23 rows, 1 reject" in run.output) == (0, True), run.output
-    folder = tmp_path / "data/1-shards/hall"
-    (rejected,) = pq.read_table(folder / "rejects.parquet").to_pylist()
-    assert rejected["image_id"] == "sequences/cam1/person002/cam1_person002_00110"
-    shards = [pq.read_table(path) for path in sorted((folder / "rows").iterdir())]
-    tracklets = [set(zip(t["person"].to_pylist(), t["camera"].to_pylist(), strict=True))
-                 for t in shards]  # fmt: skip
-    assert len(shards) == 8
-    assert sum(map(len, tracklets)) == len(set.union(*tracklets))  # none is divided
-    rows = pa.concat_tables(shards)
-    assert rows["frame"].to_pylist()[:4] == [109, 110, 111, 209]
-    protocols = json.loads((folder / "protocol.json").read_text())["protocols"]
-    assert len(protocols) == 20
 
 
 def test_roles_of_another_split_are_those_of_its_members(root, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.build import make_plan
-from pipeline.datasets import market1501
+from pipeline.datasets import market1501, reader
 from pipeline.datasets.image_source import FILE, LICENCE, image_source, rendered_file
 from pipeline.engine import run as engine
 from pipeline.world.build import build_world
@@ -18,7 +18,7 @@ from reid.project.layout import Project
 from reid.shards.manifest import manifest_of
 from tests.conftest import make_project
 
-INFO = vars(market1501.INFO)
+INFO = vars(reader("market1501").info)
 REAL = (INFO["citation"], INFO["where"], INFO["licence"])
 STAGES = {
     "ingest": "1-shards/toy",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -10,19 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
-from pipeline import datasets
 from pipeline.datasets import market1501
-from pipeline.datasets.base import LISTED, Sample, counts_table
-from pipeline.datasets.layouts import names
+from pipeline.datasets.base import LISTED, Sample
 from reid.arrays import images
 from reid.project.errors import ReidError
 
-CALM = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 IMAGE = np.full((16, 8, 3), (200, 40, 90), np.uint8)
 GOOD = (  # a small data set: two people to train on, two to test, with junk and distractor
     "bounding_box_train/0002_c1s1_000451_03",
@@ -104,19 +96,6 @@ def test_published_counts_agree_with_each_other():
     assert published["train_identities"] + published["gallery_identities"] == 1_501
 
 
-def test_counts_table_shows_what_differs(market):
-    table = {row[0]: row[1:] for row in counts_table({"train": 3, "query": 9, "views": 1}, FOUND)}
-    assert table == {
-        "train": (3, 3, False),
-        "query": (9, 2, True),
-        "views": (1, None, True),
-        "gallery": (None, 4, False),
-    }
-
-
-FOUND = {"train": 3, "query": 2, "gallery": 4}
-
-
 def test_the_protocol_is_the_papers_and_json(market):
     (protocol,) = market1501.read(market).protocols
     assert json.loads(json.dumps(protocol)) == protocol
@@ -140,57 +119,17 @@ def test_the_folder_above_is_as_good(tmp_path):
     assert market1501.locate(tmp_path) == home == market1501.locate(home)
 
 
-def test_the_order_is_by_name(market, monkeypatch):
-    expected = market1501.read(market).files
-    real = os.scandir
-
-    class Reversed(list):
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda self, *_: None  # noqa: E731
-
-    monkeypatch.setattr(
-        names.os, "scandir", lambda p: Reversed(sorted(real(p), key=lambda e: e.name)[::-1])
-    )
-    assert market1501.read(market).files == expected
-
-
 def test_thousands_of_names_take_no_time(tmp_path):
     make(tmp_path)
     for frame in range(2_000):
         os.close(os.open(tmp_path / f"query/0001_c1s1_{frame:06d}_01.jpg", os.O_CREAT))
     market1501.read(tmp_path)  # the folder's own cache is filled
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whoever else is at work
     assert market1501.read(tmp_path).files.num_rows == 2_000 + len(GOOD)
-    assert time.perf_counter() - start < 1  # 5 ms on an idle core
+    assert time.process_time() - start < 1  # 5 ms on an idle core
 
 
 # ---------------------------------------------------------------------------------- bad data sets
-
-
-@pytest.mark.parametrize("missing", ["bounding_box_train", "bounding_box_test", "query"])
-def test_a_missing_folder_is_named(market, missing):
-    (market / missing).rename(market / "elsewhere")
-    with pytest.raises(ReidError, match=f"market: no folder {missing}; this is not a Market-1501"):
-        market1501.read(market)
-
-
-def test_a_wrong_root_is_one_line(tmp_path):
-    with pytest.raises(ReidError, match="no folder bounding_box_train, query, bounding_box_test;"):
-        market1501.read(tmp_path)
-    with pytest.raises(ReidError, match="none: no such folder"):
-        market1501.read(tmp_path / "none")
-    (tmp_path / "market.zip").touch()
-    with pytest.raises(ReidError, match=r"market\.zip: no such folder"):
-        market1501.read(tmp_path / "market.zip")
-    with pytest.raises(ReidError, match="no such folder"):
-        market1501.read(tmp_path / ("x" * 5000))
-
-
-def test_test_linked_to_train_is_refused(market):
-    (market / "bounding_box_test").rename(market / "elsewhere")
-    (market / "bounding_box_test").symlink_to("bounding_box_train")
-    with pytest.raises(ReidError, match="one and the same folder"):
-        market1501.read(market)
 
 
 def test_swapped_folders_do_not_pass_unseen(market):
@@ -204,24 +143,6 @@ def test_swapped_folders_do_not_pass_unseen(market):
         "bounding_box_train/0000_c1s1_000151_01.jpg": "person 0000 is a distractor, which belongs "
         "in bounding_box_test",
     }
-
-
-def test_an_unreadable_folder_is_one_line(market, monkeypatch):
-    def scandir(place):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(names.os, "scandir", scandir)
-    with pytest.raises(ReidError, match=r"bounding_box_train: cannot be read \(Permission denied"):
-        market1501.read(market)
-
-
-def test_a_root_that_may_not_be_looked_into_is_one_line(market, monkeypatch):
-    def is_dir(self):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(Path, "is_dir", is_dir)
-    with pytest.raises(ReidError, match="no such folder"):
-        market1501.read(market)
 
 
 # --------------------------------------------------------------------------------- bad files in it
@@ -305,15 +226,6 @@ def test_an_unprintable_name_is_shown_escaped(market, name, shown):
     assert listing.files.num_rows == len(GOOD)
 
 
-CLUTTER = ["Thumbs.db", "thumbs.db", ".DS_Store", "desktop.ini", "._0002_c1s1_000451_03.jpg"]
-
-
-@pytest.mark.parametrize("name", CLUTTER)
-def test_clutter_is_passed_over(market, name):
-    (market / "bounding_box_train" / name).touch()
-    assert market1501.read(market).rejects == []
-
-
 def test_what_lies_beside_the_folders_is_left_alone(market):
     (market / "gt_bbox").mkdir()
     (market / "gt_bbox" / "0001_c1s1_001051_00.jpg").touch()
@@ -344,146 +256,11 @@ def test_what_is_no_file_is_a_reject(market, make_it, reason):
     assert listing.files.num_rows == len(GOOD)
 
 
-def test_a_link_to_a_file_is_a_file(market):
-    (market / "query" / "0001_c3s1_001051_00.jpg").symlink_to("0001_c1s1_001051_00.jpg")
-    listing = market1501.read(market)
-    assert (listing.files.num_rows, listing.rejects) == (len(GOOD) + 1, [])
-
-
-def test_nested_images_are_not_taken(market):
-    nested = market / "bounding_box_train" / "more"
-    nested.mkdir()
-    (nested / SAMPLE).touch()
-    assert reasons(market1501.read(market)) == {
-        "bounding_box_train/more": "a folder among the images"
-    }
-
-
-# ------------------------------------------------------------------------------- damage at random
-
-PIECES = st.sampled_from([*STRAY, *ESCAPED, *CLUTTER, SAMPLE, *(Path(g).name for g in GOOD)])
-
-
-@st.composite
-def mutated(draw) -> str:
-    """A good name with a character put in, taken out or changed."""
-    name = f"{Path(draw(st.sampled_from(GOOD))).name}.jpg"
-    at = draw(st.integers(0, len(name)))
-    put = draw(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]) | st.just(""))
-    return name[:at] + put + name[at + draw(st.integers(0, 1)) :]
-
-
-FREE = st.binary(min_size=1, max_size=60).map(os.fsdecode)
-NAMES = (PIECES | mutated() | FREE).filter(
-    lambda n: n not in {"", ".", ".."} and not {"/", "\0"} & set(n) and len(os.fsencode(n)) <= 255
-)
-KINDS = {  # kinds of thing that may lie under a name
-    "empty file": lambda p: p.touch(),
-    "text": lambda p: p.write_bytes(b"hello"),
-    "folder": lambda p: p.mkdir(),
-    "nested folders": lambda p: (p / "a" / p.name[:20]).mkdir(parents=True),
-    "link to nothing": lambda p: p.symlink_to("nowhere"),
-    "link to itself": lambda p: p.symlink_to(p.name),
-    "link upwards": lambda p: p.symlink_to(".."),
-    "link to a file": lambda p: p.symlink_to(p.parent / f"{Path(GOOD[0]).name}.jpg"),
-    "pipe": os.mkfifo,
-}
-PLACES = ("bounding_box_train", "bounding_box_test", "query", ".")
-DAMAGE = st.lists(
-    st.tuples(st.sampled_from(PLACES), NAMES, st.sampled_from(sorted(KINDS))), max_size=8
-)
-WHOLE = st.sampled_from(
-    ["none", "empty a folder", "remove a folder", "folder is a file", "folder links to itself",
-     "folder links to another", "folder links upwards", "folder links to nothing", "swap folders"]
-)  # fmt: skip
-
-
-def damage_whole(root: Path, kind: str, place: str, other: str) -> None:
-    """Damage a whole folder, after it was moved away."""
-    if kind == "none" or place == "." or other in {".", place}:
-        return
-    if kind == "swap folders":
-        (root / place).rename(root / "away")
-        (root / other).rename(root / place)
-        (root / "away").rename(root / other)
-        return
-    (root / place).rename(root / "away")
-    if kind == "empty a folder":
-        (root / place).mkdir()
-    elif kind == "folder is a file":
-        (root / place).touch()
-    elif kind != "remove a folder":
-        targets = {"itself": place, "another": other, "upwards": ".", "nothing": "nowhere"}
-        (root / place).symlink_to(targets[kind.rsplit(" ", 1)[-1]])
-
-
-@CALM
-@given(DAMAGE, WHOLE, st.sampled_from(PLACES), st.sampled_from(PLACES))
-@example([("query", "0002\n", "pipe")], "folder links to itself", "query", "bounding_box_test")
-@example([], "folder links upwards", "query", "bounding_box_test")
-def test_damage_never_ends_in_a_traceback(tmp_path_factory, damage, whole, place, other):
-    root = make(tmp_path_factory.mktemp("damaged"))
-    for folder, name, kind in damage:
-        if not os.path.lexists(root / folder / name):  # not two damages under one name
-            KINDS[kind](root / folder / name)
-    damage_whole(root, whole, place, other)
-    if whole == "none":  # a file more or less never loses the data set
-        listing = market1501.read(root)
-    else:
-        try:
-            listing = market1501.read(root)
-        except ReidError:
-            return
-    ids = listing.files["image_id"].to_pylist()
-    assert len(set(ids)) == len(ids)
-    if whole == "none":
-        assert set(GOOD) <= set(ids)
-    for image_id, path in zip(ids, listing.files["path"].to_pylist(), strict=True):
-        assert market1501.NAME.fullmatch(path.rpartition("/")[2])
-        assert image_id == path.removesuffix(".jpg")
-    for reject in listing.rejects:
-        assert reject.reason
-        assert f"{reject.image_id}{reject.reason}".isprintable()
-    seen = {f.name for f in (root / "query").iterdir()} if (root / "query").is_dir() else set()
-    rejected = sum(r.image_id.startswith("query/") for r in listing.rejects)
-    listed = sum(i.startswith("query/") for i in ids)
-    assert rejected + listed == sum(not names.is_clutter(name) for name in seen)
-
-
 # ---------------------------------------------------------------------------------------- writing
 
 
 def sample(person=1, camera=1, role="train", **other) -> Sample:
     return Sample(IMAGE, person, camera, role, **other)
-
-
-@st.composite
-def samples(draw) -> list[Sample]:
-    role = draw(st.sampled_from(["train", "query", "gallery"]))
-    person = st.integers(-1 if role == "gallery" else 1, 9999)
-    one = st.builds(
-        Sample, st.just(IMAGE), person, st.integers(1, 6), st.just(role),
-        frame=st.sampled_from([0, 1, 999_999]), tracklet=st.integers(0, 9),
-        encoded=st.just(b"bytes"),
-    )  # fmt: skip
-    return draw(st.lists(one, max_size=6))
-
-
-@CALM
-@given(st.lists(samples(), max_size=4).map(lambda groups: [s for group in groups for s in group]))
-def test_what_is_written_is_read(tmp_path_factory, given_samples):
-    root = tmp_path_factory.mktemp("written")
-    ids = list(market1501.write(root, given_samples))
-    listing = market1501.read(root)
-    assert listing.rejects == []
-    assert len(set(ids)) == len(given_samples) == listing.files.num_rows
-    rows = {row["image_id"]: row for row in listing.files.to_pylist()}
-    for image_id, written in zip(ids, given_samples, strict=True):
-        row = rows[image_id]
-        roles = [role for role in ("train", "query", "gallery") if row[role]]
-        assert (row["person"], row["camera"], roles) == (
-            written.person, written.camera, [written.role],
-        )  # fmt: skip
 
 
 def test_names_are_the_official_ones(tmp_path):
@@ -512,11 +289,6 @@ def test_pixels_and_given_bytes_are_kept(tmp_path):
     assert np.abs(images.decode(data).astype(int) - IMAGE).max() <= 3
 
 
-def test_no_samples_make_an_empty_data_set(tmp_path):
-    assert list(market1501.write(tmp_path / "new", [])) == []
-    assert market1501.read(tmp_path / "new").files.num_rows == 0
-
-
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -543,43 +315,3 @@ def test_more_boxes_than_a_name_holds(tmp_path):
     with pytest.raises(ReidError, match="more than 99 images named bounding_box_train/0001_c1s1"):
         list(market1501.write(tmp_path, same))
     assert len(list(tmp_path.rglob("*.jpg"))) == 99
-
-
-def test_a_used_folder_is_not_written_into(market):
-    before = sorted(market.rglob("*"))
-    with pytest.raises(ReidError, match="bounding_box_train: not empty"):
-        list(market1501.write(market, [sample()]))
-    assert sorted(market.rglob("*")) == before
-
-
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    def write_bytes(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
-    with pytest.raises(ReidError, match=r"_01\.jpg: cannot be written: No space left on device"):
-        list(market1501.write(tmp_path, [sample()]))
-
-
-def test_a_root_that_is_a_file_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ReidError, match="cannot be made"):
-        list(market1501.write(tmp_path / "file", [sample()]))
-
-
-# ---------------------------------------------------------------------------------- the known names
-
-
-def test_every_reader_has_its_parts():
-    for name in datasets.READERS:
-        module = datasets.reader(name)
-        assert callable(module.read)
-        assert callable(module.write)
-        assert module.INFO.layout
-
-
-def test_an_unknown_reader_names_the_nearest():
-    with pytest.raises(ReidError, match="no reader `Market-1501`; did you mean `market1501`"):
-        datasets.reader("Market-1501")
-    with pytest.raises(ReidError, match=r"no reader `os` \(there are .*market1501"):
-        datasets.reader("os")

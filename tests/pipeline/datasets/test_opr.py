@@ -7,19 +7,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.opr import reader as opr
-from pipeline.engine import run as engine
-from pipeline.stages import ingest
-from reid.arrays import images
 from reid.project.errors import ReidError
-from reid.project.layout import Project
 
 CALM = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -295,39 +289,3 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(opr.write(tmp_path / "door", written))
-
-
-@CALM
-@given(st.sets(st.tuples(st.integers(1, 200), st.integers(1, 2), st.integers(0, 2_000_000)),
-               max_size=12), st.booleans())  # fmt: skip
-def test_what_is_written_is_read(tmp_path_factory, frames, as_jpeg):
-    home = tmp_path_factory.mktemp("written") / "door"
-    everyone = sorted({*frames, *((p, c, 3) for p in (201, 202) for c in (1, 2))})
-    encoded = images.encode_jpeg(COLOUR) if as_jpeg else None
-    written = [
-        Sample(COLOUR, p, c, "train", frame=f, depth_mm=depth_of(f), encoded=encoded)
-        for p, c, f in everyone
-    ]
-    ids = list(opr.write(home, written))
-    listing = opr.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [row["image_id"] for row in rows] == ids  # both are sorted by person, view, frame
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    for row in rows:
-        depth = images.decode_depth((home / row["depth_path"]).read_bytes())
-        assert (depth == depth_of(row["frame"])).all()
-
-
-def test_ingest_end_to_end(root, tmp_path):
-    (root / "02/enter/depth_000005.png").write_bytes(images.encode_png(np.ones((6, 8), np.uint8)))
-    params = ingest.Params(reader="opr", max_reject_rate=0.2)
-    plan = ingest.plan("door", params, Project(tmp_path))
-    folder = engine.run(plan, Project(tmp_path), executor="local").folder
-    (rejected,) = pq.read_table(folder / "rejects.parquet").to_pylist()
-    assert rejected["image_id"] == "02/enter/rgb_000005"
-    assert rejected["reason"] == "depth: depth must be one 16-bit channel, not uint8 (6, 8)"
-    rows = pa.concat_tables([pq.read_table(p) for p in sorted((folder / "rows").iterdir())])
-    assert rows.num_rows == 15
-    assert sorted(rows["depth_size"].to_pylist())[0] > 0
-    assert len(json.loads((folder / "protocol.json").read_text())["protocols"]) == 10

@@ -8,24 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.layouts.two_camera_splits import halves
 from pipeline.datasets.prid2011 import reader as prid2011
-from pipeline.engine import run as engine
-from pipeline.stages import ingest
 from reid.arrays import images
 from reid.project.errors import ReidError
-from reid.project.layout import Project
 
-CALM = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 4, 3), (200, 40, 90), np.uint8)
 PERSONS = (1, 2, 7, 200)
 ALONE = ((201, 1), (1201, 2), (1749, 2))  # (person, camera): three people, though two are "0201"
@@ -248,7 +238,6 @@ def test_single_shots_and_clutter_are_left_alone(root):
 
 GOOD = {"train": names_of(1, 2), "test": names_of(7, 200)}
 BROKEN = {  # the file of splits: its text, and the one line
-    "empty": ("", "not JSON"),
     "cut off": ('[{"train": ["person_0001"', "not JSON"),
     "no text": (b"\xff\xfe[", "not JSON"),
     "nested without end": ("[" * 200_000, "not JSON"),
@@ -295,10 +284,6 @@ def test_a_broken_file_of_splits_is_one_line(root, damage):
 @pytest.mark.parametrize(
     ("harm", "expected"),
     [
-        pytest.param(lambda r: (r / SHOTS / "cam_b").rename(r / "x"),
-                     "no folder multi_shot/cam_b; this is not a PRID 2011", id="one camera"),
-        pytest.param(lambda r: ((r / JSON).unlink(), (r / JSON).mkdir()),
-                     "cannot be read: Is a directory", id="a folder for the splits"),
         pytest.param(lambda r: ((r / JSON).unlink(), (r / JSON).symlink_to("none")),
                      "cannot be read: No such file", id="a link to nothing"),
     ],
@@ -338,40 +323,3 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(prid2011.write(tmp_path / "prid", written))
-
-
-PEOPLE = st.one_of(
-    st.tuples(st.integers(1, 999), st.just(1)),
-    st.tuples(st.integers(1, 200) | st.integers(1201, 9_999), st.just(2)),
-)
-
-
-@CALM
-@given(st.sets(st.tuples(PEOPLE, st.integers(0, 9_999)), max_size=12))
-def test_what_is_written_is_read(tmp_path_factory, frames):
-    home = tmp_path_factory.mktemp("written") / "prid"
-    plain = {(p, c, f) for (p, c), f in frames}
-    everyone = sorted({*plain, *((p, c, 7) for p in (5, 6) for c in (1, 2))})
-    ids = list(prid2011.write(home, [sample(person=p, camera=c, frame=f) for p, c, f in everyone]))
-    listing = prid2011.read(home)
-    assert listing.rejects == []
-    rows = listing.files.to_pylist()
-    assert [(row["person"], row["camera"], row["frame"]) for row in rows] == everyone
-    assert [row["image_id"] for row in rows] == ids
-    assert len(listing.protocols) == 10
-
-
-def test_equal_samples_give_equal_bytes(root, tmp_path):
-    list(prid2011.write(tmp_path / "again", samples()))
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            assert (tmp_path / "again" / path.relative_to(root)).read_bytes() == path.read_bytes()
-
-
-def test_ingest_end_to_end(root, tmp_path, monkeypatch):
-    plan = ingest.plan("prid", ingest.Params(reader="prid2011"), Project(tmp_path))
-    folder = engine.run(plan, Project(tmp_path), executor="local").folder
-    rows = pa.concat_tables([pq.read_table(p) for p in sorted((folder / "rows").iterdir())])
-    assert rows.num_rows == 33
-    assert rows["person"].to_pylist() == sorted(rows["person"].to_pylist())
-    assert len(json.loads((folder / "protocol.json").read_text())["protocols"]) == 10

@@ -237,8 +237,6 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
     ),
 }  # fmt: skip
 REFUSED = {  # damage: what it does, and the one line
-    "no id.csv": (unlink("id.csv"), r"id\.csv: cannot be read: No such file.*write a line"),
-    "an empty id.csv": (lambda r: (r / "id.csv").write_text(""), "no line; write a line"),
     "a header alone": (
         lambda r: (r / "id.csv").write_text("recording;passage;person\n"), "no line; write",
     ),
@@ -250,13 +248,6 @@ REFUSED = {  # damage: what it does, and the one line
     ),
     "id.csv in UTF-16": (
         lambda r: (r / "id.csv").write_text("009;001;5\n", "utf-16"), "line 1 is",
-    ),
-    "id.csv is a folder": (
-        lambda r: ((r / "id.csv").unlink(), (r / "id.csv").mkdir()), "cannot be read: Is a dir",
-    ),
-    "no table": (unlink(C), r"009_color\.csv: cannot be read: No such file.*two tables"),
-    "no folder of depth": (
-        lambda r: (r / "009/depth").rename(r / "009/x"), r"009/depth: cannot be read",
     ),
 }  # fmt: skip
 
@@ -288,36 +279,6 @@ def test_a_folder_of_recordings_is_no_extracted_data_set(tmp_path):
         tvpr.read(tmp_path)
     with pytest.raises(ReidError, match="none: cannot be read"):
         tvpr.read(tmp_path / "none")
-
-
-@CALM
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([C, D, "id.csv"]),
-            st.integers(0, 6),
-            st.text("0129;NUL \n", max_size=20) | st.text(max_size=8),
-        ),
-        max_size=4,
-    )
-)
-def test_damaged_tables_never_end_in_a_traceback(tmp_path_factory, damage):
-    home = tmp_path_factory.mktemp("damaged") / "top"
-    list(tvpr.write(home, samples()))
-    for name, number, text in damage:
-        lines = (home / name).read_text("utf-8").split("\n")
-        lines[number % len(lines)] = text.encode("utf-8", "replace").decode()
-        (home / name).write_text("\n".join(lines), "utf-8", newline="\n")
-    try:
-        listing = tvpr.read(home)
-    except ReidError:
-        return
-    ids = listing.files["image_id"].to_pylist()
-    assert len(set(ids)) == len(ids)
-    assert all(f"{r.image_id}{r.reason}".isprintable() for r in listing.rejects)
-    for row in listing.files.to_pylist():
-        assert (home / row["path"]).is_file()
-        assert row["camera"] in (1, 2)
 
 
 # ---------------------------------------------------------------------------------------- writing
@@ -390,11 +351,6 @@ def sample(**labels) -> Sample:
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):
     with pytest.raises(ReidError, match=reason):
         list(tvpr.write(tmp_path / "top", written))
-
-
-def test_a_used_folder_is_refused(root):
-    with pytest.raises(ReidError, match="not empty"):
-        list(tvpr.write(root, samples()))
 
 
 # ----------------------------------------------------------------------------------------- ingest

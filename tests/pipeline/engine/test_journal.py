@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,10 +20,7 @@ def stage(tmp_path: Path) -> Path:
     return tmp_path / "stage"
 
 
-def of_ended_process() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as run:
-        run.wait()
-    return run.pid
+ENDED = 2**22 + 1  # beyond any process's number
 
 
 def test_a_temporary_file_carries_host_and_process(tmp_path: Path, monkeypatch):
@@ -43,15 +38,15 @@ def test_a_temporary_file_carries_host_and_process(tmp_path: Path, monkeypatch):
 def test_gc_leaves_what_a_living_process_writes(stage: Path):
     living = stage / f".key.{this_process()}.tmp"
     living.touch()
-    ended = stage / f".key.{this_process().rpartition('-')[0]}-{of_ended_process()}.tmp"
+    ended = stage / f".key.{this_process().rpartition('-')[0]}-{ENDED}.tmp"
     ended.touch()
-    older = stage / f".key.{of_ended_process()}.tmp"  # a name without a host is of this one
+    older = stage / f".key.{ENDED}.tmp"  # a name without a host is of this one
     older.touch()
     assert set(unused(stage.parent)) == {ended, older}
 
 
 def test_gc_leaves_another_hosts_files_for_a_week(stage: Path):
-    other = stage / f".key.elsewhere-{of_ended_process()}.tmp"
+    other = stage / f".key.elsewhere-{ENDED}.tmp"
     other.touch()
     assert unused(stage.parent) == []
     long_ago = other.stat().st_mtime - journal.ABANDONED_S - 1

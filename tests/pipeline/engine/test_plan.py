@@ -13,7 +13,6 @@ import pytest
 from pipeline.commands.build import make_plan
 from pipeline.engine import plan as stage
 from pipeline.engine import run as engine
-from pipeline.stages import parts
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from tests.conftest import contents, make_project, reid
@@ -57,12 +56,6 @@ def test_the_reject_rate_is_no_part_of_the_key(toy: Project):
     build(toy, "ingest", "joints", "parts")
     change("canonical_poses: 3", "canonical_poses: 3, max_reject_rate: 0.9")
     assert to_compute(toy, "parts") == 0
-
-
-def test_a_raised_version_recomputes(toy: Project, monkeypatch: pytest.MonkeyPatch):
-    build(toy, "ingest", "joints", "parts")
-    monkeypatch.setattr(parts, "VERSION", parts.VERSION + 1)
-    assert to_compute(toy, "parts") == 4
 
 
 def test_changed_given_labels_recompute_joints(toy: Project):
@@ -143,7 +136,7 @@ def test_behind_keeps_order_passes_errors_on_and_runs_beside_the_iteration():
             yield i
 
     def ten_times(i: int) -> int:
-        assert go_on.wait(10)
+        assert go_on.wait(600)
         return 10 * i
 
     assert list(stage.behind(numbers(), ten_times)) == [0, 10, 20, 30, 40, 50]
@@ -161,9 +154,13 @@ def test_ahead_keeps_order_passes_errors_on_and_stays_bounded():
 
     taken = []
     for value in stage.ahead(numbers(), depth=2):
-        time.sleep(0.001)
         taken.append(value)
-        assert len(made) - len(taken) <= 4
+        begun = min(20, len(taken) + 3)  # two wait in the queue, one to enter it
+        end = time.monotonic() + 600
+        while len(made) < begun:
+            assert time.monotonic() < end, "it does not run ahead"
+            time.sleep(0.001)
+        assert len(made) == begun
     assert taken == list(range(20))
 
     def broken():

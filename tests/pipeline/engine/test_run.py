@@ -125,8 +125,8 @@ POINTS = [
     *[("stage", "pipeline.stages.ingest", "read_row", n) for n in (5, 30, 60)],
     *[("stage's write", "pipeline.engine.journal", "write_shard", n) for n in (1, 2, 4)],
     *[("publishing", "pipeline.engine.run", "link", n) for n in (1, 2, 4)],
-    ("publishing's end", "pipeline.engine.run", "replace_folder", 1),
-    ("replacing", "reid.project.layout", "shutil.rmtree", 2),
+    ("publishing's end", "reid.project.publish", "replace_folder", 1),
+    ("replacing", "reid.project.publish", "shutil.rmtree", 2),
 ]
 
 

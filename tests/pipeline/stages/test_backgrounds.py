@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,8 @@ import pytest
 
 from pipeline.commands.build import make_plan
 from pipeline.engine import fits
-from pipeline.engine.fits import Fit
 from pipeline.engine.journal import unused
+from pipeline.engine.stage import Fit, Resources
 from pipeline.stages import backgrounds
 from pipeline.stages.backgrounds import Params
 from pipeline.swapping.regions import PART_BOXES
@@ -205,7 +206,7 @@ def one_row(
     empty = pa.table(
         {"image_id": pa.array([], pa.string()), "partners": pa.array([], pa.list_(pa.int32()))}
     )
-    step = backgrounds.build(params, "cpu", Fit({}, empty))
+    step = backgrounds.build(params, Resources(fitted=Fit({}, empty)))
     return step(pa.table({**cells, **columns})).to_pylist()[0]
 
 
@@ -373,7 +374,8 @@ def test_a_fit_is_computed_once_and_a_broken_one_again(swaps_toy, monkeypatch):
     before = rows_of(swaps_toy, "backgrounds")
     calls = []
     real = backgrounds.fit
-    monkeypatch.setattr(backgrounds, "fit", lambda *a: calls.append(1) or real(*a))
+    counted = replace(backgrounds.STAGE, fit=lambda *a: calls.append(1) or real(*a))
+    monkeypatch.setattr(backgrounds, "STAGE", counted)
     make_plan("backgrounds", "toy", swaps_toy)
     assert calls == []
     table = next((swaps_toy.work / "backgrounds").glob("*.fit.parquet"))

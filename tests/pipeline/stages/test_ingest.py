@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +21,7 @@ from pipeline.datasets.rap.labels import EXTRA
 from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from reid.arrays import images
+from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard
 from reid.shards.manifest import manifest_of
@@ -85,7 +89,7 @@ def test_a_changed_label_makes_another_shard_and_no_other(mall):
     flags = [True if r["person"] == 1 else None for r in listing.files.to_pylist()]
     listing.files = listing.files.set_column(column, EXTRA.field("occlusion_up"), pa.array(flags))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rap, "read", lambda root: listing)
+        patch.setattr(rap, "READER", replace(rap.READER, read=lambda root: listing))
         after = {t.name: t.key for t in ingest.plan("mall", params, mall).tasks}
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"train-00000-of-00001.parquet"}
@@ -97,33 +101,23 @@ def test_a_renamed_column_makes_other_shards(mall, monkeypatch):
     listing = rap.read(mall.raw("mall"))
     names = [*listing.files.column_names[:-1], "box_legs"]
     listing.files = listing.files.rename_columns(names)
-    monkeypatch.setattr(rap, "EXTRA", pa.schema([*list(EXTRA)[:-1], listing.files.schema[-1]]))
-    monkeypatch.setattr(rap, "read", lambda root: listing)
+    extra = pa.schema([*list(EXTRA)[:-1], listing.files.schema[-1]])
+    other = replace(rap.READER, read=lambda root: listing, extra=extra)
+    monkeypatch.setattr(rap, "READER", other)
     assert not before & {t.key for t in ingest.plan("mall", params, mall).tasks}
 
 
-def test_a_data_set_without_its_own_columns_is_as_if_there_were_none(tmp_path, monkeypatch):
-    """The same keys and bytes whether the module says nothing or that it has no columns."""
+def test_a_data_set_without_columns_of_its_own_has_those_of_every_row(tmp_path):
     project = Project(tmp_path)
     list(market1501.write(project.raw("toy"), toy_samples(persons=4)))
-    plain = ingest.plan("toy", ingest.Params(reader="market1501"), project)
-    paths = build(project, "toy", "market1501")
-    data = [path.read_bytes() for path in paths]
-    assert Shard(paths[0]).columns == ROW.names
-    monkeypatch.setattr(market1501, "EXTRA", pa.schema([]), raising=False)
-    empty = ingest.plan("toy", ingest.Params(reader="market1501"), project)
-    assert [t.key for t in empty.tasks] == [t.key for t in plain.tasks]
-    engine.run(empty, Project(tmp_path), executor="local", repair=True)
-    assert [path.read_bytes() for path in paths] == data
+    assert Shard(build(project, "toy", "market1501")[0]).columns == ROW.names
 
 
 def test_images_out_of_a_container_may_have_columns_too(tmp_path, monkeypatch):
-    """A reader with `open_source` and `EXTRA`: the two do not meet."""
-    module = ModuleType("pipeline.datasets.boxed")
-    vars(module).update({name: getattr(rap, name) for name in ("read", "INFO", "EXTRA")})
+    """A reader with `open_source` and `extra`: the two do not meet."""
     png = images.encode_png(np.zeros((4, 3, 3), np.uint8))
-    vars(module)["open_source"] = lambda root: lambda path: png
-    monkeypatch.setitem(datasets.READERS, "boxed", lambda: module)
+    boxed = replace(rap.READER, open_source=lambda root: lambda path: png)
+    monkeypatch.setitem(datasets.READERS, "boxed", lambda: boxed)
     image = np.full((8, 6, 3), 9, np.uint8)
     extra = {"occlusion_down": True}
     list(rap.write(tmp_path / "data/0-raw/box", [Sample(image, 1, 1, "train", extra=extra)]))
@@ -131,3 +125,72 @@ def test_images_out_of_a_container_may_have_columns_too(tmp_path, monkeypatch):
     (row,) = pq.read_table(path).to_pylist()
     assert (row["height"], row["width"], row["occlusion_down"]) == (4, 3, True)
     assert row["image"]["bytes"] == png
+
+
+def own_folder(root: Path, files: dict[str, bytes]) -> Project:
+    """A folder of one's own: a person to train on, one to test, by two cameras."""
+    folder = root / "data/0-raw/mine"
+    folder.mkdir(parents=True)
+    roles = ["train", "query", "gallery"]
+    lines = ["path,person,camera,role"]
+    for number, (name, data) in enumerate(files.items()):
+        (folder / name).write_bytes(data)
+        role = roles[number % 3]
+        lines.append(f"{name},{'anna' if role == 'train' else 'eva'},{1 + number % 2},{role}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return Project(root)
+
+
+def test_every_reader_of_a_shard_sees_an_image_upright_in_the_row_s_size(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    loaded = pytest.importorskip("datasets")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    files = {}
+    for kind in ("jpeg", "png", "webp"):
+        for number in range(3):
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, kind, exif=tags)
+            files[f"{kind}_{number}.{kind}"] = file.getvalue()
+    project = own_folder(tmp_path, files)
+    paths = build(project, "mine", "folder")
+    for path in paths:
+        table = loaded.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+        for row, other in zip(Shard(path).table().to_pylist(), table, strict=True):
+            found = images.decode(row["image"]["bytes"])
+            assert found.shape[:2] == (row["height"], row["width"]) == (64, 32)
+            np.testing.assert_array_equal(found, np.asarray(other["image"]))
+            np.testing.assert_array_equal(
+                found, np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
+            )
+            encoded = np.frombuffer(row["image"]["bytes"], np.uint8)
+            np.testing.assert_array_equal(found, cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    folder = project.shards("mine")
+    protocol = json.loads((folder / "protocol.json").read_text("utf-8"))
+    assert protocol["notes"][-2:] == [
+        "6 images turned by their EXIF orientation, and stored as PNG",
+        "3 images of BMP, WebP or TIFF stored as PNG",
+    ]
+    assert json.loads((folder / "names.json").read_text("utf-8")) == {
+        "persons": {"anna": 1, "eva": 2}
+    }
+
+
+def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):
+    png = images.encode_png(np.full((4, 3, 3), 9, np.uint8))
+    project = own_folder(tmp_path, {f"{number}.png": png for number in range(3)})
+    before = [path.read_bytes() for path in build(project, "mine", "folder")]
+    labels = project.raw("mine") / "labels.csv"
+    labels.write_text(labels.read_text().replace("anna", "berta"))
+    assert [path.read_bytes() for path in build(project, "mine", "folder")] == before
+    persons = json.loads((project.shards("mine") / "names.json").read_text("utf-8"))["persons"]
+    assert persons == {"berta": 1, "eva": 2}
+
+
+def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
+    raw = tmp_path / "data/0-raw"
+    raw.mkdir(parents=True)
+    (raw / "mine").symlink_to(tmp_path / "gone")
+    with pytest.raises(ReidError, match=r"mine: links to .*gone, which is gone; bring it back"):
+        ingest.plan("mine", ingest.Params(reader="folder"), Project(tmp_path))

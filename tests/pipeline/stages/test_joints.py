@@ -1,14 +1,13 @@
 """The joints stage: rows in, rows out, and why a row is rejected."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.engine.stage import Resources
 from pipeline.stages import joints
 from pipeline.stages.joints import Estimate, Params, batch_rows, build, needs_device, weights
 from reid.arrays.images import encode_jpeg, encode_png
@@ -32,7 +31,7 @@ def image_table(images):
 
 def test_given_joints_keep_the_rows_in_order(tmp_path):
     write_labels(tmp_path / "j.parquet", ["a/2", "a/0"])
-    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), "cpu")
+    step = build(Params(backend="given", path=str(tmp_path / "j.parquet")), Resources())
     result = step(image_table([b"", b"", b""]))
     assert result["reject"].to_pylist() == [None, "no joints given", None]
     assert result.select(joints.SCHEMA.names).schema == joints.SCHEMA
@@ -103,11 +102,35 @@ def test_unmatched_labels(tmp_path):
     assert joints.unmatched(Params(), ["a/0"]) == []
 
 
-def test_the_stages_import_no_network_library():
-    code = (
-        "import sys, pipeline.stages.joints, pipeline.stages.parts\n"
-        "heavy = {'torch', 'scipy', 'torchvision', 'ultralytics', 'mmpose', 'pandas'}\n"
-        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+class Rows:
+    """In place of the shards of a data set."""
+
+    def __init__(self, *image_ids: str):
+        self.table = pa.table({"image_id": [*image_ids]})
+
+    def scalars(self, columns: list[str]) -> pa.Table:
+        return self.table.select(columns)
+
+
+def test_a_bare_name_is_refused_before_any_row_where_another_shard_has_it_too(tmp_path):
+    header = ",".join(["image_id", *(f"{axis}{i}" for i in range(18) for axis in "xyc")])
+    (tmp_path / "j.csv").write_text(f"{header}\n0001{',1' * 54}\n")
+    params = Params(backend="given", path=str(tmp_path / "j.csv"))
+    assert joints.reads_anywhere(params) == {"rows": ["image_id"]}
+    assert joints.reads_anywhere(Params()) == {}
+    joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "a/0002")}))
+    with pytest.raises(ReidError, match="0001 fits both a/0001 and b/0001"):
+        joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "b/0001")}))
+
+
+def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
+    bad = {"image_id": "b", "keypoints": [1, 2]}
+    good = {"image_id": "a", "keypoints": [1] * 51}
+    entries = [good, bad, {**good, "keypoints": []}]
+    (tmp_path / "j.json").write_text(json.dumps(entries))
+    params = Params(backend="given", path=str(tmp_path / "j.json"))
+    found = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
+    assert found["reject"].to_pylist()[0::2] == [None, "no joints given"]
+    assert found["reject"][1].as_py().startswith("given joints: 2 numbers")
+    (note,) = joints.notes(params, None, tmp_path)
+    assert note.startswith("1 images have labels that are passed over: a: 0 numbers")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.engine.stage import Resources
 from pipeline.stages import parts
 from pipeline.stages.parts import STANDING, Params
 from reid.arrays.poses import (
@@ -56,7 +57,7 @@ def run(joints, params=None, missing=None, height=HEIGHT, width=WIDTH, fitted=No
             "joints": joints_column(np.asarray(joints), missing),
         }
     )
-    result = parts.build(params, "cpu", fitted)(table)
+    result = parts.build(params, Resources(fitted=fitted))(table)
     assert result.select(parts.SCHEMA.names).schema == parts.SCHEMA
     return result.to_pylist()
 

@@ -263,7 +263,7 @@ def test_the_same_bytes_from_one_process_and_from_a_pool(tmp_path, monkeypatch):
         pytest.param("backgrounds", "journal.write_atomically", 2, id="backgrounds before a note"),
         pytest.param("swaps", "journal.write_shard", 4, id="swaps before the last shard"),
         pytest.param("swaps", "journal.write_atomically", 2, id="swaps before an empty one's note"),
-        pytest.param("swaps", "run.replace_folder", 1, id="swaps before it is published"),
+        pytest.param("swaps", "run.publishing", 1, id="swaps before it is published"),
     ],
 )
 def test_a_killed_stage_resumes_to_the_same_bytes(tmp_path, monkeypatch, stage, call, n):

@@ -1,15 +1,19 @@
+from dataclasses import replace
 from itertools import pairwise
-from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import datasets
+from pipeline.commands.build import world
+from pipeline.datasets import market1501
 from pipeline.world.build import build_world
 from pipeline.world.scenes.street import Params
 from pipeline.world.truth import SCHEMA
 from reid.arrays.images import decode_depth, decode_mask
 from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.project.locks import lock
 
 TINY = Params(
     train_identities=1, test_identities=1, cameras=2, images_min=2, images_max=2, height=32,
@@ -34,11 +38,9 @@ def layouts(monkeypatch):
                 raise OSError("disk full")
             yield image_id
 
-    for name, function in (("numbered", write), ("broken", write_badly), ("read_only", None)):
-        module = ModuleType(f"pipeline.datasets.{name}")
-        if function is not None:
-            module.write = function
-        monkeypatch.setitem(datasets.READERS, name, lambda module=module: module)
+    for name, function in (("numbered", write), ("broken", write_badly)):
+        reader = replace(market1501.READER, write=function)
+        monkeypatch.setitem(datasets.READERS, name, lambda reader=reader: reader)
 
 
 def build(root, layout="numbered", **changes):
@@ -100,16 +102,9 @@ def test_a_broken_build_leaves_the_earlier_world(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny", "tiny.truth"]
 
 
-@pytest.mark.parametrize(
-    ("layout", "words"),
-    [
-        pytest.param("nowhere", "no reader `nowhere`", id="unknown"),
-        pytest.param("read_only", "can be read, not written", id="cannot write"),
-    ],
-)
-def test_a_wrong_layout_is_one_line(tmp_path, layout, words):
-    with pytest.raises(ReidError, match=words):
-        build(tmp_path, layout)
+def test_a_wrong_layout_is_one_line(tmp_path):
+    with pytest.raises(ReidError, match="no reader `nowhere`"):
+        build(tmp_path, "nowhere")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,3 +115,16 @@ def test_bytes_columns_are_stored_as_they_are(tmp_path):
     columns = [group.column(i) for i in range(group.num_columns)]
     assert {c.compression for c in columns} == {"UNCOMPRESSED"}  # PNG does not shrink again
     assert not any(c.has_dictionary_page for c in columns)
+
+
+def test_two_renders_of_one_world_are_kept_apart(toy: Project):
+    """Both would write into one folder."""
+    params = (toy.root / "params.yaml").read_text()
+    street = "world: {with: {}, on: {street: {scene: street, layout: market1501}}}"
+    (toy.root / "params.yaml").write_text(params.replace("world: {with: {}, on: {}}", street))
+    with (
+        lock(toy.work / "locks" / "world-street", "the other"),
+        pytest.raises(ReidError, match="world street is at work already: process"),
+    ):
+        world("street")
+    assert [path.name for path in toy.raw("toy").parent.iterdir()] == ["toy"]

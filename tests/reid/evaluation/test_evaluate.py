@@ -15,6 +15,7 @@ from reid import experiments
 from reid.evaluation.evaluate import LABELS, RANKED, evaluate, folder_of, pool_passages
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.project.locks import lock
 from reid.shards.folder import Shard
 from tests.conftest import contents
 from tests.reid.conftest import distances
@@ -167,3 +168,14 @@ def test_a_passage_s_images_become_one_feature(trained: Project, rule: str, of):
     for passage, vector in zip(of_passage, found, strict=True):
         own = feature[[i for i, row in enumerate(of_row) if row == passage]]
         np.testing.assert_allclose(vector, of(own, axis=0), rtol=1e-5)
+
+
+def test_two_evaluations_of_one_experiment_are_kept_apart(trained: Project, tmp_path: Path):
+    project = copy_of(trained, tmp_path / "project")
+    before = contents(project.run("toy-baseline"))
+    with (
+        lock(project.work / "locks" / "evaluate@toy-baseline", "the other"),
+        pytest.raises(ReidError, match="evaluate toy-baseline is at work already: process"),
+    ):
+        evaluate(experiments.load(project, "toy-baseline"), project, device="cpu")
+    assert contents(project.run("toy-baseline")) == before

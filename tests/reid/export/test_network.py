@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -14,11 +14,8 @@ import torch
 from torch import Tensor
 
 from reid import experiments
-from reid.arrays.poses import strips
-from reid.data.clips import clips_of
 from reid.evaluation.evaluate import trained_network
-from reid.experiments import paper_module, params_model
-from reid.export.inputs import describe
+from reid.experiments import params_model
 from reid.export.network import (
     CHECKED,
     TOLERANCE,
@@ -29,63 +26,33 @@ from reid.export.network import (
     save_onnx,
     trace,
 )
-from reid.papers import PAPERS
+from reid.papers import PAPERS, paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project, sha256_of
 from reid.shards.folder import Shard
 from tests.conftest import contents
+from tests.reid.papers.tiny import TINY, rows, shaken
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
 )
 
-RESNET = {"backbone": "resnet18", "channels": (4, 4, 8, 8), "weights": ""}
-TINY: dict[str, dict[str, Any]] = {
-    "attention_driven": {
-        "model": "inter", "height": 32, "width": 32, "part_height": 16, "part_width": 32,
-        "width_scale": 0.125,
-    },
-    "implicit_attention": {**RESNET, "height": 32, "width": 32, "side": 32},
-    "strong_baseline": {**RESNET, "height": 48, "width": 32},
-    "multimodal_attention": {"resized": 84, "side": 75, "width_scale": 0.03125},
-    "mutual_attention": {**RESNET, "height": 48, "width": 32, "sequence_length": 2},
-    "attentive_convlstm": {
-        "channels": (4, 4, 4), "filters": 4, "feature": 8, "height": 24, "width": 16, "crop": 4,
-        "length": 3, "test_length": 6, "test_crops": 2,
-    },
-}  # fmt: skip
 OPEN_BATCH = {"implicit_attention", "strong_baseline", "multimodal_attention", "mutual_attention"}
 
 
 def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
     """A network with random weights and `CHECKED` samples of noise."""
-    code = paper_module(paper)
+    code = paper_of(paper)
     params = params_model(paper)(dataset="none", **{**TINY[paper], **further})
     torch.manual_seed(0)
-    network = code.build(params, 5).eval()
-    for layer in network.modules():  # some begin at zero
-        if isinstance(layer, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
-            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(layer.bias, 0.0, 0.5)
+    network = shaken(code.build(params, 5)).eval()
     module = TestFeature(code, params, network, torch.tensor([100.0, 110.0, 120.0])).eval()
-    clips = clips_of(code, params)
+    clips = code.clips(params)
     shape = (CHECKED, frames_of(clips)) if clips else (CHECKED,)
     random = np.random.default_rng(0)
     views = [code.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
     stacked = {n: torch.from_numpy(np.stack([v[n] for v in views])) for n in views[0]}
     return module, {name: values.unflatten(0, shape) for name, values in stacked.items()}
-
-
-def rows(random: np.random.Generator, count: int) -> list[dict[str, Any]]:
-    def image() -> np.ndarray:
-        return random.integers(0, 256, (64, 32, 3), dtype=np.uint8)
-
-    parts = strips(np.array([64]), np.array([32]))[0]
-    return [
-        {"image_id": str(i), "image": image(), "jet": image(), "parts": parts,
-         "flow": random.normal(0, 2, (64, 32, 2)).astype(np.float32)}
-        for i in range(count)
-    ]  # fmt: skip
 
 
 SLOW = ("attention_driven", "attentive_convlstm")  # to trace
@@ -97,7 +64,7 @@ SLOW = ("attention_driven", "attentive_convlstm")  # to trace
 def test_an_exported_network_is_the_eager_one(paper: str):
     """On other samples than it was traced and checked with."""
     module, samples = tiny(paper)
-    clips = clips_of(module.paper, module.params)
+    clips = module.paper.clips(module.params)
     traced = trace(module, samples, clips, paper)
     assert traced.difference <= TOLERANCE
     assert (0 in traced.axes) or paper not in OPEN_BATCH
@@ -111,10 +78,10 @@ def test_an_exported_network_is_the_eager_one(paper: str):
 
 def test_words_for_every_paper_s_inputs():
     for paper in PAPERS:
-        code = paper_module(paper)
+        code = paper_of(paper)
         params = params_model(paper)(dataset="none", **TINY[paper])
         row = rows(np.random.default_rng(0), 1)[0]
-        assert describe(paper, params).inputs.keys() == code.view(params, row["image"], row).keys()
+        assert code.describe(params).inputs.keys() == code.view(params, row["image"], row).keys()
 
 
 def test_a_network_that_torch_cannot_trace_is_one_line(monkeypatch: pytest.MonkeyPatch):
@@ -124,9 +91,7 @@ def test_a_network_that_torch_cannot_trace_is_one_line(monkeypatch: pytest.Monke
         feature = network(batch)["after"]
         return feature if float(feature.sum()) > 0 else -feature  # depends on values
 
-    paper = ModuleType("paper")
-    paper.__dict__.update({**vars(module.paper), "embed": embed})
-    module.paper = paper
+    module.paper = replace(module.paper, embed=embed)
     with pytest.raises(ReidError, match=r"mine: torch\.export cannot trace this network") as error:
         trace(module, samples, None, "mine")
     assert "\n" not in str(error.value)
@@ -144,7 +109,7 @@ def test_onnx_gives_the_same_features(tmp_path: Path, paper: str):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     module, samples = tiny(paper)
-    traced = trace(module, samples, clips_of(module.paper, module.params), "mine")
+    traced = trace(module, samples, module.paper.clips(module.params), "mine")
     path = tmp_path / "network.onnx"
     assert save_onnx(traced, samples, path) == ""
     session = runtime.InferenceSession(str(path))

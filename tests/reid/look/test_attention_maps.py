@@ -19,14 +19,16 @@ from reid import experiments
 from reid.arrays import draw, images
 from reid.evaluation.evaluate import trained_network
 from reid.look import attention_maps, pictures
-from reid.look.attention_maps import BLOCKS, EVEN, Maps
-from reid.papers.attention_driven import paper as attention_driven
+from reid.look.attention_maps import EVEN, Maps
 from reid.papers.attention_driven.attention import Decomposition
-from reid.papers.attention_driven.paper import Params
-from reid.papers.multimodal_attention import paper as multimodal_attention
+from reid.papers.attention_driven.masks import BLOCKS
+from reid.papers.attention_driven.masks import masks as intra_masks
+from reid.papers.attention_driven.paper import PAPER as attention_driven
+from reid.papers.attention_driven.paper import Params, PartNetwork
+from reid.papers.attention_driven.sections import attention
+from reid.papers.multimodal_attention.paper import PAPER as multimodal_attention
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.report.sections import attention
 from reid.results import built as sources
 from tests.reid.overhead import make_trained
 
@@ -51,9 +53,9 @@ def through(branch: nn.Module, x: Tensor) -> list[np.ndarray]:
 
 
 def by_hand(
-    network: attention_driven.PartNetwork, batch: dict[str, Tensor]
+    network: PartNetwork, batch: dict[str, Tensor]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """As `attention_maps.intra_masks`, without hooks: each part alone through its own branch."""
+    """As `intra_masks`, without hooks: each part alone through its own branch."""
     with torch.inference_mode():
         whole = through(network.whole, network.norm_whole(network.conv1(batch["whole"])).relu())
         each = [
@@ -64,10 +66,10 @@ def by_hand(
 
 
 def masks(
-    network: attention_driven.PartNetwork, batch: dict[str, Tensor]
+    network: PartNetwork, batch: dict[str, Tensor]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """`attention_maps.intra_masks` of the whole body and of the parts, by block."""
-    found = attention_maps.intra_masks(network, batch)
+    """`intra_masks` of the whole body and of the parts, by block."""
+    found = intra_masks(network, batch)
     assert [*found] == ["whole", "parts"]
     assert [*found["whole"]] == [*found["parts"]] == ["block 2", "block 3", "block 4"]
     whole, parts = ([mask.numpy() for mask in of.values()] for of in found.values())
@@ -82,7 +84,7 @@ def random_batch(count: int, seed: int = 0) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def network() -> attention_driven.PartNetwork:
+def network() -> PartNetwork:
     """Random weights; those of the masks too, which begin even, but small: few are 0 or 1."""
     torch.manual_seed(0)
     made = attention_driven.build(SMALL, 5)
@@ -96,7 +98,7 @@ def network() -> attention_driven.PartNetwork:
     return made.eval()
 
 
-def test_masks_are_those_of_a_pass_by_hand(network: attention_driven.PartNetwork):
+def test_masks_are_those_of_a_pass_by_hand(network: PartNetwork):
     batch = random_batch(3)
     whole, parts = masks(network, batch)
     expected_whole, expected_parts = by_hand(network, batch)
@@ -108,7 +110,7 @@ def test_masks_are_those_of_a_pass_by_hand(network: attention_driven.PartNetwork
     assert min(spreads) > 1e-4, "masks that differ from place to place"
 
 
-def test_a_changed_part_changes_its_own_masks_alone(network: attention_driven.PartNetwork):
+def test_a_changed_part_changes_its_own_masks_alone(network: PartNetwork):
     batch = random_batch(1)
     whole, parts = masks(network, batch)
     batch["parts"][:, 2] *= -1
@@ -119,13 +121,13 @@ def test_a_changed_part_changes_its_own_masks_alone(network: attention_driven.Pa
         assert changed.tolist() == [False, False, True, False]
 
 
-def test_the_network_is_left_as_it_was(network: attention_driven.PartNetwork):
+def test_the_network_is_left_as_it_was(network: PartNetwork):
     batch = random_batch(2)
     with torch.inference_mode():
         before = network(batch)["local"]
     masks(network, batch)
     with pytest.raises(KeyError, match="whole"):
-        attention_maps.intra_masks(network, {"parts": batch["parts"]})
+        intra_masks(network, {"parts": batch["parts"]})
     assert not any(module._forward_hooks for module in network.modules())
     assert not network.training
     with torch.inference_mode():
@@ -133,7 +135,7 @@ def test_the_network_is_left_as_it_was(network: attention_driven.PartNetwork):
 
 
 def test_a_network_without_such_layers_is_not_even_run():
-    assert attention_maps.intra_masks(nn.Linear(2, 2), {}) == {}
+    assert intra_masks(nn.Linear(2, 2), {}) == {}
 
 
 # -- maps of a data set's images -------------------------------------------------------------
@@ -154,7 +156,7 @@ def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project)
     experiment = experiments.load(trained, "toy-intra")
     data = experiment.open(trained)
     network, mean, _ = trained_network(experiment, trained, CPU)
-    assert isinstance(network, attention_driven.PartNetwork)
+    assert isinstance(network, PartNetwork)
     chosen = [data[5], data[2]]
     found = maps(trained, [row["image_id"] for row in chosen])
     assert [each.image_id for each in found] == [row["image_id"] for row in chosen]
@@ -354,7 +356,7 @@ def made() -> Maps:
 
 def test_the_whole_body_stands_above_its_parts():
     first, second = attention_maps.rows(made())
-    assert len(first) == len(second) == len(attention_maps.HEADINGS) == 4
+    assert len(first) == len(second) == 1 + len(BLOCKS) == 4
     np.testing.assert_array_equal(first[0], 100)
     for i in range(4):
         np.testing.assert_array_equal(second[0][16 * i : 16 * (i + 1)], 40 * (i + 1))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from reid.data.dataset import open as open_data
 from reid.evaluation.evaluate import evaluate
 from reid.evaluation.score import score
 from reid.look import pictures, search
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers import PAPERS
+from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard
@@ -255,7 +257,8 @@ def test_what_cannot_be_searched(trained: Project, image: str, options: dict[str
 
 
 def test_a_network_that_reads_more_needs_an_image_id(trained: Project, monkeypatch):
-    monkeypatch.setattr(attention_driven, "COLUMNS", ["image", "parts", "parts_source"])
+    wider = replace(PAPER, columns=lambda params: ["image", "parts", "parts_source"])
+    monkeypatch.setitem(PAPERS, "attention_driven", lambda: wider)
     file = next((trained.raw("toy") / "query").glob("*.jpg"))
     with pytest.raises(ReidError, match="also reads parts_source; name an image_id of toy"):
         find(trained, file)

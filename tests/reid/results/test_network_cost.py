@@ -9,15 +9,16 @@ import torch
 from torch import nn
 
 from reid.papers import PAPERS
+from reid.papers.attention_driven import cost
 from reid.papers.attention_driven.paper import Params
 from reid.project.errors import ReidError
-from reid.results.network_cost import attention_driven_lines, paper_summary, summarize
+from reid.results.network_cost import paper_summary, summarize
 
 
 @cache
 def lines(model="intra_inter", shortcut="projection"):
     params = Params.model_validate({"model": model, "shortcut": shortcut})
-    found = attention_driven_lines(params, depth=6)
+    found = cost.lines(params, depth=6)
     return {line.name: line for line in found}
 
 

@@ -93,7 +93,7 @@ def test_only_the_data_differ_and_their_content_decides_the_training(hall: Proje
         own = experiments.load(hall, "hall-mutual")
         values = sources_compared._training(hall, own)
         builds = {"flow": "hall-lucas"}
-        varied = experiments.variant(hall, own.paper, "hall", {**values, "builds": builds})
+        varied = experiments.variant(hall, own.paper.name, "hall", {**values, "builds": builds})
         assert {**varied.described(), "builds": {}} == {**own.described(), "builds": {}}
         assert varied.key(hall) != own.key(hall)
 

@@ -14,6 +14,7 @@ from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
 from reid.evaluation.evaluate import evaluate
+from reid.papers import paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results import tables as results
@@ -104,7 +105,7 @@ def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Proje
 )  # fmt: skip
 def test_the_printed_row_of_an_experiment(paper: str, values, row: str | None):
     checked = experiments.params_model(paper).model_validate(values)
-    found = results._printed_row(experiments.Experiment("x", paper, checked))
+    found = results._printed_row(experiments.Experiment("x", paper_of(paper), checked))
     assert (found.name if found else None) == row
 
 

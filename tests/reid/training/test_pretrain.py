@@ -1,8 +1,7 @@
-"""Pretraining on a tiny folder: it learns, resumes to the same bytes, starts a training."""
+"""Pretraining on a tiny folder: it learns, starts a training."""
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,37 +9,45 @@ import pytest
 import torch
 
 from reid.arrays import images
-from reid.papers.attention_driven import paper as attention_driven
+from reid.papers.attention_driven.paper import PAPER as attention_driven
+from reid.papers.attention_driven.params import Params
+from reid.papers.attention_driven.pretraining import PRETRAINING
+from reid.papers.pretraining import Recipe
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training import pretrain
 
-PARAMS = attention_driven.Params(
-    height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0
-)
-RECIPE = pretrain.Recipe(epochs=3, batch=4, learning_rate=0.05)
+PARAMS = Params(height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0)
+PAPERS_OWN = PRETRAINING.recipe
+RECIPE = PAPERS_OWN.model_copy(update={"epochs": 3, "batch": 4, "learning_rate": 0.05})
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path)
+
+
+def make_folder(root: Path) -> Path:
     """Two classes of eight images: reddish and bluish noise."""
     random = np.random.default_rng(0)
     for label, name in enumerate(("red", "blue")):
-        (tmp_path / "net/train" / name).mkdir(parents=True)
+        (root / "net/train" / name).mkdir(parents=True)
         for i in range(8):
             image = random.integers(0, 120, (40, 30, 3), dtype=np.uint8)
             image[..., 2 * label] += 120
-            path = tmp_path / "net/train" / name / f"{i}.jpg"
+            path = root / "net/train" / name / f"{i}.jpg"
             path.write_bytes(images.encode_jpeg(image))
-    return tmp_path / "net"
+    return root / "net"
 
 
-def run(project: Path, folder: Path, recipe: pretrain.Recipe = RECIPE) -> Path:
-    return pretrain.pretrain(Project(project), folder, PARAMS, recipe, "cpu")
+def run(project: Path, folder: Path, recipe: Recipe = RECIPE) -> Path:
+    return pretrain.pretrain(Project(project), folder, attention_driven, PARAMS, recipe, "cpu")
 
 
 def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path):
-    recipe = pretrain.Recipe(epochs=10, decay_epochs=10, batch=8, learning_rate=0.02)
+    recipe = PAPERS_OWN.model_copy(
+        update={"epochs": 10, "decay_epochs": 10, "batch": 8, "learning_rate": 0.02}
+    )
     published = run(tmp_path / "a", folder, recipe)
     lines = (published / "history.csv").read_text().splitlines()
     losses = [float(line.split(",")[1]) for line in lines[1:]]
@@ -53,26 +60,6 @@ def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path
         torch.testing.assert_close(
             network.state_dict()[f"parts.{i}.reduce.weight"], state["parts.0.reduce.weight"]
         )
-
-
-def test_a_stopped_pretraining_goes_on_to_the_same_weights(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
-    whole = run(tmp_path / "whole", folder)
-    real, count = pretrain.step_seed, [0]
-
-    def stops(seed: int, step: int) -> int:
-        count[0] += 1
-        if count[0] == 6:  # in the middle of the second epoch
-            signal.raise_signal(signal.SIGINT)
-        return real(seed, step)
-
-    monkeypatch.setattr(pretrain, "step_seed", stops)
-    with pytest.raises(ReidError, match="stopped in epoch 2; run the same command"):
-        run(tmp_path / "stopped", folder)
-    resumed = run(tmp_path / "stopped", folder)
-    assert (resumed / "weights.pt").read_bytes() == (whole / "weights.pt").read_bytes()
-    assert (resumed / "history.csv").read_text() == (whole / "history.csv").read_text()
 
 
 def test_a_folder_without_classes_is_refused(tmp_path: Path):

@@ -56,12 +56,12 @@ def test_the_paper_s_full_size_runs_two_steps_at_market_s_class_count(
     built(project)
     experiment = experiments.load(project, "full")
     assert (experiment.params.height, experiment.params.batch) == (384, 32)
-    done = reid("rehearse", "full", "--steps", "2", "--device", "cpu", timeout=600)
+    done = reid("rehearse", "full", "--steps", "2", "--device", "cpu", timeout=1200)
     assert done.returncode == 0, done.stderr
     for word in ("memory", "hours per epoch", "images/s"):
         assert word in done.stdout
     found = json.loads(
-        reid("rehearse", "full", "--steps", "1", "--device", "cpu", "--json", timeout=600).stdout
+        reid("rehearse", "full", "--steps", "1", "--device", "cpu", "--json", timeout=1200).stdout
     )
     assert found["epochs"] == 100
     assert found["memory_gb"] > 1, "activations of 32 images at 384 x 192 in five branches"

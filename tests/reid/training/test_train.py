@@ -1,11 +1,10 @@
-"""The trainer: exact resume, kills, Ctrl-C, a loss that is no number, held-out identities."""
+"""Training an experiment: what is published, kills, Ctrl-C, held-out identities."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -20,10 +19,9 @@ import torch
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
-from reid.papers.attention_driven import paper as attention_driven
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.training import train
+from reid.training import experiment_task, train
 from tests.conftest import contents, make_project, reid
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -82,35 +80,23 @@ def test_training_again_does_nothing(whole: Project):
 
 KILL = """
 import os, signal
-import reid.training.train as m
-real, count = m.Trainer.{name}, [0]
+from reid.training import checkpoint, experiment_task
+owner = {{"step": experiment_task.ExperimentTask, "save": checkpoint.Checkpoint}}["{name}"]
+real, count = owner.{name}, [0]
 def killer(*a, **k):
     count[0] += 1
     if count[0] == {n}: os.kill(os.getpid(), signal.{signal})
     return real(*a, **k)
-m.Trainer.{name} = killer
+owner.{name} = killer
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "n"), [("step", 2), ("step", 3), ("_save", 2)])
+@pytest.mark.parametrize(("name", "n"), [("step", 3), ("save", 2)])
 def test_a_killed_training_resumes_to_the_same_bytes(whole: Project, tmp_path: Path, name, n):
     project = copy_of(whole, tmp_path / "killed")
     patch = KILL.format(name=name, n=n, signal="SIGKILL")
     assert reid("train", "toy-inter", cwd=project.root, patch=patch).returncode == -9
-    resumed = reid("train", "toy-inter", cwd=project.root)
-    assert resumed.returncode == 0, resumed.stderr
-    assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [1, 3])
-def test_ctrl_c_leaves_a_checkpoint_in_the_middle_of_an_epoch(whole: Project, tmp_path: Path, n):
-    project = copy_of(whole, tmp_path / "stopped")
-    patch = KILL.format(name="step", n=n, signal="SIGINT")
-    stopped = reid("train", "toy-inter", cwd=project.root, patch=patch)
-    assert stopped.returncode == 2
-    assert f"stopped after step {n}" in stopped.stderr
     resumed = reid("train", "toy-inter", cwd=project.root)
     assert resumed.returncode == 0, resumed.stderr
     assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
@@ -121,32 +107,16 @@ def test_ctrl_c_from_a_terminal_stops_cleanly(whole: Project, tmp_path: Path):
     change(project, "epochs: 2", "epochs: 5000")
     command = [sys.executable, "-m", "reid", "train", "toy-inter"]
     with subprocess.Popen(command, cwd=project.root, stderr=subprocess.PIPE, text=True) as run:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not list(project.work.glob("train/*/checkpoint.pt")):
+            assert run.poll() is None, run.stderr.read() if run.stderr else ""
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(run.pid, signal.SIGINT)
-        _, errors = run.communicate(timeout=60)
+        _, errors = run.communicate(timeout=600)
     assert run.returncode == 2
     assert "run the same command to go on" in errors
     assert "Traceback" not in errors
-
-
-def test_a_loss_that_is_no_number_names_the_step(
-    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    project = copy_of(whole, tmp_path / "nan")
-    real, count = attention_driven.loss, [0]
-
-    def broken(params, output, person_index):
-        count[0] += 1
-        found = real(params, output, person_index)
-        return {**found, "loss": found["loss"] * (math.nan if count[0] == 2 else 1)}
-
-    monkeypatch.setattr(attention_driven, "loss", broken)
-    with pytest.raises(ReidError, match="not a number at step 2"):
-        train.train(experiments.load(project, "toy-inter"), project, device="cpu")
-    assert not (project.run("toy-inter") / "train").exists()
 
 
 def test_one_batch_can_be_learnt_by_heart(whole: Project):
@@ -182,18 +152,11 @@ def test_where_samples_lie_changes_no_result(whole: Project, tmp_path: Path, res
     assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
 
 
-def test_step_seeds_differ_and_fit_a_generator():
-    seeds = [train.step_seed(seed, step) for seed in range(3) for step in range(50)]
-    assert len(set(seeds)) == 150
-    torch.Generator().manual_seed(max(seeds))
-    assert min(seeds) >= 0
-
-
 def test_channel_mean_is_the_mean_of_the_training_pixels(whole: Project):
     trainer = experiments.load(whole, "toy-baseline")
     data = trainer.open(whole).role("train")
     pixels = [row["image"] for batch in data.batches(8) for row in batch]
-    views = train.Views(data, lambda row: {"whole": row["image"]}, torch.device("cpu"))
+    views = experiment_task.Views(data, lambda row: {"whole": row["image"]}, torch.device("cpu"))
     expected = np.concatenate([p.reshape(-1, 3) for p in pixels]).mean(0)
-    np.testing.assert_allclose(train.channel_mean(views).numpy(), expected, atol=1e-3)
+    np.testing.assert_allclose(experiment_task.channel_mean(views).numpy(), expected, atol=1e-3)
     assert trainer.params.model == "baseline"

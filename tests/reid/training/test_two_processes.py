@@ -76,7 +76,7 @@ def trained(root: Path, processes: int, section: str) -> Project:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, *command], cwd=root, env=environment, capture_output=True, text=True,
-        timeout=240,
+        timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("toy-baseline: epoch 2") == 1, "one process speaks"
@@ -117,8 +117,8 @@ def test_the_command_starts_its_own_processes(tmp_path: Path):
     project = built(make_project(tmp_path / "project"))
     command = [sys.executable, "-m", "reid", "train", "toy-baseline", "--device", "cpu"]
     done = subprocess.run(
-        [*command, "--devices", "2"], cwd=project.root, capture_output=True, text=True, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        [*command, "--devices", "2"], cwd=project.root, capture_output=True, text=True,
+        timeout=1200, env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [line["steps"] for line in history(project)] == [2, 4]

@@ -6,25 +6,29 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.engine.executors import choose as executors
 from pipeline.engine.executors import local
-from reid.project import threads
+from pipeline.engine.executors.work import Work
 from reid.project.errors import ReidError
+from reid.project.threads import cores, thread_limit
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(Work):
     def start(self):
         return lambda x: (x * x, os.environ["OMP_NUM_THREADS"] if x == 0 else "")
 
 
 @dataclass(frozen=True)
-class DiesAtThree:
+class DiesAtThree(Work):
     def start(self):
         def function(x: int) -> int:
             if x == 3:
@@ -35,7 +39,7 @@ class DiesAtThree:
 
 
 @dataclass(frozen=True)
-class Fails:
+class Fails(Work):
     def start(self):
         def function(x: int) -> int:
             raise ReidError(f"row {x} is no good")
@@ -44,7 +48,7 @@ class Fails:
 
 
 @dataclass(frozen=True)
-class DoesNotStart:
+class DoesNotStart(Work):
     def start(self):
         raise AssertionError("no payload asks for it")
 
@@ -54,7 +58,7 @@ def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
     assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
-    shared = str(max(1, threads.cores() // 2))
+    shared = str(max(1, cores() // 2))
     assert found[0][1] == (shared if name == "pool" else "7")
     assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
 
@@ -105,39 +109,71 @@ def test_params_and_the_command_say_which_executor():
         executors.of_settings(run, "local", "auto")
 
 
-PARENT = """
+OF_A_POOL = """
+import os, sys, time
 from dataclasses import dataclass
+from pathlib import Path
 from pipeline.engine.executors.local import pool
+from pipeline.engine.executors.work import Work
 
 @dataclass(frozen=True)
-class Sleeps:
+class Sleeps(Work):
+    folder: Path
+
     def start(self):
-        import time
-        print('ready', flush=True)
+        (self.folder / f'{os.getpid()}.ready').touch()
         return time.sleep
 
 if __name__ == '__main__':
-    list(pool(Sleeps(), [60, 60], 2))
+    list(pool(Sleeps(Path(sys.argv[1])), [3600, 3600], 2))
 """
+OF_A_RENDERER = """
+import sys, time
+from pathlib import Path
+import psutil
+from pipeline.world.scenes.street import Params
+
+if __name__ == '__main__':
+    small = {'images_min': 2, 'images_max': 2, 'height': 32, 'width': 16}
+    for _ in Params(cameras=2, train_identities=9, test_identities=9, **small).render(2):
+        for child in psutil.Process().children():
+            (Path(sys.argv[1]) / f'{child.pid}.ready').touch()
+        time.sleep(3600)
+"""
+SECONDS = 120  # for what takes one or two on an idle machine
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_killed_parent(tmp_path):
+@pytest.mark.parametrize("parent", [OF_A_POOL, OF_A_RENDERER], ids=["pool", "renderer"])
+def test_workers_end_with_a_killed_parent(tmp_path: Path, parent: str):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        assert [run.stdout.readline() for _ in range(2)] == ["ready\n", "ready\n"]
-        children = psutil.Process(run.pid).children(recursive=True)
-        assert len(children) >= 2
-        run.kill()
+    script.write_text(parent)
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)]) as run:
+        try:
+            workers = wait_until(run, lambda: sorted(tmp_path.glob("*.ready")), 2)
+            children = psutil.Process(run.pid).children(recursive=True)
+            assert {int(path.stem) for path in workers} <= {child.pid for child in children}
+        finally:
+            run.kill()
         run.wait()
-        _, alive = psutil.wait_procs(children, timeout=10)
-        assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    _, alive = psutil.wait_procs(children, timeout=SECONDS)
+    assert not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_until(
+    run: subprocess.Popen[bytes], seen: Callable[[], list[Path]], count: int
+) -> list[Path]:
+    """What is `seen` as soon as there are so many; fails where the process ends before."""
+    end = time.monotonic() + SECONDS
+    while len(result := seen()) < count:
+        assert run.poll() is None, "the parent ended by itself"
+        assert time.monotonic() < end, f"{len(result)} of {count} after {SECONDS} s"
+        time.sleep(0.02)
+    return result
 
 
 def test_thread_limit_restores_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with threads.thread_limit(3):
+    with thread_limit(3):
         assert os.environ["MKL_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from pipeline.engine import run as engine
 from pipeline.engine.executors import choose as executors
 from pipeline.engine.executors import ray as executor_ray
 from pipeline.engine.executors.ray import Node, Shape, shape_of
+from pipeline.engine.executors.work import Work
 from pipeline.stages import ingest
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -79,7 +81,7 @@ def test_a_marker_ends_with_its_run_and_those_of_killed_runs_go(tmp_path: Path):
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(Work):
     """Squares, with the process and the node that made each, once all of `nodes` are at work."""
 
     folder: Path = Path()
@@ -101,7 +103,7 @@ class Squares:
 
 
 @dataclass(frozen=True)
-class Refuses:
+class Refuses(Work):
     def start(self) -> Callable[[int], int]:
         def function(x: int) -> int:
             raise ReidError(f"row {x} is no good")
@@ -110,7 +112,7 @@ class Refuses:
 
 
 @dataclass(frozen=True)
-class DiesInTheMiddle:
+class DiesInTheMiddle(Work):
     """The work of a stage; one worker kills itself when half a shard is written."""
 
     work: Any
@@ -130,7 +132,7 @@ class DiesInTheMiddle:
 
 
 @dataclass(frozen=True)
-class DiesAlways:
+class DiesAlways(Work):
     work: Any
 
     def start(self) -> Callable[[Any], Any]:
@@ -138,7 +140,7 @@ class DiesAlways:
 
 
 @dataclass(frozen=True)
-class Waits:
+class Waits(Work):
     """The work of a stage; workers say that they are at it, and those of one node never end."""
 
     work: Any
@@ -271,8 +273,11 @@ class TestCluster:
             list(on_ray(Squares(), [1], 1))
 
     def test_no_cluster_at_an_address_is_one_line(self, cluster: Any):
-        with pytest.raises(ReidError, match=r"ray: no cluster at 127.0.0.1:9 \("):
-            list(executors.chosen("ray", address="127.0.0.1:9")(Squares(), [1], 1))
+        with socket.socket() as taken:  # by somebody who does not listen
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(ReidError, match=rf"ray: no cluster at {address} \("):
+                list(executors.chosen("ray", address=address)(Squares(), [1], 1))
 
     def test_a_removed_node_loses_nothing(
         self, cluster: Any, on_ray: Any, expected, tmp_path: Path

@@ -260,8 +260,7 @@ def test_what_is_written_in_a_layout_is_read_with_its_depth(built, shots, layout
     ids = truth["image_id"].to_pylist()
     rows = {row["image_id"]: row for row in listing.files.to_pylist()}
     assert sorted(rows) == sorted(ids)
-    source = getattr(reader, "open_source", lambda root: lambda p: (root / p).read_bytes())
-    read = source(built / layout)
+    read = reader.open_source(built / layout)
     for image_id, (sample, _), known in zip(ids, shots, truth.to_pylist(), strict=True):
         row = rows[image_id]
         labels = (row["person"], row["camera"], row["frame"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reid.papers.attention_driven import paper as paper
+from reid.papers.attention_driven.paper import PAPER as paper
 from reid.papers.attention_driven.paper import Params
 from reid.project.errors import ReidError
 from reid.project.params import check
@@ -140,7 +140,7 @@ def test_features_at_full_size():
     ("overrides", "logits"),
     [
         pytest.param(row.overrides, count, id=row.name)
-        for row, count in zip(paper.TABLES[6].rows[:5], (5, 5, 5, 6, 6), strict=True)
+        for row, count in zip(paper.tables[6].rows[:5], (5, 5, 5, 6, 6), strict=True)
     ],
 )
 def test_models_of_table_6_run_at_small_size(overrides, logits):
@@ -154,7 +154,7 @@ def test_models_of_table_6_run_at_small_size(overrides, logits):
 
 def test_models_of_table_6_are_five_different_ones():
     described = set()
-    for row in paper.TABLES[6].rows[:5]:
+    for row in paper.tables[6].rows[:5]:
         params = small(**row.overrides)
         names = frozenset(name.split(".")[0] for name, _ in run(params)[0].named_parameters())
         described.add((names, params.intra, params.joined, params.model == "baseline"))
@@ -238,8 +238,13 @@ def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(ReidError, match="no such file"):
         paper.build(small(weights=str(tmp_path / "none.pt")), 5)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(ReidError, match="not a state dict"):
+    with pytest.raises(ReidError, match=r"not weights of attention_driven \(lacks .*; has other\)"):
         paper.build(small(weights=str(tmp_path / "other.pt")), 5)
+    state = paper.build(small(), 5).state_dict()
+    half = {name: value for name, value in state.items() if not name.startswith("whole.conv5")}
+    torch.save(half, tmp_path / "half.pt")
+    with pytest.raises(ReidError, match=r"lacks whole\.conv5\.\S+, .* more\)"):
+        paper.build(small(weights=str(tmp_path / "half.pt")), 5)
     torch.save(paper.build(small(width_scale=0.5), 5).state_dict(), tmp_path / "wide.pt")
     with pytest.raises(ReidError, match="size mismatch"):
         paper.build(small(weights=str(tmp_path / "wide.pt")), 5)
@@ -325,19 +330,12 @@ def test_learns_eight_images_by_heart(model):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_every_row_that_is_trained_names_valid_parameters():
-    for number, table in paper.TABLES.items():
-        for row in table.rows:
-            if row.overrides is not None:
-                check(Params, row.overrides, f"table {number}, {row.name}")
-
-
 def test_rows_that_are_the_same_training_have_its_numbers_and_parameters():
     """Only in the test feature may they differ; where both print a number it is one number."""
-    for number, table in paper.TABLES.items():
+    for number, table in paper.tables.items():
         for row in (r for r in table.rows if r.same_as):
             other_number, name = row.same_as.split(": ")
-            other = paper.TABLES[int(other_number)].row(name)
+            other = paper.tables[int(other_number)].row(name)
             assert _training(row) == _training(other), (number, row.name)
             whole = (row.overrides or {}).get("test_feature", "fused") == "fused"
             for dataset in row.printed.keys() & other.printed.keys() if whole else ():
@@ -347,7 +345,7 @@ def test_rows_that_are_the_same_training_have_its_numbers_and_parameters():
 
 def _training(row):
     trained = None if row.overrides is None else Params.model_validate(row.overrides)
-    return row.stages, trained and trained.model_dump(exclude=set(paper.TEST_ONLY))
+    return row.stages, trained and trained.model_dump(exclude=set(paper.test_only))
 
 
 @pytest.mark.parametrize(
@@ -366,4 +364,4 @@ def _training(row):
     ],
 )
 def test_printed_numbers(number, name, dataset, metric, value):
-    assert paper.TABLES[number].row(name).printed[dataset][metric] == value
+    assert paper.tables[number].row(name).printed[dataset][metric] == value

@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from reid.data.clips import Clips
 from reid.evaluation.distances import distance_blocks
-from reid.papers.attentive_convlstm import paper as paper
 from reid.papers.attentive_convlstm.frame_cnn import standardized
+from reid.papers.attentive_convlstm.network import VideoNetwork, place_weights
+from reid.papers.attentive_convlstm.paper import PAPER as paper
 from reid.papers.attentive_convlstm.paper import Params
+from reid.papers.attentive_convlstm.recipe import windows
 from reid.project.errors import ReidError
 from reid.project.params import check
 
@@ -44,7 +46,7 @@ def views(params: Params, count: int = 2, frames: int = 3) -> dict[str, torch.Te
     }
 
 
-def network_of(params: Params, classes: int = 5, random: bool = True) -> paper.VideoNetwork:
+def network_of(params: Params, classes: int = 5, random: bool = True) -> VideoNetwork:
     torch.manual_seed(0)
     network = paper.build(params, classes).eval()
     if random and network.attention is not None:  # it begins even
@@ -166,7 +168,7 @@ def test_sixteen_versions_are_those_cropped_and_flipped_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("crops", "flips", "windows"),
+    ("crops", "flips", "expected"),
     [
         (1, False, [(4, 4, 0)]),
         (1, True, [(4, 4, 0), (4, 4, 1)]),
@@ -175,10 +177,10 @@ def test_sixteen_versions_are_those_cropped_and_flipped_by_hand():
         (8, False, [(c, c, 0) for c in range(1, 9)]),
     ],
 )
-def test_fewer_versions_are_spread_over_the_diagonal(crops, flips, windows):
+def test_fewer_versions_are_spread_over_the_diagonal(crops, flips, expected):
     params = Params(test_crops=crops, test_flips=flips)
-    assert paper.windows(params) == windows
-    assert paper.feature_parts(params) == len(windows)
+    assert windows(params) == expected
+    assert paper.feature_parts(params) == len(expected)
 
 
 def test_one_crop_without_flip_is_one_feature():
@@ -237,7 +239,7 @@ def test_features_have_length_one_for_clips_of_any_length(values):
         torch.testing.assert_close(output["feature"].norm(dim=1), torch.ones(2))
 
 
-def frame_features(network: paper.VideoNetwork, maps: torch.Tensor) -> torch.Tensor:
+def frame_features(network: VideoNetwork, maps: torch.Tensor) -> torch.Tensor:
     """(B, T, C, h, w) to (B, T, 12): each frame's fully connected layer by itself."""
     return torch.stack([network.linear(frame.flatten(1)) for frame in maps.unbind(1)], 1)
 
@@ -287,7 +289,7 @@ def test_weights_of_places(values):
     params = small(**values)
     network, batch = network_of(params), paper.normalize(params, views(params), MEAN)
     with torch.no_grad():
-        weights = paper.place_weights(network, batch)
+        weights = place_weights(network, batch)
         shown = paper.attention_maps(network, batch)["image"]["attention"]
     assert weights.shape == (2, 3, 6, 5)
     assert shown.shape == (2, 3, 24, 20)
@@ -303,7 +305,7 @@ def test_weights_of_places_are_those_that_the_network_uses():
     central = {**batch, "window": torch.tensor([[2, 2, 0]] * 2)}
     with torch.no_grad():
         maps = network.maps(paper.normalize(params, central, MEAN)["image"])
-        weights = paper.place_weights(network, paper.normalize(params, batch, MEAN))
+        weights = place_weights(network, paper.normalize(params, batch, MEAN))
         torch.testing.assert_close(weights, network.attention(maps).weights[:, 0])
 
 
@@ -311,7 +313,7 @@ def test_attention_begins_even_and_none_has_no_maps():
     params = small()
     batch = paper.normalize(params, views(params), MEAN)
     with torch.no_grad():
-        even = paper.place_weights(network_of(params, random=False), batch)
+        even = place_weights(network_of(params, random=False), batch)
     torch.testing.assert_close(even, torch.full((2, 3, 6, 5), 1 / 90))
     assert paper.attention_maps(network_of(small(attention_filters=0)), batch) == {}
 
@@ -504,25 +506,10 @@ def test_parameters_that_make_no_network(values, message):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    seen = 0
-    for number, table in paper.TABLES.items():
-        for row in table.rows:
-            params = check(Params, row.overrides or {}, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ")
-                tables = {str(key): value for key, value in paper.TABLES.items()}
-                other = tables[other_number].row(name)
-                assert params == Params.model_validate(other.overrides)
-                assert not row.printed or row.printed == other.printed
-                seen += 1
-    assert seen == 3
-
-
 def test_table_2_is_over_the_filters_and_competitors_are_never_trained():
-    rows = paper.TABLES[2].rows
+    rows = paper.tables[2].rows
     assert [row.overrides for row in rows] == [{"attention_filters": n} for n in range(5)]
-    trained = [row.name for row in paper.TABLES[1].rows if row.overrides is not None]
+    trained = [row.name for row in paper.tables[1].rows if row.overrides is not None]
     assert trained == ["Ours"]
 
 
@@ -541,8 +528,8 @@ def test_table_2_is_over_the_filters_and_competitors_are_never_trained():
     ],
 )
 def test_printed_numbers(number, name, metric, value):
-    assert paper.TABLES[number].row(name).printed["ilids_vid"][metric] == value
+    assert paper.tables[number].row(name).printed["ilids_vid"][metric] == value
 
 
 def test_what_is_not_printed_is_not_there():
-    assert set(paper.TABLES[1].row("Zheng").printed["ilids_vid"]) == {"r1", "r5", "r20"}
+    assert set(paper.tables[1].row("Zheng").printed["ilids_vid"]) == {"r1", "r5", "r20"}

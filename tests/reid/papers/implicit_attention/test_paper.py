@@ -16,13 +16,14 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.data import swaps
 from reid.evaluation.evaluate import evaluate
-from reid.papers.implicit_attention import paper as paper
+from reid.papers.implicit_attention.paper import PAPER as paper
 from reid.papers.implicit_attention.paper import Params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.project.params import check
 from reid.results import network_cost as summary
-from reid.training.train import Trainer, overfit_batch, train
+from reid.training.devices import launched
+from reid.training.experiment_task import ExperimentTask
+from reid.training.train import overfit_batch, train
 from tests.conftest import contents, make_project, reid
 from tests.reid.data.test_swaps import SIDE, background_of, region_of, row_of, write_backgrounds
 from tests.reid.training.test_train import KILL
@@ -298,11 +299,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def trainer_of(project: Project, name: str, tmp_path: Path) -> Trainer:
-    import logging
-
+def trainer_of(project: Project, name: str, tmp_path: Path) -> ExperimentTask:
     experiment = experiments.load(project, name)
-    return Trainer(experiment, project, tmp_path, logging.getLogger("test"), "cpu")
+    return ExperimentTask(experiment, project, tmp_path, launched("cpu", 1, "32-true"))
 
 
 def test_a_batch_is_the_hand_made_paste_of_its_draw(built: Project, tmp_path: Path):
@@ -404,7 +403,7 @@ def test_held_out_persons_give_no_background(built: Project, tmp_path: Path):
     assert (draw.donors >= 0).all()
     assert set(draw.donors) == set(range(18))
     assert not set(trainer.data.index) & set(trainer.held_out.index)
-    assert 0 <= trainer._validate()["val_map"] <= 1
+    assert 0 <= trainer.validate(-1.0)["val_map"] <= 1
 
 
 def test_one_batch_can_be_learnt_by_heart(built: Project):
@@ -424,24 +423,23 @@ def test_one_batch_can_be_learnt_by_heart(built: Project):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_every_row_that_is_trained_names_valid_parameters():
-    for number, table in paper.TABLES.items():
+def test_rows_of_the_upper_body_have_its_backgrounds():
+    for table in paper.tables.values():
         for row in table.rows:
-            check(Params, row.overrides, f"table {number}, {row.name}")
             upper = row.name.lower().startswith("upper body")
             assert row.stages == ({"backgrounds": {"region": "upper_body"}} if upper else {})
 
 
 def test_points_of_the_figure_that_table_1_has_are_its_trainings():
-    same = {row.name: row.same_as for row in paper.TABLES["figure-3"].rows if row.same_as}
+    same = {row.name: row.same_as for row in paper.tables["figure-3"].rows if row.same_as}
     assert same == {
         "baseline": "1: Luo, triplet",
         "upper body, p = 0.5": "1: Upper body, triplet",
         "full body, p = 0.3": "1: Full body, triplet",
     }
     for name, other in same.items():
-        point = paper.TABLES["figure-3"].row(name)
-        row = paper.TABLES[1].row(other.removeprefix("1: "))
+        point = paper.tables["figure-3"].row(name)
+        row = paper.tables[1].row(other.removeprefix("1: "))
         trained = [Params.model_validate(r.overrides) for r in (point, row)]
         assert trained[0] == trained[1]
         assert (point.stages, point.printed) == (row.stages, row.printed)
@@ -459,12 +457,12 @@ def test_points_of_the_figure_that_table_1_has_are_its_trainings():
     ],
 )
 def test_printed_numbers(name, numbers):
-    printed = paper.TABLES[1].row(name).printed["rap"]
+    printed = paper.tables[1].row(name).printed["rap"]
     assert tuple(printed[metric] for metric in ("r1", "r5", "r10", "mAP")) == numbers
 
 
 def test_the_default_is_the_best_row_of_table_1():
-    best = paper.TABLES[1].row("Full body, triplet")
+    best = paper.tables[1].row("Full body, triplet")
     assert Params.model_validate(best.overrides) == Params()
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reid.papers.multimodal_attention import paper as paper
-from reid.papers.multimodal_attention.caffenet import MEAN_BGR, CaffeNet
+from reid.nn.caffenet import MEAN_BGR, CaffeNet
+from reid.papers.multimodal_attention.paper import PAPER as paper
 from reid.papers.multimodal_attention.paper import Params
 from reid.papers.multimodal_attention.place_attention import PlaceAttention, joint_of
 from reid.project.errors import ReidError
@@ -123,16 +123,6 @@ def test_light_changes_the_colour_image_alone_and_upside_down_both():
     ratio = found["rgb"][:, 0, 0].float() / found["rgb"][:, -1, 0].float()
     dim = found["rgb"][:, 0, 0] < 255
     assert torch.allclose(ratio[dim], torch.tensor(2.0), atol=0.1)
-
-
-def test_augment_repeats_by_seed():
-    params = small()
-    batch = samples(params, 6)
-    one, two, three = (
-        paper.augment(params, batch, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
-    )
-    assert all(torch.equal(one[m], two[m]) for m in batch)
-    assert not torch.equal(one["rgb"], three["rgb"])
 
 
 def test_normalize_makes_caffes_input_of_the_centre():
@@ -586,23 +576,11 @@ def test_parameters_that_make_no_model(values, message):
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    for number, table in paper.TABLES.items():
-        for row in table.rows:
-            params = check(Params, row.overrides or {}, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ")
-                other = paper.TABLES[other_number].row(name)
-                left_out: set[str] = set(paper.TEST_ONLY)
-                same = Params.model_validate(other.overrides).model_dump(exclude=left_out)
-                assert params.model_dump(exclude=left_out) == same
-
-
 def test_rows_of_tables_and_figure_have_the_same_numbers():
     for number, dataset in ((1, "dpit"), (2, "tvpr"), (3, "opr")):
-        for row in paper.TABLES[number].rows[-2:]:
+        for row in paper.tables[number].rows[-2:]:
             model = {"mat": "MAT", "rgb_d_cnn": "RGB-D-CNN"}[(row.overrides or {})["model"]]
-            curve = paper.TABLES["figure-3"].row(model).printed
+            curve = paper.tables["figure-3"].row(model).printed
             assert row.printed[dataset]["r1"] == curve[dataset]["r1"]
 
 
@@ -619,10 +597,10 @@ def test_rows_of_tables_and_figure_have_the_same_numbers():
     ],
 )
 def test_printed_numbers(number, name, dataset, metric, value):
-    assert paper.TABLES[number].row(name).printed[dataset][metric] == value
+    assert paper.tables[number].row(name).printed[dataset][metric] == value
 
 
 def test_what_is_not_printed_is_not_there():
-    rows = paper.TABLES["figure-3"]
+    rows = paper.tables["figure-3"]
     assert rows.row("D-CNN").printed == {}
     assert "tvpr" not in rows.row("RGB-CNN").printed

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reid.nn import backbones, flow_views
-from reid.papers.mutual_attention import paper as paper
+from reid.papers.mutual_attention.network import activations, frame_weights
+from reid.papers.mutual_attention.paper import PAPER as paper
 from reid.papers.mutual_attention.paper import Params
 from reid.project.errors import ReidError
 from reid.project.params import check
@@ -171,15 +172,6 @@ def test_sides_that_do_not_grow_alike_scale_u_and_v_apart():
     batch["flow"] = torch.full_like(batch["flow"], 640)
     found = paper.augment(params, batch, generator())["flow"]
     torch.testing.assert_close(found[0, 0, 9, 9], torch.tensor([640 * 42 / 37, 640 * 73 / 65]))
-
-
-@pytest.mark.parametrize("model", ["one_stream", "mutual"])
-def test_augment_repeats_by_seed(model):
-    params = tiny(model=model)
-    batch = clips_of(params, 8)
-    one, two, three = (paper.augment(params, batch, generator(seed)) for seed in (3, 3, 4))
-    assert all(torch.equal(one[name], two[name]) for name in batch)
-    assert not torch.equal(one["image"], three["image"])
 
 
 def test_normalize_is_imagenets_of_images_and_of_colours(monkeypatch):
@@ -340,7 +332,7 @@ def test_the_papers_network_at_full_size():
 def test_attention_maps(model, kind):
     params = tiny(model=model, aggregation=kind, attention_layer=3)
     network, batch, _ = run(params)
-    seen, frames = paper.attention_maps(network, batch), paper.frame_weights(network, batch)
+    seen, frames = paper.attention_maps(network, batch), frame_weights(network, batch)
     assert bool(seen) is (model in ("gated", "mutual"))
     for weights in (each["layer 3"] for each in seen.values()):
         assert weights.shape == (2, 3, 8, 4)
@@ -358,7 +350,7 @@ def test_attention_maps(model, kind):
 @pytest.mark.parametrize("model", MODELS)
 def test_activations_are_what_the_clips_feature_is_made_of(model):
     network, batch, output = run(tiny(model=model, aggregation="average"))
-    found = paper.activations(network, batch)
+    found = activations(network, batch)
     assert set(found) == set(network.streams)
     assert all(activation.shape == (2, 3, 2, 1) for activation in found.values())
     if network.join is None:
@@ -482,28 +474,12 @@ def test_one_frame_can_be_averaged():
 # -- tables ----------------------------------------------------------------------------------
 
 
-def test_rows_name_valid_parameters_and_same_rows_are_the_same_training():
-    for number, table in paper.TABLES.items():
-        names = [row.name for row in table.rows]
-        assert len(names) == len(set(names))
-        for row in table.rows:
-            if row.overrides is None:
-                assert row.same_as is None
-                continue
-            params = check(Params, row.overrides, f"table {number}, {row.name}")
-            if row.same_as:
-                other_number, name = row.same_as.split(": ", 1)
-                other = paper.TABLES[int(other_number)].row(name)
-                assert other.same_as is None, "the first of them"
-                assert Params.model_validate(other.overrides) == params
-
-
 def test_equal_trainings_say_that_they_are():
     """Without the rows that name another one, every row is a training of its own."""
-    rows = [r for n in (1, 2, 3, 4, 5) for r in paper.TABLES[n].rows if r.overrides is not None]
+    rows = [r for n in (1, 2, 3, 4, 5) for r in paper.tables[n].rows if r.overrides is not None]
     own = [Params.model_validate(row.overrides) for row in rows if row.same_as is None]
     assert len(own) == len({str(params) for params in own}) == 24
-    shown = [Params.model_validate(row.overrides) for row in paper.TABLES["models"].rows]
+    shown = [Params.model_validate(row.overrides) for row in paper.tables["models"].rows]
     assert len(shown) == len({str(params) for params in shown}) == 20
 
 
@@ -530,19 +506,19 @@ def test_equal_trainings_say_that_they_are():
     ],
 )
 def test_printed_numbers(number, name, dataset, mean_ap, rank1):
-    found = paper.TABLES[number].row(name).printed[dataset]
+    found = paper.tables[number].row(name).printed[dataset]
     assert (found["mAP"], found["r1"]) == (mean_ap, rank1)
 
 
 def test_printed_numbers_of_ilids():
-    rows = {row.name: row.printed["ilids_vid"] for row in paper.TABLES[5].rows}
+    rows = {row.name: row.printed["ilids_vid"] for row in paper.tables[5].rows}
     assert rows["MA ResNet-50"] == {"r1": 86.2, "r5": 96.4}
     assert rows["GLTR"] == {"r1": 86.0}, "no rank 5 is printed"
     assert len(rows) == 9
 
 
 def test_places_of_table_3_without_a_number_are_no_rows():
-    names = [row.name for row in paper.TABLES[3].rows]
+    names = [row.name for row in paper.tables[3].rows]
     assert len(names) == 16
     assert "pooling, 16 frames" not in names
     assert "RNN, 2 frames" not in names
@@ -550,7 +526,7 @@ def test_places_of_table_3_without_a_number_are_no_rows():
 
 def test_only_the_papers_own_rows_can_be_run():
     runnable = {
-        number: [row.name for row in paper.TABLES[number].rows if row.overrides is not None]
+        number: [row.name for row in paper.tables[number].rows if row.overrides is not None]
         for number in (4, 5)
     }
     assert runnable == {n: ["MA ResNet-50", "MA SE-ResNet-50"] for n in (4, 5)}

@@ -11,7 +11,7 @@ from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
 from reid.evaluation.evaluate import evaluate
-from reid.papers.strong_baseline import paper as strong_baseline
+from reid.papers.strong_baseline.paper import PAPER as strong_baseline
 from reid.papers.strong_baseline.paper import Params
 from reid.project.errors import ReidError
 from reid.project.layout import Project

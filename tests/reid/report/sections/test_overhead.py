@@ -19,11 +19,13 @@ from reid.arrays.depth import JET
 from reid.evaluation.evaluate import pool_passages
 from reid.look import attention_maps
 from reid.papers.multimodal_attention.printed import FIGURE_3
+from reid.papers.multimodal_attention.sections import attention as overhead_attention
+from reid.papers.multimodal_attention.sections import curves as overhead_curves
+from reid.papers.multimodal_attention.sections.attention import Pair
 from reid.project.layout import Project
 from reid.report import page as report
 from reid.report.blocks import Chapter, Section, Shot, Table
-from reid.report.sections import overhead, overhead_attention, overhead_curves
-from reid.report.sections.overhead_attention import Pair
+from reid.report.sections import overhead
 from reid.results import built as sources
 from reid.shards.folder import write_shard
 from tests.conftest import make_project

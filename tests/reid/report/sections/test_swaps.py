@@ -17,10 +17,11 @@ import pytest
 from reid import experiments
 from reid.arrays import images
 from reid.arrays import swaps as arrays
+from reid.papers.implicit_attention.sections import swap_scores, swaps, viewpoints
 from reid.project.layout import Project
 from reid.report import page as report
 from reid.report.blocks import Section, Shot, Table
-from reid.report.sections import masks, swap_scores, swaps, viewpoints
+from reid.report.sections import masks
 from reid.results import built as sources
 from tests.pipeline.conftest import build, make_swaps_project, write_masks
 from tests.reid.papers.implicit_attention.test_paper import SECTION

@@ -16,19 +16,15 @@ from reid import experiments
 from reid.arrays import images
 from reid.arrays.flow import colour_wheel
 from reid.evaluation.evaluate import trained_network
-from reid.papers.attentive_convlstm import paper as attentive_convlstm
+from reid.papers.attentive_convlstm.frame_cnn import cut
+from reid.papers.attentive_convlstm.samples import central
+from reid.papers.attentive_convlstm.sections import attention as video_places
+from reid.papers.mutual_attention.sections import activations as video_attention
+from reid.papers.mutual_attention.sections import lengths as video_lengths
 from reid.project.layout import Project
 from reid.report import page as report
 from reid.report.blocks import Chapter, Section, Shot, Table
-from reid.report.sections import (
-    counts,
-    pictures,
-    video,
-    video_attention,
-    video_clips,
-    video_lengths,
-    video_places,
-)
+from reid.report.sections import counts, pictures, video, video_clips
 from reid.report.sections.video_clips import Clip
 from reid.results import built as sources
 from reid.results import tables as results
@@ -184,9 +180,9 @@ def look(project: Project, name: str, clip: list[str]) -> tuple[Any, dict[str, t
     data = experiment.open(project)
     order = data.rows["image_id"].to_pylist()
     rows = [data[order.index(image_id)] for image_id in clip]
-    each = [experiment.code.view(experiment.params, row["image"], row) for row in rows]
+    each = [experiment.paper.view(experiment.params, row["image"], row) for row in rows]
     batch = {n: torch.stack([torch.from_numpy(e[n]) for e in each])[None] for n in each[0]}
-    return network, experiment.code.normalize(experiment.params, batch, mean)
+    return network, experiment.paper.normalize(experiment.params, batch, mean)
 
 
 def test_five_frames_of_a_query_without_and_with_attention(project):
@@ -313,10 +309,8 @@ def test_frames_have_their_share_of_the_attention(project):
     assert len(clip) == 3
     network, batch = look(project, "hall-convlstm", clip)
     params = network.params
-    window = torch.tensor([(*attentive_convlstm.central(params), 0)])
-    attended = network.attention(
-        network.maps(attentive_convlstm.cut(batch["image"], window, params.size))
-    )
+    window = torch.tensor([(*central(params), 0)])
+    attended = network.attention(network.maps(cut(batch["image"], window, params.size)))
     share = [f"{100 * s:.2f} %" for s in attended.share[0].tolist()]
     assert [shot.label for shot in sheet.rows[1].shots] == share
     assert all(each in figure.alt for each in share)

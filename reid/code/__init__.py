@@ -1,0 +1,1 @@
+"""What the code is that decides a result: fingerprints over syntax trees, and what changed."""

@@ -1,0 +1,284 @@
+"""The code that decides a result, as a fingerprint: what is reached from where it starts.
+
+From the definitions that compute a result every name is followed, through this project's modules,
+to the definition that it means. So an edit changes the keys of exactly those results that it can
+change, and the definitions say by name what changed. Followed are names as they are written;
+what is reached only by a name made at run time is not seen, and there is none of it here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from reid.code.summary import Definition, Piece, Summary, summarise
+from reid.project.layout import key_of, write_atomically
+
+PACKAGES = ("reid", "pipeline")
+FORMAT = 1  # of the kept summaries
+OUTSIDE = (  # changes no result: messages, progress, locks, how and where work runs, what is shown
+    "reid.code", "reid.project", "reid.report", "reid.look", "reid.results", "reid.export",
+    "pipeline.commands", "pipeline.builds", "pipeline.engine.executors", "pipeline.engine.journal",
+    "pipeline.engine.data_card",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the code of a result starts.
+
+    `roots` are `module` (all of it) or `module:name`. `chosen` says of a dict by its
+    `module:name` which keys count, `left_out` of a call by the name of what is called
+    which keyword arguments do not.
+    """
+
+    roots: tuple[str, ...]
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()  # modules that change no result; () is `OUTSIDE`
+    omitted: frozenset[str] = frozenset()  # methods, `module:Class.method`, that do not count
+
+
+@dataclass(frozen=True)
+class Code:
+    """The definitions that decide a result, each with its digest."""
+
+    definitions: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        return key_of(self.definitions)
+
+    @property
+    def modules(self) -> set[str]:
+        return {name.split(":")[0] for name in self.definitions}
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """In words, which definitions differ: `reid.nn.losses: batch_hard_triplet changed`."""
+    lines = []
+    for name in sorted({*before, *after}):
+        if before.get(name) == after.get(name):
+            continue
+        module, _, definition = name.partition(":")
+        what = "added" if name not in before else "removed" if name not in after else "changed"
+        lines.append(f"{module}: {definition or 'what importing it does'} {what}")
+    changed = [line for line in lines if line.endswith(" changed")]
+    return [*changed, *(line for line in lines if line not in changed)]
+
+
+def of(start: Start, cache_folder: Path | None = None) -> Code:
+    """The code that is reached from `start`, as the sources are now."""
+    return Code(_Walk(start, _Summaries(cache_folder)).definitions())
+
+
+class _Summaries:
+    """Summaries of source files, kept below `folder` by the files' content."""
+
+    def __init__(self, folder: Path | None):
+        self.path = folder / "summaries" if folder else None
+        self.kept = self._read()
+        self.used: dict[str, Any] = {}
+        self.fresh = False
+
+    def _read(self) -> dict[str, Any]:
+        """What is kept; nothing where the file is not there, of another format, or damaged."""
+        try:
+            head, _, text = (
+                self.path.read_bytes().partition(b"\n") if self.path else (b"", b"", b"")
+            )
+        except OSError:
+            return {}
+        return json.loads(text) if head and head == _head(text) else {}
+
+    def of(self, module: str, packages: Iterable[str]) -> Summary | None:
+        """The summary of a module of this project; None where there is no such module."""
+        path = source_of(module, packages)
+        if path is None:
+            return None
+        source = path.read_bytes()
+        digest = hashlib.sha256(source).hexdigest()
+        key = f"{module} {digest}"
+        noted = self.used.get(key) or self.kept.get(key)
+        if noted is None:
+            noted = summarise(source, module, path.name == "__init__.py").as_json()
+            self.fresh = True
+        self.used[key] = noted
+        return Summary.of_json(noted)
+
+    def keep(self) -> None:
+        """Write what was summarised anew; old versions of the same files are forgotten."""
+        if self.path is None or not self.fresh:
+            return
+        names = {key.split()[0] for key in self.used}
+        others = {k: v for k, v in self.kept.items() if k.split()[0] not in names}
+        text = json.dumps({**others, **self.used}).encode()
+        write_atomically(self.path, _head(text) + b"\n" + text)
+
+
+@cache
+def _package_folder(package: str) -> Path | None:
+    loaded = sys.modules.get(package)
+    file = loaded.__file__ if loaded else None
+    if file is None:
+        spec = importlib.util.find_spec(package)
+        file = spec.origin if spec else None
+    return Path(file).parent if file else None
+
+
+def source_of(module: str, packages: Iterable[str] = PACKAGES) -> Path | None:
+    """The file of a module of this project; None where it is none."""
+    package, *rest = module.split(".")
+    folder = _package_folder(package) if package in packages else None
+    if folder is None:
+        return None
+    path = folder.joinpath(*rest)
+    for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+class _Walk:
+    """Follows names from definition to definition."""
+
+    def __init__(self, start: Start, summaries: _Summaries):
+        self.start, self.summaries = start, summaries
+        self.packages = {*PACKAGES, *(root.split(".")[0] for root in start.roots)}
+        self.loaded: dict[str, Summary | None] = {}
+        self.seen: set[tuple[str, str]] = set()
+        self.digests: dict[str, str] = {}
+        self.waiting: list[tuple[str, str]] = []  # module, and name or "" for all of it
+
+    def definitions(self) -> dict[str, str]:
+        for root in self.start.roots:
+            module, _, name = root.partition(":")
+            summary = self.summary(module)
+            if summary is None:
+                raise ValueError(f"{root}: no such module")
+            if name and name not in {**summary.definitions, **summary.imports}:
+                raise ValueError(f"{root}: {module} defines no {name}")
+            self.waiting.append((module, name))
+        while self.waiting:
+            module, name = self.waiting.pop()
+            if (module, name) not in self.seen and not self.is_outside(module):
+                self.seen.add((module, name))
+                self._visit(module, name)
+        self.summaries.keep()
+        return dict(sorted(self.digests.items()))
+
+    def is_outside(self, module: str) -> bool:
+        """Whether a module can change no result."""
+        outside = self.start.outside or OUTSIDE
+        return any(module == name or module.startswith(name + ".") for name in outside)
+
+    def summary(self, module: str) -> Summary | None:
+        if module not in self.loaded:
+            self.loaded[module] = self.summaries.of(module, self.packages)
+        return self.loaded[module]
+
+    def _visit(self, module: str, name: str) -> None:
+        summary = self.summary(module)
+        if summary is None:
+            return
+        self._statements(module, summary)
+        if not name:
+            self.waiting += [(module, each) for each in summary.definitions]
+        elif name in summary.definitions:
+            self._definition(module, name, summary.definitions[name])
+        elif name in summary.imports:
+            self._follow(summary.imports[name], [])
+        elif self.summary(f"{module}.{name}") is not None:
+            self.waiting.append((f"{module}.{name}", ""))
+        elif "__getattr__" in summary.definitions:
+            self.waiting.append((module, "__getattr__"))
+
+    def _statements(self, module: str, summary: Summary) -> None:
+        """What importing a module does, and importing the packages that it lies in."""
+        if (module, "\0") in self.seen:
+            return
+        self.seen.add((module, "\0"))
+        for index, piece in enumerate(summary.statements):
+            self._piece(module, f"{module}:" if not index else f"{module}:{index}", piece)
+        parent = module.rpartition(".")[0]
+        above = self.summary(parent) if parent else None
+        if above is not None and not self.is_outside(parent):
+            self._statements(parent, above)
+
+    def _definition(self, module: str, name: str, made: Definition) -> None:
+        full = f"{module}:{name}"
+        if made.items is not None and full in self.start.chosen:
+            for key in self.start.chosen[full]:
+                if key in made.items:
+                    self._piece(module, f"{full}[{key}]", made.items[key])
+            return
+        left_out = self.start.left_out.get(made.call.rpartition(".")[2])
+        if made.keywords is not None and left_out is not None:
+            for key, piece in made.keywords.items():
+                if key not in left_out:
+                    self._piece(module, f"{full}.{key}" if key else full, piece)
+            return
+        for key, piece in made.pieces.items():
+            whole = f"{full}.{key}" if key else full
+            if whole not in self.start.omitted:
+                self._piece(module, whole, piece)
+
+    def _piece(self, module: str, full: str, piece: Piece) -> None:
+        summary = self.summary(module)
+        assert summary is not None
+        bound = {**summary.imports, **piece.imports}
+        outer: list[str] = []
+        for name in piece.names:
+            first, *rest = name.split(".")
+            if first in piece.imports or (first in bound and first not in summary.definitions):
+                target = bound[first]
+                outer += [f"{first}={target}"] if not self._is_ours(target) else []
+                self._follow(target, rest)
+            elif first in summary.definitions:
+                self.waiting.append((module, first))
+        for target in piece.imports.values():  # also of what is imported and not named again
+            self._load(target)
+        self.digests[full] = _digest([piece.digest, *sorted(outer)])
+
+    def _is_ours(self, target: str) -> bool:
+        return target.split(":")[0].split(".")[0] in self.packages
+
+    def _load(self, target: str) -> None:
+        """A local import runs its module's statements."""
+        module = target.split(":")[0]
+        summary = self.summary(module) if self._is_ours(target) else None
+        if summary is not None and not self.is_outside(module):
+            self._statements(module, summary)
+
+    def _follow(self, target: str, attributes: list[str]) -> None:
+        """What an imported name means: a module's definition, or all of a module."""
+        module, _, name = target.partition(":")
+        if not self._is_ours(target):
+            return
+        names = [*([name] if name else []), *attributes]
+        while names and self._is_submodule(module, names[0]):
+            module, names = f"{module}.{names[0]}", names[1:]
+        if self.summary(module) is not None:
+            self.waiting.append((module, names[0] if names else ""))
+
+    def _is_submodule(self, module: str, name: str) -> bool:
+        summary = self.summary(module)
+        if summary is not None and (name in summary.definitions or name in summary.imports):
+            return False
+        return source_of(f"{module}.{name}", self.packages) is not None
+
+
+def _head(text: bytes) -> bytes:
+    """The first line of kept summaries: their format, and what they hash to."""
+    return f"{FORMAT} {hashlib.sha256(text).hexdigest()}".encode()
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,125 @@
+"""The paper's numbers, and what is read by them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from reid.data.clips import Clips
+from reid.nn.augment import IMAGENET_MEAN, IMAGENET_STD
+from reid.papers.mutual_attention.aggregation import (
+    Kind,
+    Reference,
+)
+from reid.project.params import Strict
+
+Count = Annotated[int, Field(ge=1)]
+Colour = tuple[float, float, float]
+Spread = Annotated[float, Field(gt=0)]
+
+
+class Params(Strict):
+    """The paper's numbers; `model` and `aggregation` name a row of table 2."""
+
+    model: Literal["one_stream", "two_stream", "gated", "mutual"] = "mutual"
+    aggregation: Kind = "weighted_addition"
+    sequence_length: Count = 4  # frames of a clip
+    attention_layer: Literal[2, 3, 4, 5] = 4  # of mutual and gated; the stem is 1
+    reference: Reference = "max"  # of weighted addition
+    weighted_normalized: bool = False  # weights of weighted addition with the sum one
+    rnn_width: Count = 512
+    gate_channels: tuple[Count, Count, Count, Count, Count] = (64, 192, 384, 256, 256)
+
+    squeeze_excitation: bool = False  # SE-ResNet in place of ResNet
+    backbone: str = ""  # a ResNet of timm's; '': resnet50.tv_in1k or legacy_seresnet50.in1k
+    channels: tuple[Count, Count, Count, Count] | None = None  # of its stages; null: its own
+    last_stride: Literal[1, 2] = 2
+    weights: str = "pretrained"  # of both streams: timm's own; '': none; or a file
+
+    height: int = Field(default=224, ge=32)  # pixels of what the network sees
+    width: int = Field(default=112, ge=32)
+    flow_view: Literal["colour", "uv_magnitude", "uv"] = "colour"
+    flow_maximum_px: float = Field(default=10.0, gt=0)  # a frame, at this size; more is cut off
+    crop: float = Field(default=0.5, ge=0, le=1)  # chance that a clip is enlarged and cropped
+    enlarge: float = Field(default=1.125, ge=1)
+    flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
+    brightness: float = Field(default=0, ge=0)  # log standard deviation of a clip's light
+    tint: float = Field(default=0, ge=0)  # and of each of its channels'
+    mean: Colour = IMAGENET_MEAN  # RGB, of values 0 to 1
+    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    margin: float = 0.3  # of the triplet loss
+    identities: int = Field(default=8, ge=2)  # of a batch
+    tracklets: int = Field(default=4, ge=2)  # of each identity in a batch
+    epochs: Count = 800  # each one pass over the identities
+    learning_rate: float | None = Field(default=None, gt=0)  # null: 3e-4, of an rnn 1e-4
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["steps", "one_cycle"] = "steps"  # one_cycle: up for 0.3 of it, then to zero
+    decay: float = Field(default=0.1, gt=0)  # the learning rate's factor ...
+    decay_epochs: Count = 200  # ... after each so many epochs
+
+    distance: Literal["cosine", "euclidean"] = "euclidean"
+
+    @field_validator("sequence_length")
+    @classmethod
+    def _something_to_weigh(cls, frames: int, info: ValidationInfo) -> int:
+        how = info.data.get("aggregation")
+        if frames == 1 and how not in ("average", "max", None):
+            raise ValueError(f"one frame leaves {how} nothing to weigh; take average")
+        return frames
+
+    @field_validator("channels")
+    @classmethod
+    def _can_be_chosen(cls, channels: Any, info: ValidationInfo) -> Any:
+        if channels and info.data.get("squeeze_excitation") and not info.data.get("backbone"):
+            raise ValueError("legacy_seresnet50 has its own; name a backbone such as resnet50")
+        return channels
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The views with a frame network of their own."""
+        return ("image", "flow") if self.model in ("two_stream", "mutual") else ("image",)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What a sample has."""
+        return ("image",) if self.model == "one_stream" else ("image", "flow")
+
+    @property
+    def flow_channels(self) -> int:
+        return 2 if self.flow_view == "uv" else 3
+
+    @property
+    def trunk(self) -> dict[str, Any]:
+        """A stream's frame network, for `Stream`."""
+        return {
+            "name": self.backbone, "channels": self.channels, "squeeze": self.squeeze_excitation,
+            "weights": self.weights, "last_stride": self.last_stride, "layer": self.attention_layer,
+        }  # fmt: skip
+
+    @property
+    def rate(self) -> float:
+        """The learning rate before any decay."""
+        return self.learning_rate or (1e-4 if self.aggregation == "rnn" else 3e-4)
+
+
+def columns(params: Params) -> list[str]:
+    """What is read: one stream needs no flow."""
+    return [*params.views]
+
+
+def stages(params: Params) -> list[str]:
+    """The stages that these columns come from."""
+    return [name for name in ("flow",) if name in params.views]
+
+
+def weights(params: Params) -> str:
+    """Of both streams."""
+    return params.weights
+
+
+def clips(params: Params) -> Clips:
+    """Training: consecutive frames, short tracklets repeated; test: all, clip after clip."""
+    return Clips(length=params.sequence_length, spacing="consecutive", test="dense")

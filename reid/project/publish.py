@@ -1,0 +1,48 @@
+"""Puts a finished folder in place, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reid.project.errors import ReidError
+
+
+@contextmanager
+def publishing(target: Path, staging: Path) -> Iterator[Path]:
+    """An empty folder to write into; it becomes `target` when the block ends.
+
+    `staging` is where it lies until then, on the same file system. Where the block fails, `target`
+    stays as it was and `staging` is removed; a kill while the folder is put in place leaves the
+    old one, the new one or none. `ReidError` where `target` is a link.
+    """
+    refuse_link(target)
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        replace_folder(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def refuse_link(target: Path) -> None:
+    """`ReidError` where what is to be published would replace a link, not a folder."""
+    if target.is_symlink():
+        raise ReidError(
+            f"{target}: is a link to {target.readlink()}; a published folder takes its place as a "
+            "whole. Remove the link, or link the folder that it lies in"
+        )
+
+
+def replace_folder(staged: Path, target: Path) -> None:
+    """Put a finished folder in place of an earlier one."""
+    trash = staged.with_name(staged.name + ".old")
+    shutil.rmtree(trash, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        target.replace(trash)
+    staged.replace(target)
+    shutil.rmtree(trash, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""The checkpoint of every training: one file, written whole, that says what it was made under."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from reid.project.errors import ReidError
+from reid.project.layout import write_atomically
+
+
+class Part(Protocol):
+    """What has a state to keep: a network, an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+@dataclass
+class State:
+    """How far a training is."""
+
+    step: int = 0  # steps done
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches done of the epoch that is under way
+    sums: list[float] = field(default_factory=list)  # of the epoch's steps, the loss first
+    recent: list[list[float]] = field(default_factory=list)  # steps that are not in `sums` yet
+    history: list[dict[str, Any]] = field(default_factory=list)  # a line for each epoch
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training and of its parts, by name.
+
+    `identity` names the code and the parameters that it was made under; empty: any.
+    """
+
+    path: Path
+    identity: str
+    state: State
+    parts: dict[str, dict[str, Any]]
+
+    def save(self) -> None:
+        buffer = io.BytesIO()
+        kept = {"identity": self.identity, "state": vars(self.state), "parts": self.parts}
+        torch.save(kept, buffer)
+        write_atomically(self.path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> Checkpoint | None:
+        """What lies at `path`, None where there is no file.
+
+        `ReidError` where it cannot be read, or was made under another identity.
+        """
+        if not path.is_file():
+            return None
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+            made = cls(path, kept["identity"], State(**kept["state"]), dict(kept["parts"]))
+        except PermissionError as error:
+            raise ReidError(f"{path}: cannot be read ({error.strerror})") from None
+        except Exception:  # torch has many errors for a broken file
+            raise ReidError(
+                f"{path}: truncated, damaged, or no checkpoint of this version; delete this file "
+                "to begin anew"
+            ) from None
+        if made.identity != identity:
+            raise ReidError(
+                f"{path}: made under other code or parameters ({made.identity or 'unnamed'}, now "
+                f"{identity or 'unnamed'}); delete this file to begin anew"
+            )
+        return made
+
+    def restore(self, parts: Mapping[str, Part]) -> None:
+        """Give each part its state. `ReidError` where they are not those of the checkpoint."""
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(self.parts[name])
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+            raise ReidError(
+                f"{self.path}: of another network or optimizer; delete this file to begin anew"
+            ) from None

@@ -1,0 +1,187 @@
+"""An experiment as the training loop sees it: its data, network, optimizer, and each step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from reid.data.clips import Tracklets
+from reid.data.dataset import Data
+from reid.data.views import Batch, Draw, Views
+from reid.evaluation.evaluate import embed_data, mean_metrics
+from reid.experiments import Experiment
+from reid.project.errors import ReidError
+from reid.project.layout import Project
+from reid.training.checkpoint import Part, State
+from reid.training.devices import gathered, rows_of, share
+from reid.training.loop import step_seed
+from reid.training.published import save_weights
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One device's part of a batch, ready to be augmented."""
+
+    views: Batch
+    target: Tensor  # (B,) numbers of the persons
+    epoch: float  # epochs done, with the share of this one
+    weight: float  # of the loss, where devices have unequal shares of a batch
+
+
+class ExperimentTask:
+    """One training on its data, network and optimizer."""
+
+    check_every = 20
+
+    def __init__(self, experiment: Experiment, project: Project, work: Path, fabric: Fabric):
+        self.work, self.fabric, self.title = work, fabric, experiment.name
+        self.paper, self.params = experiment.paper, experiment.params
+        self.epochs = self.params.epochs
+        self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
+        data = experiment.open(project).role("train")
+        self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
+        self.data = experiment.for_training(project, self.data)
+        self.clips = self.paper.clips(self.params)
+        self.tracklets = Tracklets.of(self.data).training(self.clips) if self.clips else None
+        person = (self.tracklets.heads if self.tracklets else self.data).labels("person")
+        self.people = np.unique(person)
+        if len(self.people) < 2:
+            raise ReidError(f"{self.params.dataset}: {len(self.people)} training identities")
+        targets = np.searchsorted(self.people, person)  # of a row, or of a tracklet
+        self.targets = torch.from_numpy(targets).to(self.fabric.device)
+        self.views = self._views(self.data)
+        self.donors = self.paper.donors(self.params, self.data)
+        self.mean = channel_mean(self.views).to(self.fabric.device)
+        torch.manual_seed(self.params.seed)
+        network = self.paper.build(self.params, len(self.people))
+        optimizer = self.paper.optimizer(self.params, network)
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.parts: Mapping[str, Part] = {
+            "network": self.network.module,
+            "optimizer": self.optimizer,
+        }
+        self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
+        self.together = self.paper.together(self.params)
+        self.waited_s = self.trained_s = 0.0
+
+    def _views(self, data: Data) -> Views:
+        def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
+            return self.paper.view(self.params, row["image"], row)
+
+        return Views(data, view, self.fabric.device, self.params.resident)
+
+    def batches(self, state: State) -> Generator[Samples]:
+        network = self.network.module
+        self.paper.begin_epoch(self.params, network, self.optimizer, state.epoch, state.batch)
+        batches = self.sampler.batches(state.epoch)
+        first, done, left = state.step, state.batch, batches[state.batch :]
+        drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
+        source, start = self.views.batches(d.needed for d in drawn), time.perf_counter()
+        self.network.train()
+        for i, (rows, draw) in enumerate(zip(left, drawn, strict=True)):
+            asked = time.perf_counter()
+            views = self.combined(next(source)[1], draw)
+            self.waited_s += time.perf_counter() - asked
+            yield self.samples(views, draw, len(rows), state.epoch + (done + i) / len(batches))
+        self.trained_s += time.perf_counter() - start
+
+    def draw(self, samples: np.ndarray, step: int) -> Draw:
+        """This device's samples of a batch, their rows, and whom they are combined with."""
+        seed = step_seed(self.params.seed, step)
+        mine = share(len(samples), self.together, self.rank, self.ranks)
+        if self.tracklets is not None and self.clips is not None:
+            rows = self.tracklets.draw(samples, self.clips, seed)[mine]
+            return Draw(samples[mine], rows, np.full(len(rows), -1))
+        donors = self.donors.draw(samples, seed) if self.donors else np.full(len(samples), -1)
+        return Draw(samples[mine], samples[mine], donors[mine])
+
+    def combined(self, batch: Batch, draw: Draw) -> Batch:
+        """The samples of a draw, from the rows that it needs."""
+        if self.donors:
+            return self.paper.combine(self.params, *draw.parts(batch))
+        return draw.clips(batch)
+
+    def samples(self, views: Batch, draw: Draw, size: int, epoch: float) -> Samples:
+        """What a step takes, of a batch of `size` on all devices."""
+        target = self.targets[torch.from_numpy(draw.samples)]
+        return Samples(views, target, epoch, len(draw.samples) * self.ranks / size)
+
+    def step(self, batch: Samples, state: State) -> Tensor:
+        """One update; returns (3,) sums of loss, right ones and samples on the device."""
+        seed = step_seed(self.params.seed, state.step, self.rank)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        rate = self.paper.learning_rate(self.params, batch.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("rate_scale", 1.0)
+        augmented = self.paper.augment(self.params, batch.views, generator)
+        output = self.network(self.paper.normalize(self.params, augmented, self.mean))
+        loss = self.paper.loss(self.params, output, batch.target)["loss"]
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss * batch.weight)
+        self.optimizer.step()
+        right = (self.paper.training_logits(output).argmax(1) == batch.target).sum()
+        count = right.new_tensor(len(batch.target)).double()
+        return torch.stack([loss.detach().double() * count, right.double(), count])
+
+    def end_epoch(self, state: State) -> dict[str, Any]:
+        loss, right, samples = state.sums
+        epoch = state.epoch + 1
+        line: dict[str, Any] = {
+            "epoch": epoch, "steps": state.step,
+            "learning_rate": self.paper.learning_rate(self.params, state.epoch),
+            "loss": loss / samples, "accuracy": right / samples, "val_rank1": "", "val_map": "",
+        }  # fmt: skip
+        if self.held_out is not None and (
+            epoch == self.epochs or epoch % self.params.validate_every == 0
+        ):
+            before = [each["val_map"] for each in state.history if each["val_map"] != ""]
+            line |= self.validate(max(before, default=-1.0))
+        return line
+
+    def validate(self, best: float) -> dict[str, float]:
+        """Metrics on the held-out identities; weights with a higher mAP than `best` are kept."""
+        assert self.held_out is not None
+        views = self._views(rows_of(self.held_out, self.rank, self.ranks))
+        network, parts = self.network.module, self.paper.feature_parts(self.params)
+        held, feature = embed_data(self.paper, self.params, network, views, self.mean)
+        labels = held.labels("person"), held.labels("camera")
+        feature, person, camera = gathered(self.fabric, feature, *labels)
+        rank1, mean_ap = mean_metrics(feature, person, camera, self.params.distance, parts)
+        if mean_ap > best and self.fabric.is_global_zero:
+            save_weights(self.work / "best.safetensors", self.network.module)
+        return {"val_rank1": rank1, "val_map": mean_ap}
+
+
+def hold_out(data: Data, identities: int, seed: int) -> tuple[Data, Data | None]:
+    """Split off the images of some training identities, drawn by seed, for validation."""
+    if identities == 0:
+        return data, None
+    person = data.labels("person")
+    people = np.unique(person)
+    if identities > len(people) - 2:
+        raise ReidError(
+            f"val_identities {identities} leaves fewer than 2 of {len(people)} to train on"
+        )
+    chosen = np.random.default_rng(seed).choice(people, identities, replace=False)
+    held = np.isin(person, chosen)
+    return data.choose(~held), data.choose(held)
+
+
+def channel_mean(views: Views, rows: int = 2048) -> Tensor:
+    """(3,) mean of each channel, 0 to 255, over evenly spaced training samples, first view."""
+    chosen = np.unique(np.linspace(0, len(views.data) - 1, rows).astype(int))
+    total, count = torch.zeros(3, dtype=torch.float64), 0
+    for part in np.array_split(chosen, max(1, len(chosen) // 64)):
+        values = next(iter(views.get(part).values())).cpu().double()
+        total += values.flatten(0, -2).sum(0)
+        count += values[..., 0].numel()
+    return (total / count).float()

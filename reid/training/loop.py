@@ -1,0 +1,162 @@
+"""The one loop of trainings, pretrainings and fits: exact resume, stops, checkpoints, history.
+
+What differs is a `Task`. The state of its parts, and how far they are, go into one checkpoint; a
+task draws its random numbers from its seed and the step alone, so that a training that was stopped
+or killed goes on as if nothing had happened, on a CPU bit by bit.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from lightning.fabric import Fabric
+from torch import Tensor, stack
+
+from reid.project.errors import ReidError
+from reid.project.stop import stoppable
+from reid.training.checkpoint import Checkpoint, Part, State
+from reid.training.devices import summed
+
+
+class Task(Protocol):
+    """What is trained, and on what."""
+
+    title: str  # begins each message
+    epochs: int
+    check_every: int  # batches between looks at the loss: each look waits for the device
+    fabric: Fabric  # device, precision, processes
+    parts: Mapping[str, Part]  # what a checkpoint holds
+
+    def batches(self, state: State) -> Generator[Any]:
+        """The batches of the epoch `state.epoch` from `state.batch` on."""
+        ...
+
+    def step(self, batch: Any, state: State) -> Tensor:
+        """One update, before it is counted in `state`; returns (S,) float64 sums on the device.
+
+        The first is the loss. Where it is no number, nothing of the update is kept.
+        """
+        ...
+
+    def end_epoch(self, state: State) -> dict[str, Any]:
+        """The line of history of the epoch `state.epoch`, whose steps add up to `state.sums`."""
+        ...
+
+
+class Stopped(ReidError):
+    """A training that was asked to stop and can go on."""
+
+
+@dataclass
+class Loop:
+    """One training, its checkpoint at `path`."""
+
+    task: Task
+    path: Path
+    log: logging.Logger
+    identity: str = ""  # of the code and parameters; a checkpoint under another one is refused
+    every_epochs: int = 1  # between checkpoints, and ...
+    every_minutes: float = 10.0  # ... at the latest: what a kill may cost
+    state: State = field(default_factory=State)
+    stop: threading.Event = field(default_factory=threading.Event)
+    saved: float = 0.0  # when, by the monotonic clock
+
+    def run(self) -> State:
+        """All epochs that are not done yet. `Stopped` after the step in which `stop` is set."""
+        self._resume()
+        with stoppable(self.stop):
+            while self.state.epoch < self.task.epochs:
+                self._epoch()
+        return self.state
+
+    def _epoch(self) -> None:
+        task, state, recent = self.task, self.state, list[Tensor]()
+        with closing(task.batches(state)) as batches:
+            for batch in batches:
+                recent.append(task.step(batch, state))
+                state.step += 1
+                state.batch += 1
+                due = state.batch % task.check_every == 0
+                # Several devices stop at one step: where they next add up their losses.
+                if due or (self.stop.is_set() and task.fabric.world_size == 1):
+                    if self._look(recent, due):
+                        self._stop()
+                    if due and time.monotonic() - self.saved > 60 * self.every_minutes:
+                        self._save()
+        asked = self._look(recent, True)
+        line = task.end_epoch(state)
+        state.history.append(line)
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, []
+        self.log.info(" ".join(f"{k} {_short(v)}" for k, v in line.items() if v != ""))
+        last = state.epoch == task.epochs
+        if last or state.epoch % self.every_epochs == 0:
+            self._save()
+        if asked and not last:
+            self._stop()
+
+    def _look(self, recent: list[Tensor], due: bool) -> bool:
+        """Take all devices' steps since the last look; whether any device was asked to stop.
+
+        They are added up where a look is `due`, at the same steps in a training that was stopped.
+        """
+        asked, state = False, self.state
+        if recent:
+            flag = recent[0].new_zeros(len(recent[0]))
+            flag[0] = self.stop.is_set()
+            values = summed(self.task.fabric, stack([*recent, flag])).tolist()
+            recent.clear()
+            asked = values.pop()[0] > 0
+            bad = [i for i, each in enumerate(values) if not math.isfinite(each[0])]
+            if bad:
+                raise ReidError(
+                    f"{self.task.title}: the loss is not a number at step "
+                    f"{state.step - len(values) + bad[0] + 1}; the last checkpoint is kept. Lower "
+                    "the learning rate, or train in 32 bits (precision: 32-true)"
+                )
+            state.recent += values
+        if due and state.recent:
+            total = np.array(state.recent).sum(0).tolist()
+            before = state.sums or [0.0] * len(total)
+            state.sums = [a + b for a, b in zip(before, total, strict=True)]
+            state.recent = []
+        return asked
+
+    def _stop(self) -> None:
+        self._save()
+        raise Stopped(
+            f"{self.task.title}: stopped after step {self.state.step}, in epoch "
+            f"{self.state.epoch + 1} of {self.task.epochs}; run the same command to go on"
+        )
+
+    def _save(self) -> None:
+        if self.task.fabric.is_global_zero:
+            parts = {name: part.state_dict() for name, part in self.task.parts.items()}
+            Checkpoint(self.path, self.identity, self.state, parts).save()
+        self.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        self.saved = time.monotonic()
+        kept = Checkpoint.load(self.path, self.identity)
+        if kept is not None:
+            kept.restore(self.task.parts)
+            self.state = kept.state
+            self.log.info("goes on after step %d", self.state.step)
+
+
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """One number for (seed, step) and a device, far from its neighbours'."""
+    words = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)

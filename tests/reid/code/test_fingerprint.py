@@ -1,0 +1,225 @@
+"""Fingerprints of code: what changes them, and what must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reid.code import fingerprint
+from reid.code.fingerprint import Start, changes, of
+
+STAGE = '''\
+"""A stage."""
+from __future__ import annotations
+
+import numpy as np
+from typing import TYPE_CHECKING
+
+from house import arrays
+from house.arrays import boxes as part_boxes
+from house.loaders import LOADERS
+from house.project.errors import ReidError
+
+if TYPE_CHECKING:
+    from house.other import Unused
+
+LIMIT = 3
+SIDES: tuple[int, int] = (1, 2)
+
+
+class Step:
+    """A step."""
+
+    scale: float = 1.0
+    kind: str
+
+    def __init__(self, log):
+        self.log = log
+
+    def run(self, values: list[float]) -> np.ndarray:
+        """Its docstring."""
+        self.log.info("runs over %d", len(values))
+        if len(values) > LIMIT:
+            raise ReidError(f"more than {LIMIT} values")
+        assert values, "no values"
+        return part_boxes(np.array(values)) * self.scale
+
+
+def build(name):
+    load = LOADERS[name]
+    return load(), arrays.shown
+
+
+def unused():
+    return 1
+'''
+ARRAYS = """\
+def boxes(values):
+    width: float = _width(values)
+    return values * width
+
+
+def _width(values):
+    return 2.0
+
+
+def shown(values):
+    return values
+
+
+def never(values):
+    return values
+"""
+LOADERS = """\
+def _fast():
+    from house.backends import fast
+    return fast
+
+def _slow():
+    from house.backends import slow
+    return slow
+
+LOADERS = {"fast": _fast, "slow": _slow}
+"""
+FILES = {
+    "__init__.py": "",
+    "stage.py": STAGE,
+    "arrays.py": ARRAYS,
+    "loaders.py": LOADERS,
+    "other.py": "class Unused: ...\n",
+    "backends/__init__.py": "",
+    "backends/fast.py": "def run(x):\n    return x\n",
+    "backends/slow.py": "def run(x):\n    return x + 0\n",
+    "project/__init__.py": "",
+    "project/errors.py": "class ReidError(Exception): ...\n",
+    "paper.py": (
+        "from house.arrays import boxes, never\n"
+        "from house.contract import Paper\n"
+        "PAPER = Paper(loss=boxes, tables=never)\n"
+    ),
+    "contract.py": "class Paper:\n    loss = None\n",
+}
+START = Start(("house.stage",), chosen={"house.loaders:LOADERS": ("fast",)})
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "house"
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setattr(fingerprint, "PACKAGES", ("house",))
+    monkeypatch.setattr(fingerprint, "OUTSIDE", ("house.project",))
+    monkeypatch.setattr(fingerprint, "_package_folder", lambda _: folder)
+    return folder
+
+
+def edit(house: Path, name: str, before: str, after: str) -> None:
+    text = (house / name).read_text()
+    assert before in text
+    (house / name).write_text(text.replace(before, after, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        pytest.param("stage.py", '"""A stage."""', '"""Another."""  # more', id="docstring"),
+        pytest.param("stage.py", "LIMIT = 3", "# why three\nLIMIT = (\n    3\n)", id="comment"),
+        pytest.param("stage.py", "LIMIT = 3", "LIMIT: int = 3", id="type of a constant"),
+        pytest.param("stage.py", "def build(name):", "def build(name: str) -> tuple:", id="types"),
+        pytest.param("stage.py", "more than {LIMIT}", "at most {LIMIT}", id="error text"),
+        pytest.param("stage.py", "ReidError(f", "ValueError(f", id="kind of error"),
+        pytest.param("stage.py", '"no values"', '"none"', id="text of an assertion"),
+        pytest.param("stage.py", "runs over %d", "over %d", id="log line"),
+        pytest.param("stage.py", '"""A step."""\n', '"""Step."""\n', id="docstring of a class"),
+        pytest.param("arrays.py", "width: float = ", "width = ", id="type of a local name"),
+        pytest.param("arrays.py", "    return values * width", "\n    return values*width  # x",
+                     id="layout"),
+        pytest.param("arrays.py", "def never(values):\n    return values",
+                     "def never(values):\n    return 0", id="a function that is not reached"),
+        pytest.param("backends/slow.py", "x + 0", "x + 1", id="a backend that is not chosen"),
+        pytest.param("other.py", "...", "x = 1", id="what only type checkers import"),
+        pytest.param("project/errors.py", "...", "code = 2", id="what is outside"),
+    ],
+)  # fmt: skip
+def test_it_stays_where_no_result_can_change(house: Path, name: str, before: str, after: str):
+    first = of(START)
+    edit(house, name, before, after)
+    assert changes(first.definitions, of(START).definitions) == []
+    assert of(START).fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "said"),
+    [
+        pytest.param("stage.py", "* self.scale", "* 0", "house.stage: Step.run changed",
+                     id="a method"),
+        pytest.param("stage.py", "scale: float = 1.0", "scale: float = 2.0",
+                     "house.stage: Step changed", id="a field's default"),
+        pytest.param("stage.py", "kind: str", "sort: str", "house.stage: Step changed",
+                     id="a field's name"),
+        pytest.param("stage.py", "LIMIT = 3", "LIMIT = 4", "house.stage: LIMIT changed",
+                     id="a constant"),
+        pytest.param("stage.py", "> LIMIT", ">= LIMIT", "house.stage: Step.run changed",
+                     id="a comparison"),
+        pytest.param("arrays.py", "return 2.0", "return 3.0", "house.arrays: _width changed",
+                     id="a function of a function"),
+        pytest.param("arrays.py", "def shown(values):\n    return values",
+                     "def shown(values):\n    return 0", "house.arrays: shown changed",
+                     id="through a module's name"),
+        pytest.param("backends/fast.py", "return x", "return -x",
+                     "house.backends.fast: run changed", id="the backend that is chosen"),
+        pytest.param("stage.py", "import numpy as np", "import cupy as np",
+                     "house.stage: Step.run changed", id="another library by the same name"),
+        pytest.param("arrays.py", "def boxes", "import os\nos.umask(0)\n\ndef boxes",
+                     "house.arrays: what importing it does added", id="an import's side effect"),
+        pytest.param("stage.py", "from house.arrays import boxes as",
+                     "from house.arrays import never as", "house.arrays: never added",
+                     id="another function by the same name"),
+    ],
+)  # fmt: skip
+def test_it_changes_and_says_what_changed(
+    house: Path, name: str, before: str, after: str, said: str
+):
+    first = of(START)
+    edit(house, name, before, after)
+    assert said in changes(first.definitions, of(START).definitions)
+
+
+def test_arguments_that_are_left_out_are_not_followed(house: Path):
+    start = Start(("house.paper:PAPER",), left_out={"Paper": frozenset({"tables"})})
+    assert "house.arrays:boxes" in of(start).definitions
+    assert "house.arrays:never" not in of(start).definitions
+    assert "house.arrays:never" in of(Start(("house.paper:PAPER",))).definitions
+
+
+def test_what_is_kept_gives_the_same_and_follows_edits(house: Path, tmp_path: Path):
+    kept = tmp_path / "kept"
+    first = of(START, kept)
+    assert of(START, kept) == first == of(START)
+    edit(house, "arrays.py", "return 2.0", "return 3.0")
+    assert of(START, kept) == of(START) != first
+    edit(house, "arrays.py", "return 3.0", "return 2.0")
+    assert of(START, kept) == first
+
+
+@pytest.mark.parametrize("damage", ["nothing", "no json", "cut", "flipped"])
+def test_kept_summaries_that_are_damaged_are_made_anew(house: Path, tmp_path: Path, damage: str):
+    kept = tmp_path / "kept"
+    first = of(START, kept)
+    file = kept / "summaries"
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    damaged = {"nothing": b"", "no json": b"\xff\n[]", "cut": whole[:-9], "flipped": flipped}
+    file.write_bytes(damaged[damage])
+    assert of(START, kept) == first
+    assert file.read_bytes() == whole
+
+
+def test_a_start_that_does_not_exist_is_refused(house: Path):
+    with pytest.raises(ValueError, match=r"house\.nowhere: no such module"):
+        of(Start(("house.nowhere",)))
+    with pytest.raises(ValueError, match=r"house\.stage defines no nothing"):
+        of(Start(("house.stage:nothing",)))
