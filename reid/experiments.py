@@ -22,8 +22,9 @@ from reid.papers import PAPERS, paper_of
 from reid.papers.contract import Paper
 from reid.project import params as parameters
 from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of, key_of, manifest_of, sha256_of
+from reid.project.layout import Project, builder_of, key_of, sha256_of
 from reid.project.params import Strict
+from reid.shards.manifest import manifest_of
 
 
 class Training(Strict):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import reid
-from reid.project.layout import Project, manifest_of
+from reid.project.layout import Project
+from reid.shards.manifest import manifest_of
 from tests import photographs
 
 NETWORKS = [  # stage, backend, library, further parameters

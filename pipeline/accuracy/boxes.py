@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.accuracy.truth import rows
 from pipeline.backends.checkpoints import library
-from reid.project.layout import manifest_of
 from reid.shards.folder import Shards
+from reid.shards.manifest import manifest_of
 from reid.shards.read import Shard
 
 MATCH_IOU = 0.5  # of AP50

@@ -4,7 +4,8 @@ Reads   2-derived/<stage>/<build>, 0-raw/<world>.truth; for flow 1-shards/<world
 Writes  4-reports/accuracy/<stage>-<build>.json: stage, build, dataset, backend, model and weights;
         `shards`, a digest of the build's shards, by which a reader tells whether the numbers are of
         the build as it is; `numbers`; `goal` (name, value, limit, most, reached) or null; `shown`,
-        images with their `measure`, the worst, the middle and the best
+        images with their `measure`, the worst, the middle and the best; `truth_itself` where the
+        build is what it is measured against: that is no accuracy, and reaches no goal
 """
 
 from __future__ import annotations
@@ -20,28 +21,29 @@ from pipeline.accuracy import joints as accuracy_joints
 from pipeline.accuracy import masks as accuracy_masks
 from pipeline.accuracy.truth import Measured
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, manifest_of, write_atomically
+from reid.project.layout import Project, as_json, write_atomically
 from reid.results.accuracy import digest_of
+from reid.shards.manifest import Manifest, manifest_of
 
 SHOWN = 2  # images of the worst, as many of the middle and of the best
 DIS_SHARE = 0.5  # of the error of OpenCV's DIS, which flow is to stay below
 
 
-def _masks(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _masks(project: Project, built: Path, manifest: Manifest) -> Measured:
     return accuracy_masks.measured(built, truth_of(project, manifest["dataset"]))
 
 
-def _joints(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _joints(project: Project, built: Path, manifest: Manifest) -> Measured:
     return accuracy_joints.measured(built, truth_of(project, manifest["dataset"]))
 
 
-def _crops(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _crops(project: Project, built: Path, manifest: Manifest) -> Measured:
     truth = truth_of(project, manifest["dataset"])
     numbers, each = accuracy.measured(built, truth)
     return Measured({**numbers, **accuracy_boxes.precision_of_crops(built, truth)}, each)
 
 
-def _flow(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
+def _flow(project: Project, built: Path, manifest: Manifest) -> Measured:
     dataset = manifest["dataset"]
     compared = manifest["parameters"].get("backend") != "dis"
     frames = project.shards(dataset) if compared else None
@@ -51,7 +53,7 @@ def _flow(project: Project, built: Path, manifest: dict[str, Any]) -> Measured:
 class Measure(NamedTuple):
     """How a stage is measured, and what is asked of it."""
 
-    of_build: Callable[[Project, Path, dict[str, Any]], Measured]
+    of_build: Callable[[Project, Path, Manifest], Measured]
     goal: str  # which of its numbers has a goal
     limit: float  # the goal, or which share of the number `of`
     most: bool  # whether that number is to stay below, or to reach it
@@ -78,13 +80,16 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
     folder = project.derived(stage, build)
     manifest = manifest_of(folder, f"reid {stage} {build}")
     numbers, each = MEASURES[stage].of_build(project, folder, manifest)
-    parameters = manifest["parameters"]
+    parameters, world = manifest["parameters"], truth_of(project, manifest["dataset"])
+    itself = parameters.get("backend") == "given" and _is_below(project, parameters, world)
     found = {
         "stage": stage, "build": build, "dataset": manifest["dataset"],
         "backend": parameters.get("backend"), "model": parameters.get("model") or None,
         "weights": manifest.get("weights") or None, "shards": digest_of(manifest),
-        "numbers": numbers, "goal": goal_of(stage, numbers), "shown": _shown(stage, each),
+        "numbers": numbers, "goal": None if itself else goal_of(stage, numbers),
+        "shown": _shown(stage, each),
     }  # fmt: skip
+    found |= {"truth_itself": True} if itself else {}
     write_atomically(file_of(project, stage, build), as_json(found), project.publishing)
     return found
 
@@ -95,6 +100,12 @@ def file_of(project: Project, stage: str, build: str) -> Path:
 
 def truth_of(project: Project, world: str) -> Path:
     return project.raw(f"{world}.truth")
+
+
+def _is_below(project: Project, parameters: dict[str, Any], world: Path) -> bool:
+    """Whether what was given to a build lies in the world's truth."""
+    given = (project.root / str(parameters.get("path", ""))).resolve()
+    return given.is_relative_to(world.resolve())
 
 
 def goal_of(stage: str, numbers: dict[str, Any]) -> dict[str, Any] | None:

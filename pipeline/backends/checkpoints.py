@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.backends.array_pickle import read_arrays
+from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
 UNTRUSTED = "set `trusted: true` if you trust it, or save its tensors as .safetensors"
@@ -60,8 +62,11 @@ def _load_arrays(path: Path, *, trusted: bool) -> dict[str, Any]:
     """NumPy's arrays in a pickle, as tensors. Raises `ReidError` where there are none."""
     import torch
 
-    with path.open("rb") as file:
-        loaded = (pickle.Unpickler if trusted else ArrayUnpickler)(file, encoding="latin1").load()
+    if trusted:
+        with path.open("rb") as file:
+            loaded = pickle.Unpickler(file, encoding="latin1").load()
+    else:
+        loaded = read_arrays(path)
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
     items = state.items() if isinstance(state, dict) else ()
     arrays = {n: torch.from_numpy(np.array(a)) for n, a in items if isinstance(a, np.ndarray)}
@@ -70,27 +75,13 @@ def _load_arrays(path: Path, *, trusted: bool) -> dict[str, Any]:
     return arrays
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Reads a pickle of NumPy arrays, as model zoos have them, and nothing that could run code."""
-
-    KNOWN = (
-        "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar", "numpy.ndarray",
-        "numpy.dtype", "_codecs.encode", "collections.OrderedDict",
-    )  # fmt: skip
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy.core.", "numpy._core.")  # as NumPy 1 wrote it
-        if f"{module}.{name}" not in self.KNOWN:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return super().find_class(module, name)
-
-
 def fill_model(model: Any, state: dict[str, Any], path: Path | str) -> None:
     """Load `state` into a torch model; every tensor of the model must be there.
 
     The model keeps its own precision: half-precision tensors become float32 in a float32 model.
     """
     own = model.state_dict()
+    check_values(own, state, path)
     missing = sorted(n for n in own if n not in state and not n.endswith("num_batches_tracked"))
     wrong = sorted(n for n in own if n in state and state[n].shape != own[n].shape)
     if missing or wrong:

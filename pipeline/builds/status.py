@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from reid.code.published import published as published_code
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.shards.manifest import manifest_of, read_manifest
 
 WATCHED = {  # what a plan shares with a manifest, and how a change of it reads
     "schema_version": "the schema's version",
@@ -42,10 +42,11 @@ def plan(found: Plan, project: Project) -> dict[str, Any]:
 
 def _reason(found: Plan, project: Project) -> str:
     """Why shards are missing: never built, or what differs from what is published."""
-    path = project.built(found.stage, found.dataset) / "manifest.json"
     try:
-        published = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        published = read_manifest(project.built(found.stage, found.dataset))
+    except ReidError as error:
+        return str(error)
+    if published is None:
         return "never built, or not finished"
     changed = []
     for key, words in WATCHED.items():
@@ -55,7 +56,7 @@ def _reason(found: Plan, project: Project) -> str:
             changed += [f"{n}: {old.get(n)} -> {new.get(n)}" for n in names]
         elif old != new:
             changed.append(f"{words}: {old} -> {new}")
-    told = differences(published_code(path.parent), found.code)
+    told = differences(published_code(project.built(found.stage, found.dataset)), found.code)
     if told:
         changed.append(told)
     elif published.get("code") != found.code.fingerprint:
@@ -83,10 +84,11 @@ def _state(
         "rejects": "",
         "shards": "",
     }
-    path = project.built(stage, dataset) / "manifest.json"
     try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        manifest = read_manifest(project.built(stage, dataset))
+    except ReidError as error:
+        return {**line, "state": f"damaged: {error}"}
+    if manifest is None:
         return {**line, "state": "not built"}
     line |= {k: manifest[k] for k in ("rows", "rejects")} | {"shards": len(manifest["shards"])}
     try:
@@ -120,7 +122,7 @@ def built(project: Project, dataset: str = "") -> list[tuple[Path, Path | None]]
     names = {p.name: p for p in chosen}
     for stage in STAGES:
         for path in sorted(project.derived(stage, "x").parent.glob("*/manifest.json")):
-            manifest = json.loads(path.read_text("utf-8"))
+            manifest = manifest_of(path.parent, f"reid {stage} {path.parent.name}")
             of = manifest["dataset"]
             if of in names or ("/" in of and (not dataset or of.endswith(f"/{dataset}"))):
                 out.append((path.parent, None if manifest.get("new_rows") else project.shards(of)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -158,16 +157,15 @@ def ingest(
     """Raw images and labels to shards."""
     run_stage("ingest", dataset, executor, workers, "cpu", repair, address)
     from pipeline.datasets.base import counts_table
-    from reid.project import params
+    from reid.shards.protocol import protocols_of
 
     home = project()
-    protocol = json.loads((home.shards(dataset) / "protocol.json").read_text("utf-8"))
-    for note in protocol.get("notes", []):
-        console().print(f"ingest {dataset}: {note}", markup=False)
-    published = protocol["protocols"][0].get("published", {})
-    rows = counts_table(published, protocol["found"])
-    rendered = dataset in params.section(params.load(home.root), "world", "on")
-    if any(row[3] for row in rows) and not rendered:  # a world is no copy of the real data set
+    told = protocols_of(home.shards(dataset))
+    for note in told.get("notes", []):
+        console().print(f"ingest {dataset}: {note}")
+    published = told["protocols"][0].get("published", {}) if told["protocols"] else {}
+    rows = counts_table(published, told.get("found", {}))
+    if any(row[3] for row in rows):
         shown = [[n, p, f, "differs" if differs else ""] for n, p, f, differs in rows]
         table("published and found counts", ["count", "published", "found", ""], shown)
 

@@ -47,11 +47,24 @@ def project() -> Project:
     raise ReidError(f"{here}: no {PARAMS_FILE} here or above; run inside a project")
 
 
+def visible(text: str) -> str:
+    """`text` with what would steer a terminal, or cannot be seen, written out: \\x1b[2J.
+
+    Names, rules, labels and messages come from files of others. Line breaks and tabs stay.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def console() -> Console:
+    """The terminal; texts are printed as they are, with what cannot be seen made visible."""
     from rich.console import Console
 
+    class Visible(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(visible(o) if isinstance(o, str) else o for o in objects), **options)
+
     wide = None if sys.stdout.isatty() else 180  # a log file has room
-    return Console(highlight=False, soft_wrap=True, width=wide)
+    return Visible(highlight=False, markup=False, soft_wrap=True, width=wide)
 
 
 def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
@@ -67,7 +80,10 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    name = Text(visible(title)) if title else None
+    drawn = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(Text(visible(column)))
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
     console().print(drawn)

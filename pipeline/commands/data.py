@@ -23,9 +23,16 @@ def accuracy(
     """How near a build comes to the truth of its rendered world; kept in 4-reports/accuracy."""
     from pipeline.accuracy.measure import measure
 
-    found = measure(project(), stage, build)["numbers"]
+    measured = measure(project(), stage, build)
+    found = measured["numbers"]
     rows = [[k, f"{v:.3f}" if isinstance(v, float) else v] for k, v in found.items()]
-    show(found, as_json, lambda: table(f"{stage} {build}", ["number", "value"], rows))
+
+    def lines() -> None:
+        table(f"{stage} {build}", ["number", "value"], rows)
+        if measured.get("truth_itself"):
+            console().print("this build was given the truth: the truth against itself, no accuracy")
+
+    show(found, as_json, lines)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -39,7 +46,7 @@ def datasets(as_json: Json = False) -> None:
 
     def lines() -> None:
         for name, info in infos.items():
-            console().print(f"[bold]{name}[/bold]")
+            console().print(f"[bold]{name}[/bold]", markup=True)
             for key, value in info.items():
                 console().print(f"  {key}: {value}", markup=False)
 

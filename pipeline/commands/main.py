@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from pipeline.commands import build, data, export, look, networks, train
+from pipeline.commands.console import visible
 from reid.project.errors import ReidError
 
+KEPT = "what was finished is kept, nothing half done is published"
+AGAIN = "and run the same command again"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -33,15 +37,27 @@ def main() -> None:
     try:
         app()
     except ReidError as error:
-        typer.echo(f"reid: {error}", err=True)
-        sys.exit(2)
+        _end(str(error))
     except OSError as error:
         if error.errno not in DISK:
             raise
         where = f": {error.filename}" if error.filename else ""
-        typer.echo(
-            f"reid: {os.strerror(error.errno)}{where}; what was finished is kept, nothing half "
-            "done is published: make room, or allow writing, and run the same command again",
-            err=True,
-        )
-        sys.exit(2)
+        _end(f"{os.strerror(error.errno)}{where}; {KEPT}: make room, or allow writing, {AGAIN}")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        said = visible(" ".join(str(error).split())[:200]) or "no more memory"
+        smaller = "take a smaller `batch`, fewer --workers or a larger machine,"
+        _end(f"out of memory ({said}); {KEPT}: {smaller} {AGAIN}")
+
+
+def _end(message: str) -> NoReturn:
+    typer.echo(f"reid: {visible(message)}", err=True)
+    sys.exit(2)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's or NumPy's, torch's on a GPU or a processor."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch is not imported for this
+    told = str(error)
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in told

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.build import BUILD
-from pipeline.commands.console import Device, Json, console, project, show, table
+from pipeline.commands.console import Device, Json, console, project, show, table, visible
 from pipeline.commands.data import LOOK
 
 FITTED = Path(".work/fit/weights")
@@ -39,7 +39,7 @@ def fit_backend(
         found = fit(
             backend, home, out=home.root / out, device=device, threads=threads, steps=steps,
             sheets=sheets, minutes=minutes, start=start, stop=stop,
-            say=lambda line: typer.echo(line, err=True),
+            say=lambda line: typer.echo(visible(line), err=True),
         )  # fmt: skip
 
     def lines() -> None:

@@ -190,6 +190,7 @@ def summary(
 @app.command(rich_help_panel=USE)
 def tables(as_json: Json = False) -> None:
     """All evaluated experiments of params.yaml beside the papers' own numbers."""
+    from reid.results.made_with import made_with
     from reid.results.tables import evaluated
 
     found = evaluated(project())
@@ -198,6 +199,7 @@ def tables(as_json: Json = False) -> None:
         for title, rows in found.items():
             columns = list(rows[0])
             table(title, columns, [[row[c] for c in columns] for row in rows])
+        console().print(made_with())
 
     show(found, as_json, lines)
 

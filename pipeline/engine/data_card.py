@@ -15,16 +15,47 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from pydantic import TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from pipeline.engine.protocols import ROLES
+from reid.project.errors import ReidError
 from reid.shards.folder import Shard
+from reid.shards.manifest import OPEN, Count, ImageSource, listed_of, manifest_of
+from reid.shards.protocol import read_protocols
+from reid.shards.remote import text_of
 
 STEPS = re.compile(r"<!-- reid\.steps (.*) -->")
 SHOWN = 5  # rules and reasons that are told; of more only the number
-SOURCE = ("title", "licence", "where", "citation")  # of a reader's INFO
+
 
 Step = dict[str, Any]
+
+
+@with_config(OPEN)
+class KnownSource(TypedDict):
+    """An `ImageSource`, or that of an earlier program, which knew of no kinds."""
+
+    title: str
+    licence: str
+    where: str
+    citation: NotRequired[str]
+
+
+@with_config(OPEN)
+class KnownStep(TypedDict):
+    """What every step in a card must have."""
+
+    stage: str
+    build: str
+    rows: Count
+    rejects: Count
+    source: NotRequired[KnownSource]
+
+
+STEPS_OF_A_CARD = TypeAdapter(list[KnownStep])
 
 
 def card(
@@ -36,19 +67,19 @@ def card(
     *,
     inputs: Iterable[Path] = (),
     protocol: Mapping[str, Any] | None = None,
-    source: Mapping[str, str] | None = None,
+    source: ImageSource | None = None,
 ) -> bytes:
     """The card of a build: `described` is what its manifest says, `paths` its shards.
 
     `inputs` are the built folders that it was made from, the data set's rows first; `protocol` is
-    its own protocol.json, by default the first input's. `source`, for a data set that is ingested,
-    has `SOURCE`'s entries.
+    its own protocol.json, by default the first input's; `source` that of a data set's images, for
+    one that is ingested.
     """
     folders = list(inputs)
     rows = sum(Shard(path).num_rows for path in paths)
     own = _step(stage, build, {**described, "rows": rows, "rejects": len(rejects)})
     if source is not None:
-        own["source"] = {name: source[name] for name in SOURCE}
+        own["source"] = source
     steps = _joined([*(_steps_of(folder) for folder in folders), [own]])
     rules = protocol if protocol is not None else _protocol_of(folders)
     title = build if stage == "ingest" else f"{stage} of {build}"
@@ -100,16 +131,22 @@ def _step(stage: str, build: str, described: Mapping[str, Any]) -> Step:
 
 def _steps_of(folder: Path) -> list[Step]:
     """The steps that made a built folder, the first one first."""
-    try:
-        found = STEPS.search((folder / "README.md").read_text("utf-8"))
-    except FileNotFoundError:
-        found = None
+    path = folder / "README.md"
+    found = STEPS.search(text_of(path) or "")
     if found is not None:
-        return json.loads(found[1])
-    described = json.loads((folder / "manifest.json").read_text("utf-8"))
-    if "stage" not in described:  # not built by this package
+        try:
+            return [{**step} for step in STEPS_OF_A_CARD.validate_json(found[1])]
+        except ValidationError:
+            raise ReidError(
+                f"{path}: its steps are not as this program writes them; remove the file, and the "
+                "manifest is read instead"
+            ) from None
+    listed = listed_of(folder)
+    if listed is None or "stage" not in listed:  # not built by this package
         return []
-    return [_step(described["stage"], folder.name, described)]
+    described = manifest_of(folder, "dvc repro")
+    step = _step(described["stage"], folder.name, described)
+    return [{**step, "source": described["source"]} if "source" in described else step]
 
 
 def _joined(chains: Iterable[list[Step]]) -> list[Step]:
@@ -119,8 +156,7 @@ def _joined(chains: Iterable[list[Step]]) -> list[Step]:
 
 
 def _protocol_of(folders: Sequence[Path]) -> Mapping[str, Any]:
-    path = folders[0] / "protocol.json" if folders else None
-    return json.loads(path.read_text("utf-8")) if path and path.is_file() else {}
+    return read_protocols(folders[0]) if folders else {}
 
 
 # -- sections --------------------------------------------------------------------------------
@@ -130,10 +166,10 @@ def _source(steps: Sequence[Step]) -> str:
     found = next((step["source"] for step in steps if "source" in step), None)
     if found is None:
         return ""
-    return (
-        f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
-        f"- where to ask: {found['where']}\n- to cite: {found['citation']}"
-    )
+    told = f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
+    if found.get("kind") == "rendered":
+        return f"{told}- where from: {found['where']}"
+    return f"{told}- where to ask: {found['where']}\n- to cite: {found.get('citation', 'unknown')}"
 
 
 def _counts(protocol: Mapping[str, Any]) -> str:

@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from pipeline.engine.stage import AnyStage, Reads
 from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of, manifest_of
+from reid.project.layout import Project, builder_of
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard
 from reid.shards.footer import check_digest
+from reid.shards.manifest import Entry, ImageSource, manifest_of
 from reid.shards.schema import RANDOM_SPLITS
 
 
@@ -33,11 +34,12 @@ class Inputs:
 
     dataset: str
     folders: dict[str, Path]  # by input, `rows` first
-    shards: dict[str, dict[str, dict[str, Any]]]  # manifest entries by input and shard name
+    shards: dict[str, dict[str, Entry]]  # manifest entries by input and shard name
     reads: Reads  # of each row, for the stage's step
     fit_reads: Reads  # of training rows, for its fit
     anywhere: Reads  # of any row, for its step
     fit_unlabelled: bool = False  # whether the fit uses no labels
+    source: ImageSource | None = None  # of the data set's images, where its manifest says it
 
     def of_shard(self, name: str) -> dict[str, str]:
         """The content hash of a shard in each input, all with as many rows."""
@@ -107,7 +109,9 @@ def find(stage: AnyStage, dataset: str, params: DerivedParams, project: Project)
         if manifests[name]["dataset"] != dataset:
             raise ReidError(f"{folders[name]}: is of {manifests[name]['dataset']}, not {dataset}")
     shards = {n: {s["name"]: s for s in m["shards"]} for n, m in manifests.items()}
-    return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, stage.fit_unlabelled)
+    source = manifests["rows"].get("source")
+    unlabelled = stage.fit_unlabelled
+    return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, unlabelled, source)
 
 
 def side_by_side(files: Mapping[str, Path], reads: Reads, start: int, stop: int) -> pa.Table:

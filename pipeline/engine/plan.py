@@ -76,6 +76,7 @@ def plan(
         for name, value in described.items()
         if name not in {"dataset", "columns", "schema_version", "new_rows"}
     }
+    described |= {"source": read.source} if read.source else {}
     identity += [fitted.identity if fitted else None]
     elsewhere = [read.of_all(read.anywhere)] if read.anywhere else []
     tasks = []

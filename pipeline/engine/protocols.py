@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 
 from reid.project.layout import as_json
 from reid.shards.folder import Shard
+from reid.shards.protocol import protocols_of
 
 ROLES = ("train", "query", "gallery")
 
@@ -37,7 +37,6 @@ def carried(base: Path, paths: list[Path]) -> dict[str, bytes]:
     rows = pa.concat_tables([Shard(path).table(["person"]) for path in paths])
     people = {person for person in rows["person"].unique().to_pylist() if person > 0}
     found = {"images": rows.num_rows, "identities": len(people)}
-    rules = json.loads((base / "protocol.json").read_text("utf-8"))["protocols"]
-    rules = [{**rule, "published": {}, "found": found} for rule in rules]
+    rules = [{**rule, "published": {}, "found": found} for rule in protocols_of(base)["protocols"]]
     built = {"protocols": rules, "found": found, "built": counts(paths)}
     return {"protocol.json": as_json(built)}

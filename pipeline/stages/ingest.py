@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pipeline import datasets
 from pipeline.datasets.base import Source, check_target
+from pipeline.datasets.image_source import image_source
 from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
 from pipeline.engine.executors.work import Work
@@ -48,8 +50,8 @@ CHANGES = {  # of `images.storable`
 
 class Params(StageParams):
     reader: str  # a module of pipeline.datasets
-    shard_rows: int = 2048  # a shard ends at this many rows ...
-    shard_megabytes: float = 256  # ... or at this many bytes of images, never inside a tracklet
+    shard_rows: int = Field(2048, ge=1)  # a shard ends at this many rows ...
+    shard_megabytes: float = Field(256, gt=0)  # ... or this size of images, never inside a tracklet
 
 
 def plan(dataset: str, params: Params, project: Project, former: Code | None = None) -> Plan:
@@ -68,12 +70,15 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
     listing = reader.read(root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
+    source = image_source(root, vars(reader.info))
+    if source["kind"] == "rendered":  # it is no copy of the data set whose counts are published
+        listing.protocols = [{**rule, "published": {}} for rule in listing.protocols]
     columns = reader.columns()
     files = _with_sizes(root, listing.files)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
         "parameters": {"reader": params.reader}, "columns": columns.names,
-        "libraries": libraries(),
+        "libraries": libraries(), "source": source,
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
@@ -103,7 +108,6 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         notes = [*listing.notes, *_changes(paths)]
         if notes:
             protocol["notes"] = notes
-        source = vars(reader.info)
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
         files = {"protocol.json": as_json(protocol), "README.md": text}
         return {**files, "names.json": as_json(listing.names)} if listing.names else files

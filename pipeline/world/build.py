@@ -1,6 +1,7 @@
 """Renders a world and writes it in the official layout of a data set, its truth beside it.
 
-Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it
+Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it, and rendered.json, by
+                               which ingest knows that no camera took these images
         0-raw/<name>.truth/    rows/*.parquet, see `truth`
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from pipeline.datasets import reader
 from pipeline.datasets.base import Sample, Writer
+from pipeline.datasets.image_source import FILE, rendered_file
 from pipeline.world.crowd import Scene
 from pipeline.world.truth import Truth, write_truth
 from reid.project.publish import publishing
@@ -31,11 +33,13 @@ def build_world(
     workers = workers or cores()
     raw_root = Path(raw_root)
     counts: Counter[str] = Counter()
+    scene_name = type(scene).__module__.rpartition(".")[2]  # a scene is a module of that name
     with (
         publishing(raw_root / f"{name}.truth", raw_root / f".{name}.truth.making") as truth,
         publishing(raw_root / name, raw_root / f".{name}.making") as images,
     ):
         written = write_truth(truth, _written(write, images, scene.render(workers), counts))
+        (images / FILE).write_bytes(rendered_file(name, scene_name, layout))
     return {"images": written, **dict(sorted(counts.items()))}
 
 

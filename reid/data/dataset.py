@@ -24,7 +24,10 @@ from reid.arrays.flow import decode_flow
 from reid.project.errors import ReidError
 from reid.project.layout import builder_of
 from reid.shards.folder import Shards, side_by_side
-from reid.shards.remote import Remote, json_of, place_of
+from reid.shards.manifest import listed_of, read_manifest
+from reid.shards.protocol import read_protocols
+from reid.shards.remote import Remote, place_of
+from reid.shards.schema import check_rows
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -61,7 +64,8 @@ def open(
     """
     home = place_of(root, filesystem)
     base_folder = _base(home, dataset)
-    base, protocol = Shards(base_folder), json_of(base_folder / "protocol.json")
+    base, protocol = Shards(base_folder), read_protocols(base_folder)
+    check_rows(base_folder, base.shards[0].schema)
     names = set(base.columns)
     sources: dict[str, tuple[Shards, str]] = {}
     opened: dict[str, Shards] = {}
@@ -77,14 +81,14 @@ def open(
     if verify:
         for shards in (base, *opened.values()):
             shards.check()
-    return Data(base, sources, np.arange(len(base)), protocol or {})
+    return Data(base, sources, np.arange(len(base)), protocol)
 
 
 def _base(home: Path | Remote, dataset: str) -> Path | Remote:
     """The folder of a data set's own rows: ingested, or made by a stage, such as swaps/mall."""
     folders = home / "1-shards" / dataset, home / "2-derived" / dataset
     for folder in folders:
-        if json_of(folder / "manifest.json") is not None:
+        if listed_of(folder) is not None:
             return folder
     if isinstance(home, Remote):
         raise ReidError(f"{folders[0]}: no manifest.json; no data set `{dataset}` is built there")
@@ -102,7 +106,7 @@ def _stage_of(
     wanted, _, name = column.rpartition(".")
     found = []
     for stage in [wanted] if wanted else _stages(home, name):
-        described = json_of(_derived(home, dataset, builds, stage) / "manifest.json")
+        described = read_manifest(_derived(home, dataset, builds, stage))
         if described is None:
             continue
         own = described["dataset"] == dataset and not described.get("new_rows")

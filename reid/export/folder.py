@@ -16,6 +16,8 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Raises `ReidError` where `out` holds something already or cannot be written.
     """
+    if not out.name:
+        raise ReidError(f"{out}: is no new folder; write into a new folder, such as {out}/tree")
     temporary = out.with_name(f".{out.name}.partial")
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):

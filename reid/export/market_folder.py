@@ -28,6 +28,7 @@ from reid.evaluation.protocol import Protocol, protocol_of
 from reid.export.folder import new_folder
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.shards.manifest import read_manifest
 from reid.shards.schema import RANDOM_SPLITS
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -150,6 +151,9 @@ def _notes(data: Data, rule: Protocol, dataset: str) -> list[str]:
     """How the rule differs from what other readers do with the folder."""
     force = data.protocol_in_force()
     notes = [f"roles are those of {dataset}'s rule {force.get('name', 'default')}"]
+    told = read_manifest(data.base.folder)
+    if told and "source" in told:
+        notes.append(f"images: {told['source']['title']}. Licence: {told['source']['licence']}")
     if rule.exclude == "same_camera":
         notes.append(
             "by this rule a query leaves out all images of its camera; other readers leave out "

@@ -6,7 +6,6 @@ Masks are drawn over the images that they are of, where these lie in 1-shards be
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from reid.arrays.flow import colour_wheel, decode_flow
 from reid.project.errors import ReidError
 from reid.shards import schema
 from reid.shards.folder import Shard, Shards
+from reid.shards.manifest import read_manifest
 
 CAPTION_HEIGHT = 12  # pixels under each picture
 MARGIN = 2
@@ -141,10 +141,12 @@ def _base_shard(path: Path) -> Shard | None:
     """The shard in data/1-shards of the same name, of the data set that the manifest says."""
     folder = path.resolve().parent.parent  # data/2-derived/<stage>/<build>
     try:
-        dataset = json.loads((folder / "manifest.json").read_text("utf-8"))["dataset"]
-        base = folder.parents[2] / "1-shards" / dataset / "rows" / path.name
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return None
+        base = folder.parents[2] / "1-shards" / manifest["dataset"] / "rows" / path.name
         return Shard(base) if base.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (ReidError, IndexError):  # the pictures are an extra
         return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
 NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a state dict
@@ -65,8 +66,10 @@ def fill(
 ) -> None:
     """Load all of `state`, which must be all of `network` but for what begins with one of `own`.
 
-    Raises `ReidError` with what is missing, too much or of another size; `name` is the network's.
+    Raises `ReidError` with what is missing, too much, of another size or no finite floats; `name`
+    is the network's.
     """
+    check_values(network.state_dict(), state, path)
     try:
         missing, unknown = network.load_state_dict(state, strict=False)
     except RuntimeError as error:

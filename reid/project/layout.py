@@ -71,17 +71,6 @@ def builder_of(dataset: str) -> str:
     return f"reid {stage or 'ingest'} {build}"
 
 
-def manifest_of(folder: Path, hint: str) -> dict[str, Any]:
-    """The manifest of a built folder, or an error that says which command builds it."""
-    path = folder / "manifest.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReidError(f"{folder}: not built yet; run `{hint}`") from None
-    except (ValueError, OSError) as error:
-        raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
-
-
 def key_of(parts: Any) -> str:
     """A stable name for whatever JSON can hold: equal content, equal key."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
@@ -90,8 +79,16 @@ def key_of(parts: Any) -> str:
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's content, read in pieces."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_regular(path: Path) -> None:
+    """Raises `ReidError` where `path` is neither a file nor absent: reading a pipe has no end."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise ReidError(f"{path}: is {what}, not a file; remove it")
 
 
 def this_host() -> str:

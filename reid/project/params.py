@@ -28,13 +28,13 @@ DEEPEST = 100  # brackets in each other; the parser takes the square of their nu
 class Strict(BaseModel):
     """A group of parameters: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StageParams(Strict):
     """What every stage has beside its own parameters; not part of a shard's key."""
 
-    max_reject_rate: float = 0.05  # share of rows; above it the stage fails
+    max_reject_rate: float = Field(0.05, ge=0, le=1)  # share of rows; above it the stage fails
 
 
 class Run(BaseModel):

@@ -20,13 +20,15 @@ from reid.report.blocks import Chapter, Section, Table, Text, table
 from reid.report.sections import accuracy, scores
 from reid.results import built as sources
 from reid.results import tables as results
+from reid.results.made_with import by_kind, kind_of, made_with, seeds
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(project: Project) -> Path:
     """Write the page of everything that is built and trained; returns its path."""
-    page = render(chapters(project))
+    kinds = {data.name: kind_of(project, data.name) for data in sources.built_data(project)}
+    page = render(chapters(project), by_kind(kinds))
     path = project.reports / "report.html"
     write_atomically(path, page.encode(), project.publishing)
     return path
@@ -60,6 +62,7 @@ def overview(built: list[sources.BuiltData], runs: list[sources.Runs]) -> Sectio
         images = {name: int(mask.sum()) for name, mask in data.parts.items()}
         identities = len({*data.persons.tolist()} - {0})
         line: dict[str, Any] = {"data set": data.name, "images": len(data.data)}
+        line |= {"kind": kind_of(data.project, data.name)}
         line |= {"identities": identities, "cameras": len(set(data.data.labels("camera").tolist()))}
         line |= {f"{name} images": count for name, count in images.items()}
         sets.append({**line, "derived": ", ".join(b.label for b in data.derived)})
@@ -68,6 +71,8 @@ def overview(built: list[sources.BuiltData], runs: list[sources.Runs]) -> Sectio
     if lines:
         caption = "The experiments, in percent. Chance: rank 1 of a random order."
         blocks.append(table(lines, caption))
+    told = [run.params.get("seed") for found in runs for run in [*found.named, *found.others]]
+    blocks.append(Text(" ".join(filter(None, (made_with(), seeds(told))))))
     return Section("At a glance", blocks)
 
 
@@ -93,12 +98,12 @@ def tables(project: Project) -> Section | None:
     return Section("Whole tables", blocks) if blocks else None
 
 
-def render(page: list[Chapter]) -> str:
-    """The chapters as one HTML page; all text is escaped."""
+def render(page: list[Chapter], first: str = "") -> str:
+    """The chapters as one HTML page below the line `first`; all text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return environment.get_template("report.html").render(chapters=page)
+    return environment.get_template("report.html").render(chapters=page, first=first)

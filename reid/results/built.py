@@ -21,8 +21,9 @@ from reid.data.dataset import open as open_data
 from reid.papers import PAPERS
 from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of, manifest_of
+from reid.project.layout import Project, builder_of
 from reid.shards.folder import Shard
+from reid.shards.manifest import Manifest, manifest_of
 
 BESIDE = (  # opened where they are built
     "joints", "parts", "parts_source", "joints_filled", "mask", "mask_score", "mask_area",
@@ -37,7 +38,7 @@ class Build:
     name: str
     dataset: str  # whose rows it is of
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def label(self) -> str:

@@ -21,6 +21,7 @@ from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, write_atomically
 from reid.results import tables as results
+from reid.results.made_with import made_with
 
 SHOWN = ("r1", "mAP")
 HEADLINES = ("pck_all", "iou_all", "epe")  # of a stage's accuracy: the first of these it has
@@ -79,7 +80,7 @@ def compare(how: Comparison, name: str, seeds: int, kinds: Collection[str] = ())
         "title": f"{experiment.paper.name}, {name}: {' and '.join(chains[0].found)} from several "
         f"sources. On {dataset}, {seeds} seed{'s' if seeds > 1 else ''}",
         "rows": [_line(how, experiment, chain, seeds) for chain in chains],
-        "note": NOTE,
+        "note": f"{NOTE} {made_with()}",
     }
     stem = f"sources-{experiment.paper.name}-{dataset.replace('/', '-')}"
     texts = {
@@ -181,5 +182,7 @@ def _accuracy(project: Project, stage: str, build: str) -> str:
     except (OSError, ValueError) as error:
         hint = f"reid accuracy {stage} {build}"
         raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
+    if found.get("truth_itself"):
+        return "the truth itself"
     numbers = found.get("numbers", found)
     return next((f"{n} {numbers[n]:.3f}" for n in HEADLINES if numbers.get(n) is not None), "")

@@ -25,7 +25,10 @@ from reid.papers import PAPERS, paper_of
 from reid.papers.table import Row, Table
 from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, builder_of, manifest_of, write_atomically
+from reid.project.layout import Project, as_json, builder_of, write_atomically
+from reid.results.made_with import kind_of, made_with
+from reid.shards.manifest import manifest_of, read_manifest
+from reid.shards.protocol import protocols_of
 
 METRICS = {
     "r1": "rank1", "r5": "rank5", "r10": "rank10", "r20": "rank20", "r50": "rank50", "mAP": "map",
@@ -38,7 +41,7 @@ SPLIT = re.compile(r"(split|random|classic)-\d+")  # the name of one random spli
 def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
     """For each paper and data set a table: our experiments, and what the paper prints of each.
 
-    Papers are evaluated on other data sets than a rendered world: its name stands in the title.
+    Papers are evaluated on other data sets than a rendered world: the title says which it is.
     """
     loaded = params.load(project.root)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -54,17 +57,20 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
 
 
 def _described(project: Project, dataset: str) -> str:
-    """A data set's name with its size, as a result on a rendered world must say it."""
-    protocol = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
-    built, found = protocol["built"], protocol.get("found", {})
+    """A data set's name with its kind and size, as a result on a rendered world must say it."""
+    protocol = protocols_of(project.shards(dataset))
+    built, found = protocol.get("built"), protocol.get("found", {})
+    kind = kind_of(project, dataset)
+    if built is None:
+        return f"{dataset} ({kind})"
     if all(f"{role}_tracklets" in found for role in ROLES):
         return (
-            f"{dataset} ({found['train_tracklets']:,} training tracklets of "
+            f"{dataset} ({kind}; {found['train_tracklets']:,} training tracklets of "
             f"{built['train']['identities']} persons; {found['query_tracklets']:,} queries, "
             f"{found['gallery_tracklets']:,} gallery tracklets)"
         )
     return (
-        f"{dataset} ({built['train']['images']:,} training images of "
+        f"{dataset} ({kind}; {built['train']['images']:,} training images of "
         f"{built['train']['identities']} persons; {built['query']['images']:,} queries, "
         f"{built['gallery']['images']:,} gallery images)"
     )
@@ -83,7 +89,7 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
 
 
 def _line(project: Project, experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
-    line: dict[str, Any] = {"experiment": experiment.name}
+    line: dict[str, Any] = {"experiment": experiment.name, "seed": experiment.params.seed}
     line |= {short: percent(measured(result, short)) for short in SHOWN}
     line["chance r1"] = percent(result.get("chance_rank1"))
     row = _printed_row(experiment, made_from(project, experiment.params.dataset))
@@ -96,8 +102,8 @@ def _line(project: Project, experiment: Experiment, result: dict[str, Any]) -> d
 def made_from(project: Project, dataset: str) -> bool:
     """Whether a stage made a data set of this one, such as crops of its frames."""
     for path in sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json")):
-        told = json.loads(path.read_text("utf-8"))
-        if told.get("new_rows") and told["dataset"] == dataset:
+        told = read_manifest(path.parent)
+        if told and told.get("new_rows") and told["dataset"] == dataset:
             return True
     return False
 
@@ -220,7 +226,7 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
         "title": f"{run.paper}, table {number}: {table.title}. Ours on "
         f"{_described(run.project, run.dataset)}, {_repeats(run.splits, seeds)}",
         "rows": lines,
-        "note": table.note,
+        "note": " ".join(filter(None, (table.note, made_with()))),
     }
     stem = f"{run.paper}-{number}-{run.dataset.replace('/', '-')}"
     texts = {"json": as_json(found), "md": markdown(found), "csv": comma_separated(found)}
@@ -239,7 +245,7 @@ def source_of(project: Project, dataset: str) -> str:
 
 def splits_of(project: Project, dataset: str, count: int) -> list[str]:
     """The names of the first `count` random splits among a data set's rules."""
-    told = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
+    told = protocols_of(project.shards(dataset))
     names = [rule["name"] for rule in told["protocols"] if SPLIT.fullmatch(rule["name"])]
     if len(names) < count:
         raise ReidError(f"{dataset}: {count} random splits are asked for, it has {len(names)}")

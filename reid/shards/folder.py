@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid.project.errors import ReidError
-from reid.project.layout import manifest_of
 from reid.shards import schema
 from reid.shards.footer import check_digest
+from reid.shards.manifest import listed_of
 from reid.shards.read import (
     VERSION_KEY,
     Shard,
@@ -35,7 +35,7 @@ from reid.shards.read import (
     running,
     which_command,
 )
-from reid.shards.remote import Range, Remote, json_of, read_ranges, tails
+from reid.shards.remote import Range, Remote, read_ranges, tails
 
 __all__ = ["Shard", "Shards", "compare_rows", "side_by_side", "with_sizes", "write_shard"]
 
@@ -130,6 +130,7 @@ class Shards:
     def __init__(self, folder: Path | Remote | str) -> None:
         self.folder = Path(folder) if isinstance(folder, str) else folder
         self.shards = _remote(folder) if isinstance(folder, Remote) else _local(Path(folder))
+        _check_columns(self.shards)
         self.firsts = running([s.num_rows for s in self.shards])
         self._scalars: dict[str, pa.ChunkedArray] = {}
 
@@ -150,8 +151,10 @@ class Shards:
         """
         if isinstance(self.folder, Remote):
             return
-        listed = manifest_of(self.folder, "dvc repro")["shards"]
-        digests = {entry["name"]: entry["sha256"] for entry in listed}
+        listed = listed_of(self.folder)
+        if listed is None:
+            raise ReidError(f"{self.folder}: no manifest.json; run `dvc repro`")
+        digests = {entry["name"]: entry["sha256"] for entry in listed["shards"]}
         places = [Path(str(shard.path)) for shard in self.shards]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(check_digest, places, [digests.get(p.name, "") for p in places]):
@@ -219,7 +222,7 @@ def _local(folder: Path) -> list[Shard]:
 
 
 def _remote(folder: Remote) -> list[Shard]:
-    manifest = json_of(folder / "manifest.json")
+    manifest = listed_of(folder)
     if manifest is None:
         raise ReidError(f"{folder}: no manifest.json; this is not a built folder")
     listed = sorted(manifest["shards"], key=lambda entry: entry["name"])
@@ -227,6 +230,21 @@ def _remote(folder: Remote) -> list[Shard]:
         raise ReidError(f"{folder}: its manifest.json names no shards")
     places = [(folder / "rows" / entry["name"]).sized(entry["bytes"]) for entry in listed]
     return [Shard(p, tail) for p, tail in zip(places, tails(places), strict=True)]
+
+
+def _check_columns(shards: Sequence[Shard]) -> None:
+    """Raises `ReidError` where the shards of one folder have not the same columns and types."""
+    first, *others = shards
+    for shard in others:
+        if shard.schema != first.schema:
+            ours, theirs = ({f.name: str(f.type) for f in of.schema} for of in (shard, first))
+            names = (n for n in {**theirs, **ours} if ours.get(n) != theirs.get(n))
+            name = next(names, "")
+            what = f"`{name}` is {ours.get(name, 'absent')}, there {theirs.get(name, 'absent')}"
+            raise ReidError(
+                f"{shard.path}: other columns than {first.path.name}"
+                f"{f': {what}' if name else ''}{which_command(shard.path)}"
+            )
 
 
 def _read_together(shards: Sequence[Shard], ranges: Sequence[Sequence[Range]]) -> list[bytes]:

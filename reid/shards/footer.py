@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reid.project.errors import ReidError
-from reid.project.layout import sha256_of
+from reid.project.layout import check_regular, sha256_of
 from reid.shards import schema
 from reid.shards.remote import RangeFile, Remote, tails
 
@@ -26,6 +27,7 @@ def read_footer(path: Path | Remote, tail: bytes | None = None) -> pq.FileMetaDa
     """The footer of a file; `tail` are a remote file's last bytes, where they are read already."""
     try:
         if not isinstance(path, Remote):
+            check_regular(path)
             return pq.read_metadata(path)
         tail = tails([path])[0] if tail is None else tail
         with RangeFile(path, {path.size - len(tail): tail}) as file:
@@ -42,8 +44,9 @@ def metadata_of(path: Path | Remote, footer: pq.FileMetaData) -> dict[str, str]:
     pairs.pop("ARROW:schema", None)
     found = {k: v.decode(errors="replace") for k, v in pairs.items()}
     version = found.get(VERSION_KEY, "0")
-    if not version.isdecimal():
-        raise ReidError(f"{path}: damaged footer: schema version {version!r}{which_command(path)}")
+    if not re.fullmatch("[0-9]{1,9}", version):
+        shown = version if len(version) <= 20 else f"{version[:20]}..."
+        raise ReidError(f"{path}: damaged footer: schema version {shown!r}{which_command(path)}")
     if int(version) > schema.SCHEMA_VERSION:
         raise ReidError(
             f"{path}: schema version {version}, this program reads up to "

@@ -252,7 +252,10 @@ class Shard:
             return None
         if not all(map(is_one_plain_chunk, chunks)):
             return None
-        sizes = int64_of(self.table([name]).column(0))
+        column_sizes = self.table([name]).column(0)
+        if (pc.min(column_sizes).as_py() or 0) < 0:  # type: ignore[attr-defined]
+            return self._not_ours(f"damaged: `{name}` has negative sizes")
+        sizes = int64_of(column_sizes)
         lengths = np.where(sizes < 0, 0, sizes + 4)
         starts = np.zeros(self.num_rows, np.int64)
         file_size = size_of(self.path)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import os
 import pickle
 import weakref
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from reid.project.errors import ReidError
+from reid.project.layout import check_regular
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -235,18 +235,15 @@ class RangeFile(io.RawIOBase):
 def text_of(place: Path | Remote) -> str | None:
     """The text of a small file, None where there is none."""
     try:
+        if isinstance(place, Path):
+            check_regular(place)
         return place.read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def json_of(place: Path | Remote) -> dict[str, Any] | None:
-    """What a small JSON file holds, None where there is none."""
-    text = text_of(place)
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise ReidError(f"{place}: not JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ReidError(f"{place}: not UTF-8 text at byte {error.start:,}") from None
+    except OSError as error:
+        raise ReidError(f"{place}: cannot be read: {error.strerror}") from None
 
 
 def size_of(place: Path | Remote) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from reid.project.errors import ReidError
+
 SCHEMA_VERSION = 1  # readers accept versions up to their own
 
 # The Hugging Face image convention: encoded bytes, and a path where the bytes are elsewhere.
@@ -44,6 +46,20 @@ ROW = pa.schema(
 
 RANDOM_SPLITS = "all-"  # begins the names of shards whose rows have no part of their own
 ORDER = ("person", "camera", "tracklet", "frame", "image_id")  # the sort order of rows
+
+
+def check_rows(where: object, columns: pa.Schema) -> None:
+    """Raises `ReidError` where a data set's shards lack a column of `ROW`, or it has another type.
+
+    Depth, tracklets, frames and viewpoints may be absent; `where` is the folder.
+    """
+    for field in ROW:
+        if field.name not in columns.names:
+            if not field.nullable:
+                raise ReidError(f"{where}: its shards have no column `{field.name}`")
+        elif columns.field(field.name).type != field.type:
+            kind = columns.field(field.name).type
+            raise ReidError(f"{where}: column `{field.name}` is {kind}, not {field.type}")
 
 
 def is_bytes_column(field: pa.Field) -> bool:

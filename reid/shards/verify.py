@@ -12,14 +12,15 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reid.arrays import images
 from reid.arrays.flow import decode_flow
 from reid.project.errors import ReidError
-from reid.project.layout import manifest_of, sha256_of
+from reid.project.layout import sha256_of
 from reid.shards import schema
 from reid.shards.folder import Shard, compare_rows
+from reid.shards.manifest import Entry, listed_of
 
 THREADS = min(8, os.cpu_count() or 1)  # decoders release the interpreter lock
 BATCH_ROWS = 256
@@ -44,11 +45,12 @@ def verify(folder: Path, base: Path | None = None) -> list[Problem]:
     must have the base schema's order where they have its columns.
     """
     try:
-        listed = {entry["name"]: entry for entry in manifest_of(folder, "dvc repro")["shards"]}
+        manifest = listed_of(folder)
     except ReidError as error:
         return [Problem("manifest.json", None, str(error))]
-    except (KeyError, TypeError):
-        return [Problem("manifest.json", None, "lists no shards with names")]
+    if manifest is None:
+        return [Problem("manifest.json", None, f"{folder}: not built yet; run `dvc repro`")]
+    listed = {entry["name"]: entry for entry in manifest["shards"]}
     present = {path.name for path in (folder / "rows").glob("*")}
     problems = [
         Problem(n, None, "in the manifest, not in rows/") for n in listed if n not in present
@@ -59,16 +61,16 @@ def verify(folder: Path, base: Path | None = None) -> list[Problem]:
     return sorted(problems, key=lambda p: (p.file, -1 if p.row is None else p.row, p.what))
 
 
-def _verify_file(path: Path, entry: dict[str, Any], base: Path | None) -> Iterator[Problem]:
+def _verify_file(path: Path, entry: Entry, base: Path | None) -> Iterator[Problem]:
     name = path.name
     size = path.stat().st_size
-    if size != entry.get("bytes"):
+    if size != entry["bytes"]:
         yield Problem(name, None, f"{size:,} bytes, the manifest has {entry.get('bytes')}")
-    if sha256_of(path) != entry.get("sha256"):
+    if sha256_of(path) != entry["sha256"]:
         yield Problem(name, None, "content differs from the manifest's sha256")
     try:
         shard = Shard(path)
-        if shard.num_rows != entry.get("rows"):
+        if shard.num_rows != entry["rows"]:
             yield Problem(
                 name, None, f"{shard.num_rows} rows, the manifest has {entry.get('rows')}"
             )

@@ -15,9 +15,10 @@ from pipeline.engine import run as engine
 from pipeline.stages import flow
 from pipeline.stages.flow import Params
 from reid.arrays import images
-from reid.project.layout import Project, as_json, sha256_of
+from reid.project.layout import Project
 from reid.shards import schema
 from reid.shards.folder import Shards, with_sizes, write_shard
+from tests.manifests import write_manifest
 
 Key = tuple[int, int, int]  # person, camera, tracklet
 
@@ -54,16 +55,12 @@ def write_video(
     project = Project(root)
     rows = project.shards("toy") / "rows"
     rows.mkdir(parents=True)
-    entries = []
     for number, tracklets in enumerate(shards):
         path = rows / f"all-{number:05d}-of-{len(shards):05d}.parquet"
         made = [_row(key, n, f) for key, fs in tracklets.items() for n, f in enumerate(fs)]
         table = pa.Table.from_pylist(made, schema.ROW)
         write_shard(path, with_sizes(table), {})
-        entries.append({"name": path.name, "rows": len(made), "bytes": path.stat().st_size,
-                        "sha256": sha256_of(path)})  # fmt: skip
-    manifest = {"dataset": "toy", "columns": schema.ROW.names, "shards": entries}
-    (project.shards("toy") / "manifest.json").write_bytes(as_json(manifest))
+    write_manifest(project.shards("toy"), stage="ingest", columns=schema.ROW.names)
     (root / "params.yaml").write_text("flow: {on: {toy: {}}}\n")
     return project
 

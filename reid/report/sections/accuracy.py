@@ -63,6 +63,8 @@ def _goal(found: Mapping[str, Any]) -> dict[str, Any]:
     line["data set"] = line.pop("dataset")
     line["measure"] = GOALS[found["stage"]] + OF.get(found["numbers"].get("ap50_of"), "")
     goal = found["goal"]
+    if found.get("truth_itself"):
+        return {**line, "value": NONE, "goal": NONE, "": "the truth against itself: no accuracy"}
     if goal is None:
         return {**line, "value": NONE, "goal": NONE, "": "nothing to compare with"}
     sign = "≤" if goal["most"] else "≥"

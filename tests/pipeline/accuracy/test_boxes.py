@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.accuracy.boxes import SLIVER_PIXELS, Frame, average_precision, precision_of_crops
 from pipeline.world.truth import PERSON
-from reid.project.layout import as_json
+from tests.manifests import write_manifest
 
 A, B, FAR = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)
 
@@ -82,7 +82,7 @@ def write(folder: Path, others: str) -> tuple[Path, Path]:
     pq.write_table(pa.Table.from_pylist(rows, pa.schema(kinds)), built / "rows/all-0.parquet")
     rejects = {"image_id": ["f3"], "reason": ["nobody"]}
     pq.write_table(pa.table(rejects), built / "rejects.parquet")
-    (built / "manifest.json").write_bytes(as_json({"parameters": {"others": others}}))
+    write_manifest(built, parameters={"others": others})
     people = {
         "f1": [one(1, A), one(0, None)],  # the other is hidden
         "f2": [one(2, A), one(0, B), one(0, FAR, SLIVER_PIXELS - 1)],

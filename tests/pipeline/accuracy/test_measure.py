@@ -18,21 +18,16 @@ from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
 from reid.project import layout
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, sha256_of
+from reid.project.layout import Project
+from reid.report.sections import accuracy as section
 from reid.results.accuracy import current, digest_of
 from reid.shards.schema import IMAGE
 from tests.benchmarks.accuracy import rows_accuracy
+from tests.manifests import write_manifest
 from tests.pipeline.accuracy.test_masks import BOX, block, true, write_built
 from tests.pipeline.video import run_flow, shifted, write_video
 
 LOWER = (4, 19, 14, 34)  # half of BOX
-
-
-def write_manifest(folder: Path, **more: Any) -> None:
-    paths = sorted((folder / "rows").iterdir())
-    shards = [{"name": path.name, "sha256": sha256_of(path)} for path in paths]
-    manifest = {"dataset": "toy", "shards": shards, "weights": "", "parameters": {}, **more}
-    (folder / "manifest.json").write_bytes(as_json(manifest))
 
 
 @pytest.fixture
@@ -119,6 +114,26 @@ def test_what_was_built_anew_since_is_left_out(project: Project):
     (project.reports / "accuracy/masks-small.json").write_text("{}")
     with pytest.raises(ReidError, match=r"masks-small.json: cannot be read"):
         current(project)
+
+
+@pytest.mark.parametrize(
+    ("path", "itself"),
+    [
+        pytest.param("data/0-raw/toy.truth", True, id="the truth"),
+        pytest.param("data/0-raw/../0-raw/toy.truth/rows", True, id="in it"),
+        pytest.param("own/masks", False, id="somebody's own"),
+    ],
+)
+def test_the_truth_against_itself_reaches_no_goal(project: Project, path: str, itself: bool):
+    folder = project.derived("masks", "small")
+    write_manifest(folder, parameters={"backend": "given", "path": path})
+    found = measure(project, "masks", "small")
+    assert found.get("truth_itself", False) is itself
+    assert (found["goal"] is None) is itself
+    line = section._goal(found)
+    assert (line[""] == "the truth against itself: no accuracy") is itself
+    assert (line["value"] == "0.650") is not itself
+    assert len(rows_accuracy(project)) == (0 if itself else 1)
 
 
 def test_rows_for_the_benchmark(project: Project):

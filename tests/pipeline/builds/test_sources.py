@@ -17,8 +17,9 @@ from reid.arrays.flow import encode_flow
 from reid.arrays.images import decode_mask, encode_png
 from reid.arrays.poses import joints_column
 from reid.project.errors import ReidError
-from reid.project.layout import Project, manifest_of
+from reid.project.layout import Project
 from reid.shards.folder import Shards
+from reid.shards.manifest import manifest_of
 from reid.shards.schema import IMAGE
 from tests.conftest import contents, standing_joints
 from tests.pipeline import overhead

@@ -10,11 +10,13 @@ from ruamel.yaml import YAML
 
 from pipeline.commands.build import make_plan
 from pipeline.datasets import market1501
+from pipeline.datasets.image_source import image_source
 from pipeline.engine import run as engine
 from pipeline.engine.data_card import STEPS, card
 from reid.project.layout import Project
 
 INFO = vars(market1501.INFO)
+SOURCE = image_source(Path("no such folder"), INFO)
 REJECTS = [("a/1", "broken JPEG: x"), ("a/2", "no person"), ("a/3", "broken JPEG: x")]
 
 
@@ -42,7 +44,7 @@ def cards(project: Project) -> dict[str, tuple[str, list[dict]]]:
     shards, joints, parts = (project.built(s, "toy") for s in ("ingest", "joints", "parts"))
     protocol = json.loads((shards / "protocol.json").read_text())
     return {
-        "ingest": of(shards, "ingest", source=INFO, protocol=protocol),
+        "ingest": of(shards, "ingest", source=SOURCE, protocol=protocol),
         "joints": of(joints, "joints", (shards,)),
         "parts": of(parts, "parts", (shards, joints)),
     }
@@ -105,6 +107,6 @@ def test_a_card_changes_no_key(built: Project):
 
 
 def test_a_text_that_looks_like_the_end_of_a_comment_stays_inside(built: Project):
-    source = {**INFO, "licence": "ask --> first"}
+    source = {**SOURCE, "licence": "ask --> first"}
     _, steps = of(built.built("ingest", "toy"), "ingest", source=source, protocol={})
     assert steps[0]["source"]["licence"] == "ask --> first"

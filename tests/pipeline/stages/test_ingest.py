@@ -22,8 +22,9 @@ from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from reid.arrays import images
 from reid.project.errors import ReidError
-from reid.project.layout import Project, manifest_of
+from reid.project.layout import Project
 from reid.shards.folder import Shard
+from reid.shards.manifest import manifest_of
 from reid.shards.schema import ROW
 from reid.shards.verify import verify
 from tests.conftest import toy_samples

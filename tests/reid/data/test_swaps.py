@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +16,11 @@ from reid.arrays import swaps as arrays
 from reid.data import swaps
 from reid.data.dataset import open as open_data
 from reid.project.errors import ReidError
-from reid.project.layout import Project, sha256_of
+from reid.project.layout import Project
 from reid.shards.folder import Shards, with_sizes, write_shard
 from reid.shards.schema import IMAGE
 from tests.conftest import make_project
+from tests.manifests import write_manifest
 
 SIDE = 64
 RED, GREEN, BLUE = (np.full((SIDE, SIDE, 3), colour, np.uint8) for colour in np.eye(3) * 250)
@@ -55,7 +55,7 @@ def write_backgrounds(
     base, folder = Shards(project.shards(dataset)), project.derived("backgrounds", dataset)
     (folder / "rows").mkdir(parents=True)
     train = np.flatnonzero(base.scalars(["train"])["train"].to_numpy(zero_copy_only=False))
-    first, written = 0, []
+    first = 0
     for shard in base.shards:
         numbers = range(first, first + len(shard))
         good = [n in train and n not in rejected for n in numbers]
@@ -84,10 +84,8 @@ def write_backgrounds(
         )
         path = folder / "rows" / shard.path.name
         write_shard(path, with_sizes(table), {})
-        written.append({"name": path.name, "sha256": sha256_of(path)})
         first += len(shard)
-    described = {"dataset": dataset, "columns": table.column_names, "shards": written}
-    (folder / "manifest.json").write_text(json.dumps(described))
+    write_manifest(folder, dataset=dataset, columns=table.column_names)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,8 @@ def test_experiments_stand_beside_the_paper_s_row(project: Project):
     (title, lines), *others = results.evaluated(project).items()
     assert not others
     assert title == (
-        "attention_driven on toy (36 training images of 4 persons; 12 queries, 24 gallery images)"
+        "attention_driven on toy (photographs; 36 training images of 4 persons; 12 queries, "
+        "24 gallery images)"
     )
     assert [line["experiment"] for line in lines] == ["toy-baseline", "toy-inter"]
     assert lines[0]["paper, market1501 r1"] == 86.63

@@ -20,6 +20,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from reid.project.errors import ReidError
+from reid.project.layout import sha256_of
 from reid.shards.folder import Shard, Shards, side_by_side, write_shard
 from reid.shards.remote import RangeFile, merged, place_of
 from tests.conftest import contents
@@ -61,7 +62,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n, count in enumerate(COUNTS):
         path = made / "rows" / f"train-{n:05d}-of-00003.parquet"
         write_shard(path, bytes_table(values_of(count, n, LARGE), first), {})
-        entries.append({"name": path.name, "bytes": path.stat().st_size, "rows": count})
+        entries.append(
+            {
+                "name": path.name,
+                "bytes": path.stat().st_size,
+                "rows": count,
+                "sha256": sha256_of(path),
+            }
+        )
         first += count
     (made / "manifest.json").write_text(json.dumps({"shards": entries}))
     return made

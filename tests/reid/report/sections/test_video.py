@@ -486,5 +486,6 @@ def test_people_are_shown_by_the_first_frames_of_their_tracklets(project):
 
 def test_a_result_is_of_so_many_tracklets(project):
     titles = [*results.evaluated(project)]
-    assert titles[0].startswith("mutual_attention on hall (6 training tracklets of 3 persons; ")
+    began = "mutual_attention on hall (photographs; 6 training tracklets of 3 persons; "
+    assert titles[0].startswith(began)
     assert "3 queries, 3 gallery tracklets" in titles[0]

@@ -1,0 +1,71 @@
+"""Where a data set's images come from: people before cameras, or a world that was rendered.
+
+A rendered world lies in a real data set's layout and is read by its reader. What tells them apart
+is a file in the raw folder itself, which a copy, a link or `dvc import` of the folder has too.
+
+Reads   0-raw/<dataset>/rendered.json, also through a link, beside the layout's own folder or in it
+Writes  the same, for `pipeline.world`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from reid.project.layout import as_json
+from reid.shards.checked_json import read_checked
+from reid.shards.manifest import OPEN, ImageSource
+
+FILE = "rendered.json"
+LICENCE = "Apache-2.0"  # of this project, whose programs draw every pixel
+ABOVE = 2  # folders above a linked one that may be the world's own
+
+
+@with_config(OPEN)
+class Rendered(TypedDict):
+    """What the file holds."""
+
+    world: str
+    scene: str  # of `pipeline.world.scenes`
+    layout: str  # the reader's name
+    licence: str
+
+
+def rendered_file(world: str, scene: str, layout: str) -> bytes:
+    """The file's content."""
+    told = {"world": world, "scene": scene, "layout": layout, "licence": LICENCE}
+    return as_json({**told, "people": "none: every image is drawn by a program"})
+
+
+def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
+    """What to say of the images below `root`; `info` is what its reader says of the real data set.
+
+    Of a rendered world nothing of the real data set's source, licence and citation is true.
+    """
+    told = next(filter(None, (read_checked(path, RENDERED) for path in _files(root))), None)
+    if told is None:
+        return {
+            "kind": "photographs", "title": info["title"], "licence": info["licence"],
+            "where": info["where"], "citation": info["citation"],
+        }  # fmt: skip
+    return {
+        "kind": "rendered",
+        "title": f"Rendered world {told['world']}: scene {told['scene']}, in the layout of "
+        f"{info['title']}. Every image is drawn by a program, and no person is in it",
+        "licence": told["licence"],
+        "where": f"`reid world {told['world']}` renders it",
+        "scene": told["scene"],
+        "layout": told["layout"],
+    }
+
+
+RENDERED = TypeAdapter(Rendered)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    home = root.resolve()
+    yield from (folder / FILE for folder in (home, *list(home.parents)[:ABOVE]))
+    yield from sorted(home.glob(f"*/{FILE}"))
