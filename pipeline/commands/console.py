@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reid.project.layout import Project
 
 Name = Annotated[str, typer.Argument(help="An experiment named in params.yaml.")]
+PaperName = Annotated[
+    str, typer.Argument(help="A paper by its section of params.yaml, such as attention_driven.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Executor = Annotated[
     str | None, typer.Option(help="local, pool or ray; params.yaml `run` by default.")

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.console import Device, Json, Name, console, project, show, table
-from reid.papers import PAPERS
+from pipeline.commands.console import Device, Json, Name, PaperName, console, project, show, table
 from reid.project.errors import ReidError
 
 USE = "Train and evaluate"
@@ -171,7 +170,7 @@ def score(
 
 @app.command(rich_help_panel=USE)
 def summary(
-    paper: Annotated[str, typer.Argument(help=f"One of {', '.join(PAPERS)}.")],
+    paper: PaperName,
     as_json: Json = False,
 ) -> None:
     """Parameters and multiply-adds of a paper's network, beside what the paper prints."""
@@ -206,7 +205,7 @@ def tables(as_json: Json = False) -> None:
 
 @app.command("table", rich_help_panel=USE)
 def paper_table(
-    paper: Annotated[str, typer.Argument(help=f"One of {', '.join(PAPERS)}.")],
+    paper: PaperName,
     number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
     dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
     seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,

@@ -1,4 +1,7 @@
-"""dvc.yaml depends on the rooms that each command's result is computed in, and on no others."""
+"""dvc.yaml depends on the rooms that each command's result is computed in, and on no others.
+
+A stage's block runs its command, over what the stage reads.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from reid.code import starts
 from reid.code.fingerprint import OUTSIDE, Start, of, source_of
 from reid.papers import PAPERS
 from reid.project.layout import Project
+from reid.shards.schema import ROW
 
 ROOT = Path(__file__).parents[2]
 FLOW = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
 SHOWN = ("reid.report", "reid.results", "reid.look")  # what a report is made of
 
 
@@ -75,6 +80,17 @@ def test_dependencies_are_what_is_computed_with(stage: str, tmp_path: Path):
     assert not missing, f"{stage} does not depend on {sorted(missing)}"
     needless = {room for room in rooms if not any(_holds(room, f) for f in files)}
     assert not needless, f"{stage} depends on {sorted(needless)}, where nothing of it is computed"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_s_block_runs_its_command_over_what_it_reads(stage: str):
+    block, made = FLOW[stage]["do"], find_stage(stage)
+    assert block["cmd"] == f"reid {stage} ${{key}}"
+    assert block["outs"] == [f"data/2-derived/{stage}/${{key}}"]
+    assert all(build["dataset"] for build in PARAMS[stage]["on"].values()), "DVC reads it from here"
+    for name in {*made.reads_of(made.params(), ROW.names)} - {"rows"}:
+        builds = {f"data/2-derived/{name}/${{item.{of}}}" for of in ("dataset", f"builds.{name}")}
+        assert builds & {*block["deps"]}, name
 
 
 def _holds(room: str, file: str) -> bool:

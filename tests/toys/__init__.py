@@ -1,0 +1,1 @@
+"""What tests/contracts/test_adding.py adds to a copy of the project."""
