@@ -11,7 +11,7 @@ trains in phases `begin_epoch`, one that trains on more than it tests on `traini
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from reid.project.params import Strict
@@ -97,7 +97,11 @@ class Paper(Generic[P, N]):
     tables: Mapping[int | str, Table]  # as printed, by number
     costs: Callable[[], dict[str, list[dict[str, Any]]]]  # titled tables, for `reid summary`
     describe: Callable[[P], Described]  # what an exported network takes and gives
-    headline: int | str | None  # the table that experiments are shown beside
+    # What may differ from a printed row that still is the row. On the paper's own data sets:
+    # weights to start from, and what is chosen for each data set. On rendered worlds, besides,
+    # the size and schedule of a small training; a stage's parameter as `flow.backend`.
+    left_open: frozenset[str]
+    scale: frozenset[str]
 
     # A row's image (H, W, 3) uint8 RGB, and the row, as arrays of fixed size without randomness.
     view: Callable[[P, np.ndarray, dict[str, Any]], dict[str, np.ndarray]]
@@ -113,6 +117,13 @@ class Paper(Generic[P, N]):
     loss: Callable[[P, Any, Tensor], dict[str, Tensor]]
     training_logits: Callable[[Any], Tensor]  # (B, classes), for the accuracy
     embed: Callable[[N, P, dict[str, Tensor]], Tensor]  # (B, D) test features, in eval mode
+
+    # Of stages that are read, the parameters that make a row, as they are where no row names them.
+    built: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    # By reader the stage that makes the paper's data set of the reader's, such as crops of frames.
+    made_by: Mapping[str, str] = field(default_factory=dict[str, str])
+    # By reader the rule that is tested by, `split-??` for several splits; elsewhere the first.
+    protocols: Mapping[str, str] = field(default_factory=dict[str, str])
 
     weights: Callable[[P], str] = _no_weights  # the file that the network starts from; "": none
     training_columns: Callable[[P], list[str]] = _nothing  # null where a stage had nothing

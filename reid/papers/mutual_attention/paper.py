@@ -32,7 +32,7 @@ from reid.papers.contract import Paper
 from reid.papers.mutual_attention import cost
 from reid.papers.mutual_attention.exported import describe
 from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
-from reid.papers.mutual_attention.params import Params, clips, columns, stages, weights
+from reid.papers.mutual_attention.params import SCALE, Params, clips, columns, stages, weights
 from reid.papers.mutual_attention.printed import TABLES
 from reid.papers.mutual_attention.recipe import (
     embed,
@@ -66,7 +66,9 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     costs=cost.tables,
     describe=describe,
     sections=_sections,
-    headline="models",
+    left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),
+    scale=SCALE,
+    protocols={"ilids_vid": "split-??"},  # the mean of several
     view=view,
     augment=augment,
     normalize=normalize,

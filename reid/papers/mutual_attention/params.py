@@ -19,6 +19,16 @@ Colour = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
 
 
+# Of small trainings from scratch on rendered worlds.
+SCALE = frozenset(
+    {
+        "rnn_width", "gate_channels", "backbone", "channels", "last_stride", "weights", "height",
+        "width", "brightness", "tint", "identities", "tracklets", "epochs", "learning_rate",
+        "weight_decay", "schedule", "decay", "decay_epochs",
+    }
+)  # fmt: skip
+
+
 class Params(Strict):
     """The paper's numbers; `model` and `aggregation` name a row of table 2."""
 

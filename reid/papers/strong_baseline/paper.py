@@ -51,5 +51,5 @@ PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     describe=describe,
     sections=None,
     tables={},
-    headline=None,
+    built={},
 )
