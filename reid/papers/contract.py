@@ -76,6 +76,10 @@ def _no_maps(network: nn.Module, batch: dict[str, Tensor]) -> Weights:
     return {}
 
 
+def _nothing_chosen(params: Strict, training: Callable[[list[str]], Data]) -> dict[str, Any]:
+    return {}
+
+
 def _no_weights(params: Strict) -> str:
     return ""
 
@@ -125,6 +129,10 @@ class Paper(Generic[P, N]):
     # By reader the rule that is tested by, `split-??` for several splits; elsewhere the first.
     protocols: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    # Parameters that are still to be chosen from the data, and their values from training rows,
+    # which it gets with the columns that it names.
+    left_to_choose: Callable[[P], list[str]] = _nothing
+    choose: Callable[[P, Callable[[list[str]], Data]], dict[str, Any]] = _nothing_chosen
     weights: Callable[[P], str] = _no_weights  # the file that the network starts from; "": none
     training_columns: Callable[[P], list[str]] = _nothing  # null where a stage had nothing
     training_stages: Callable[[P], list[str]] = _nothing

@@ -145,7 +145,7 @@ def _same_parameters(experiment: Experiment, named: Parameters, *, world: bool) 
     wanted = paper.params.model_validate(dict(named))
     for name in paper.params.model_fields:
         value, other = getattr(has, name), getattr(wanted, name)
-        chosen = name in paper.left_open and value not in ("", None)
+        chosen = name in paper.left_open and value != ""
         may_differ = name not in named and (chosen or (world and name in paper.scale))
         if not (may_differ or _equal(value, other)):
             return False

@@ -137,6 +137,8 @@ CLASSIC = {"protocol": "classic-01"}
         pytest.param(MUTUAL, {**FULL, "val_identities": 50}, MARS, {}, id="fewer persons"),
         pytest.param(MUTUAL, {**FULL, "flow_maximum_px": 3}, MARS,
                      {"mars": (80.0, 86.6)}, id="what is left open"),
+        pytest.param(MUTUAL, {**FULL, "flow_maximum_px": None}, MARS,
+                     {"mars": (80.0, 86.6)}, id="what is measured"),
         pytest.param(MUTUAL, {**FULL, "weights": "mine.pth"}, MARS,
                      {"mars": (80.0, 86.6)}, id="weights from a file"),
         pytest.param(MUTUAL, {**FULL, "weights": ""}, MARS, {}, id="from scratch"),
