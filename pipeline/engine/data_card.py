@@ -48,7 +48,8 @@ def card(
     rows = sum(Shard(path).num_rows for path in paths)
     own = _step(stage, build, {**described, "rows": rows, "rejects": len(rejects)})
     if source is not None:
-        own["source"] = {name: source[name] for name in SOURCE}
+        note = {"note": source["note"]} if source.get("note") else {}
+        own["source"] = {**{name: source[name] for name in SOURCE}, **note}
     steps = _joined([*(_steps_of(folder) for folder in folders), [own]])
     rules = protocol if protocol is not None else _protocol_of(folders)
     title = build if stage == "ingest" else f"{stage} of {build}"
@@ -133,6 +134,7 @@ def _source(steps: Sequence[Step]) -> str:
     return (
         f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
         f"- where to ask: {found['where']}\n- to cite: {found['citation']}"
+        + (f"\n- note: {found['note']}" if "note" in found else "")
     )
 
 
