@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -41,6 +41,12 @@ class Beside:
 
     rows: tuple[str, ...] = ()
     numbers: Printed = field(default_factory=dict[str, Mapping[str, float]])
+
+
+def beside(project: Project, experiment: Experiment, only: Collection[int | str] = ()) -> Beside:
+    """What the paper prints of an experiment on the data as built, of all tables or `only`."""
+    on = evaluated_on(project, experiment.params.dataset)
+    return printed_row(experiment, on, builds_of(project, experiment), only)
 
 
 def evaluated_on(project: Project, dataset: str) -> EvaluatedOn:
@@ -74,9 +80,10 @@ def builds_of(project: Project, experiment: Experiment) -> dict[str, Parameters]
 
 
 def printed_row(
-    experiment: Experiment, on: EvaluatedOn, builds: Mapping[str, Parameters]
-) -> Beside:
-    """The rows, of all tables of the paper, that an experiment is, and what they print.
+    experiment: Experiment, on: EvaluatedOn, builds: Mapping[str, Parameters],
+    only: Collection[int | str] = (),
+) -> Beside:  # fmt: skip
+    """The rows, of `only` these tables of the paper or all, that an experiment is.
 
     `builds` has the parameters of the stages' builds that it reads. On a rendered world numbers of
     all data sets, else of its own. Where tables print two numbers of one row, the first counts.
@@ -84,7 +91,7 @@ def printed_row(
     names: list[str] = []
     numbers: dict[str, dict[str, float]] = {}
     for number, table in experiment.paper.tables.items():
-        for row in table.rows:
+        for row in table.rows if not only or number in only else ():
             for dataset in matching(row, experiment, on, builds):
                 for metric, value in row.printed[dataset].items():
                     numbers.setdefault(dataset, {}).setdefault(metric, value)

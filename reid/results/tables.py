@@ -87,7 +87,7 @@ def _lines(
     project: Project, results: Sequence[tuple[Experiment, dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     """Experiments on one data set, a line each under the same headings."""
-    printed = [beside(project, experiment).numbers for experiment, _ in results]
+    printed = [printed_rows.beside(project, experiment).numbers for experiment, _ in results]
     shown = metrics_shown(printed)
     lines = []
     for (experiment, result), numbers in zip(results, printed, strict=True):
@@ -96,12 +96,6 @@ def _lines(
         line["chance r1"] = percent(result.get("chance_rank1"))
         lines.append({**line, **_of_paper(_headings(printed), numbers)})
     return lines
-
-
-def beside(project: Project, experiment: Experiment) -> printed_rows.Beside:
-    """What the paper prints of an experiment on the data that is built now."""
-    on = printed_rows.evaluated_on(project, experiment.params.dataset)
-    return printed_rows.printed_row(experiment, on, printed_rows.builds_of(project, experiment))
 
 
 def metrics_shown(printed: Sequence[Printed], further: Collection[str] = ()) -> list[str]:
@@ -275,7 +269,7 @@ def _as_trained(
     results: Sequence[tuple[Experiment, dict[str, Any]]],
 ) -> Printed:
     """A row's numbers on the data sets for which params.yaml let every training be that row."""
-    told = [beside(project, experiment) for experiment, _ in results]
+    told = [printed_rows.beside(project, experiment) for experiment, _ in results]
     if not all(name in each.rows for each in told):
         return {}
     return {d: n for d, n in numbers.items() if all(d in each.numbers for each in told)}
