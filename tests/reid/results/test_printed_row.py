@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from pipeline.stages import stage
 from reid.experiments import Experiment, params_model
+from reid.experiments import load as load_experiment
 from reid.papers import PAPERS, paper_of
 from reid.papers.contract import Paper
 from reid.papers.table import Row
 from reid.project.errors import ReidError
-from reid.project.params import check
+from reid.project.layout import Project
+from reid.project.params import check, load, stage_params
 from reid.results.printed_row import Beside, EvaluatedOn, matching, printed_row
 
 ROWS = [
@@ -109,8 +113,8 @@ def test_what_may_differ_is_named_by_parameters_that_no_row_names(name: str):
     assert paper.scale <= {*paper.params.model_fields} | stages
     for table in paper.tables.values():
         for row in table.rows:
-            for stage, values in row.stages.items():
-                assert values.keys() <= paper.built[stage].keys(), row.name
+            for stage_name, values in row.stages.items():
+                assert values.keys() <= paper.built[stage_name].keys(), row.name
 
 
 MARKET, DUKE, MARS = EvaluatedOn("market1501"), EvaluatedOn("dukemtmc_reid"), EvaluatedOn("mars")
@@ -211,3 +215,29 @@ def test_the_tuned_row_is_lambda_0_2_on_cuhk03():
     ):
         given = {"loss_weight": value, **(CLASSIC if on is DETECTED else {})}
         assert printed(PART, given, on, **tuned).numbers.get(on.reader, {}) == numbers
+
+
+def test_the_demos_experiments_are_printed_rows():
+    """By params.yaml: what they set apart from the paper is size and schedule."""
+    project = Project(Path(__file__).parents[3])
+    loaded, readers = load(project.root), {"crops/topview": "tvpr", "topview": "tvpr"}
+    rows = {}
+    for paper in PAPERS:
+        for name in loaded[paper]["on"]:
+            mine = load_experiment(project, name)
+            of, own = mine.params, mine.params.dataset
+            stages = [*mine.stages, *mine.paper.training_stages(of)]
+            builds = {
+                name: stage_params(loaded, name, of.builds.get(name, own), stage(name).params)
+                for name in stages
+            }
+            reader = readers.get(own) or loaded["ingest"]["on"][own]["reader"]
+            on = EvaluatedOn(reader, own.rpartition("/")[0], world=True)
+            told = {name: build.model_dump() for name, build in builds.items()}
+            rows[name] = printed_row(mine, on, told).rows
+    assert all(rows.values()), rows
+    assert "6: Intra+inter" in rows["street-intra-inter"]
+    assert "2: MAT, crops" in rows["topview-mat"]
+    assert rows["hall-mutual"] == (
+        "3: MA, weighted addition, 4 frames", "models: MA, weighted addition, 4 frames"
+    )  # fmt: skip

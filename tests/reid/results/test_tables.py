@@ -17,6 +17,7 @@ from reid.evaluation.evaluate import evaluate
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results import tables as results
+from reid.results.printed_row import EvaluatedOn
 from reid.training.train import train
 from tests.conftest import make_project
 
@@ -122,6 +123,22 @@ def test_the_figure_s_rank_50_is_shown_though_not_printed():
 def test_an_unknown_table_lists_those_there_are():
     with pytest.raises(ReidError, match=r"no table `99` \(it has .*6.*\)"):
         results.find_table("attention_driven", "99")
+
+
+@pytest.mark.parametrize(
+    ("paper", "on", "rule"),
+    [
+        pytest.param("attention_driven", EvaluatedOn("cuhk03_labeled"), "classic-01", id="CUHK03"),
+        pytest.param("attention_driven", EvaluatedOn("market1501"), "", id="the only rule"),
+        pytest.param("mutual_attention", EvaluatedOn("ilids_vid"), "", id="the first of several"),
+        pytest.param(
+            "attention_driven", EvaluatedOn("cuhk03_labeled", world=True), "", id="a world"
+        ),
+    ],
+)
+def test_the_rows_of_a_table_are_tested_by_the_papers_rule(paper, on, rule):
+    run = results.Run(Project(Path()), paper, "mine", "cpu", variants.build, print)
+    assert run.rule(on) == rule
 
 
 def test_a_row_by_name_is_trained_alone(project: Project):
