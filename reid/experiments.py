@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field, create_model
 
+from reid.code import starts
+from reid.code.fingerprint import Code
+from reid.code.fingerprint import of as code_of
 from reid.data.dataset import Data
 from reid.data.dataset import open as open_data
 from reid.papers import PAPERS, paper_of
@@ -107,9 +110,19 @@ class Experiment:
         """The stages that these columns come from."""
         return self.paper.stages(self.params)
 
-    def key(self, project: Project) -> str:
-        """A name for this training on the data as it is built now."""
-        parts = [self.paper.name, self.paper.version, self.trained(), self._inputs(project)]
+    def code(self, project: Project) -> Code:
+        """The code that decides the training."""
+        validated = self.params.val_identities > 0
+        return code_of(starts.of_training(self.paper.name, validated), project.code)
+
+    def test_code(self, project: Project) -> Code:
+        """The code that decides features and metrics of the trained network."""
+        return code_of(starts.of_evaluation(self.paper.name), project.code)
+
+    def key(self, project: Project, code: Code | None = None) -> str:
+        """A name for this training by the code as it is, or by another, on the data as it is."""
+        code = code or self.code(project)
+        parts = [self.paper.name, code.fingerprint, self.trained(), self._inputs(project)]
         weights = project.root / self.paper.weights(self.params)
         return key_of([*parts, sha256_of(weights)] if weights.is_file() else parts)
 
@@ -119,9 +132,9 @@ class Experiment:
         return data.under(self.params.protocol).role("train").complete()
 
     def choice(self, project: Project) -> list[Any]:
-        """What decides values that are chosen from the data: all but the seed."""
+        """What decides values that are chosen from the data: code, content, all but the seed."""
         told = {key: value for key, value in self.described().items() if key != "seed"}
-        return [self.paper.name, told, self._inputs(project)]
+        return [self.paper.name, self.code(project).fingerprint, told, self._inputs(project)]
 
     def is_built(self, project: Project) -> bool:
         """Whether all that it reads is built."""

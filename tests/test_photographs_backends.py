@@ -2,7 +2,7 @@
 
 Weights are the world's where a backend has some, else random: what is asked is that nothing breaks,
 that each row gets its values or a reason, and that these are of the image's size. What the world's
-networks make of photographs is drawn by `python -m tests.photographs` and stands in the README.
+networks make of photographs is drawn by `python -m tests.photographs`.
 """
 
 from __future__ import annotations

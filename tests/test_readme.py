@@ -1,4 +1,4 @@
-"""The code in README.md runs as it stands there, on a tiny data set of the same name."""
+"""The Python of README.md and docs/ runs as it stands there, on a tiny data set of that name."""
 
 from __future__ import annotations
 
@@ -12,24 +12,17 @@ import pytest
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid.project.layout import Project
+from tests import pages
 from tests.conftest import make_project
+from tests.pages import Fence
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
 SCALE = 'DATASET, MODEL, STEPS = "street", "resnet18", 500'
 TINY = 'DATASET, MODEL, STEPS = "street", "resnet10t", 10'
+OPTIONAL = ("pandas", "polars", "duckdb", "datasets", "ray", "timm")  # of the reader's own choice
 
 
-def block(marker: str) -> str:
-    """The fenced Python block behind `<!-- tested: marker -->`."""
-    found = re.findall(rf"<!-- tested: {marker} -->\n+```python\n(.*?)```", README, re.DOTALL)
-    assert len(found) == 1, marker
-    return found[0]
-
-
-def readers() -> list[Any]:
-    """Each tool's lines: they begin with its import."""
-    parts = re.split(r"\n\n(?=import )", block("readers").strip())
-    return [pytest.param(part, id=part.split()[1]) for part in parts]
+def at(fence: Fence) -> str:
+    return f"{fence.page}:{fence.line}"
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +39,41 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.filterwarnings("ignore")  # other tools' own
-@pytest.mark.parametrize("code", readers())
-def test_a_tool_reads_the_shards(code: str, street: Path, monkeypatch: pytest.MonkeyPatch):
-    assert len([line for line in code.splitlines() if line]) <= 3
-    pytest.importorskip(code.split()[1])
+def run(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run a block in the project's folder; the names that it leaves."""
+    for name in set(re.findall(r"^import (\w+)", fence.text, re.MULTILINE)) & {*OPTIONAL}:
+        pytest.importorskip(name)
     monkeypatch.chdir(street)
     monkeypatch.setenv("HF_HOME", str(street / "hf"))
+    names: dict[str, Any] = {}
     try:
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(fence.text.replace(SCALE, TINY), at(fence), "exec"), names)
     finally:
-        if code.startswith("import ray"):  # it starts a cluster by itself
+        if "import ray" in fence.text:  # it starts a cluster by itself
             import ray
 
             ray.shutdown()
+    return names
+
+
+@pytest.mark.filterwarnings("ignore")  # other tools' own
+@pytest.mark.parametrize(
+    "fence", [f for f in pages.fences("python") if SCALE not in f.text], ids=at
+)
+def test_a_block_of_python_runs(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch):
+    run(fence, street, monkeypatch)
+
+
+def test_every_tool_is_shown_in_three_lines():
+    blocks = [f.text for f in pages.fences("python") if f.page == "docs/consumers.md"]
+    shown = {
+        name
+        for name in ("pyarrow", "pandas", "polars", "duckdb", "datasets", "ray")
+        for text in blocks
+        if text.startswith(f"import {name}")
+        and len([line for line in text.splitlines() if line]) <= 3
+    }
+    assert shown == {"pyarrow", "pandas", "polars", "duckdb", "datasets", "ray"}
 
 
 @pytest.mark.filterwarnings("ignore")  # timm's own
@@ -67,14 +81,11 @@ def test_a_timm_model_trains_from_the_shards(street: Path, monkeypatch: pytest.M
     pytest.importorskip("timm")
     import torch
 
-    code = block("timm")
-    assert len(code.splitlines()) <= 40
-    assert code.count(SCALE) == 1
-    monkeypatch.chdir(street)
-    found: dict[str, Any] = {}
-    exec(compile(code.replace(SCALE, TINY), "README.md", "exec"), found)
-    assert found["step"] == 10
-    assert torch.isfinite(found["loss"])
+    (fence,) = [f for f in pages.fences("python") if SCALE in f.text]
+    assert len(fence.text.splitlines()) <= 40
+    left = run(fence, street, monkeypatch)
+    assert left["step"] == 10
+    assert torch.isfinite(left["loss"])
     saved = torch.load("timm.pt", weights_only=True)
     assert set(saved) == {"network", "loader"}
-    found["loader"].load_state_dict(saved["loader"])
+    left["loader"].load_state_dict(saved["loader"])

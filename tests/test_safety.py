@@ -36,9 +36,9 @@ CALLS = {  # what could run code of a file, and what makes a call of it harmless
 }  # fmt: skip
 HARMLESS = {"weights_only": True, "allow_pickle": False}
 ALLOWED = {  # (file, function, call): why
-    ("pipeline/backends/checkpoints.py", "_load_pickle", "torch.load"):
+    ("reid/nn/weights.py", "_load", "torch.load"):
         "full unpickling only where params.yaml says `trusted: true`",
-    ("pipeline/backends/checkpoints.py", "_load_pickle", "pickle.Unpickler"):
+    ("pipeline/backends/checkpoints.py", "_load_arrays", "pickle.Unpickler"):
         "the same; else ArrayUnpickler, which knows NumPy's arrays alone",
     ("reid/shards/remote.py", "system", "pickle.loads"):
         "a file system object of this process, pickled in the same line",
@@ -176,7 +176,7 @@ def test_weights_of_outside_models_run_nothing(here: Path, ending: str, write: C
 @pytest.mark.parametrize("write", [torch_file, pickle_file])
 def test_weights_of_our_networks_run_nothing(here: Path, write: Callable):
     pytest.importorskip("torch")
-    from reid.nn.backbones import read_state
+    from reid.nn.weights import read_state
 
     write(here / "weights.pt")
     with pytest.raises(ReidError):

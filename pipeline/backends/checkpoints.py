@@ -15,6 +15,8 @@ import numpy as np
 
 from reid.project.errors import ReidError
 
+UNTRUSTED = "set `trusted: true` if you trust it, or save its tensors as .safetensors"
+
 
 def library(name: str, install: str) -> ModuleType:
     """Import an optional library, or say in one line what to install."""
@@ -36,47 +38,36 @@ def load_state(path: Path, *, trusted: bool) -> dict[str, Any]:
     Of a checkpoint its `state_dict` or `model` is taken. One that only full unpickling could read
     is refused unless it is `trusted`: unpickling runs code that the file chooses.
     """
-    if not path.is_file():
-        raise ReidError(f"{path}: no such weights file")
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path)
+    from reid.nn.weights import read_state
+
+    if path.suffix != ".pkl" or not path.is_file():
+        return read_state(path, trusted=trusted, instead=UNTRUSTED)
     try:
-        loaded = _load_pickle(path, trusted=trusted)
+        return _load_arrays(path, trusted=trusted)
+    except ReidError:
+        raise
     except pickle.UnpicklingError:
         raise ReidError(
-            f"{path}: holds more than tensors, or is no checkpoint; reading it may run code from "
-            "the file. Set `trusted: true` if you trust it, or save its tensors as .safetensors"
+            f"{path}: holds more than arrays, or is no pickle; reading it may run code from the "
+            f"file; {UNTRUSTED}"
         ) from None
-    except (RuntimeError, EOFError, ValueError, LookupError) as error:
-        raise ReidError(f"{path}: not a readable checkpoint: {error}") from None
-    state = loaded if isinstance(loaded, dict) else {}
-    for key in ("state_dict", "model"):
-        state = state[key] if isinstance(state.get(key), dict) else state
-    if not state:
-        raise ReidError(f"{path}: no tensors by name in it")
-    return state
+    except Exception as error:  # a broken pickle may raise anything
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ReidError(f"{path}: not readable as weights ({text})") from None
 
 
-def _load_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ReidError(f"{path}: not readable as safetensors ({error})") from None
-
-
-def _load_pickle(path: Path, *, trusted: bool) -> Any:
-    """What torch.save or, in a .pkl, pickle wrote: NumPy's arrays there become tensors."""
+def _load_arrays(path: Path, *, trusted: bool) -> dict[str, Any]:
+    """NumPy's arrays in a pickle, as tensors. Raises `ReidError` where there are none."""
     import torch
 
-    if path.suffix != ".pkl":
-        return torch.load(path, map_location="cpu", weights_only=not trusted)
     with path.open("rb") as file:
         loaded = (pickle.Unpickler if trusted else ArrayUnpickler)(file, encoding="latin1").load()
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else {}
-    return {n: torch.from_numpy(np.array(a)) for n, a in state.items() if isinstance(a, np.ndarray)}
+    items = state.items() if isinstance(state, dict) else ()
+    arrays = {n: torch.from_numpy(np.array(a)) for n, a in items if isinstance(a, np.ndarray)}
+    if not arrays:
+        raise ReidError(f"{path}: holds no arrays by name")
+    return arrays
 
 
 class ArrayUnpickler(pickle.Unpickler):

@@ -132,6 +132,7 @@ def _described(source: Path, listing: Listing, published: dict[str, int]) -> Ite
     yield f"{source}: {listing.files.num_rows:,} images, {len(listing.rejects):,} rejects"
     for reject in listing.rejects[:3]:
         yield f"  {reject.image_id}: {reject.reason}"
+    yield from (f"  {note}" for note in listing.notes)
     differs = [row for row in counts_table(published, listing.found) if row[3]]
     if differs:
         counts = ", ".join(f"{n} {found or 0:,} ({said:,})" for n, said, found, _ in differs)

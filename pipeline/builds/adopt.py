@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.engine import code
 from pipeline.engine.journal import Journal
 from pipeline.engine.run import Plan, run
+from reid.code.published import FILE, as_file, differences
+from reid.code.published import published as published_code
+from reid.experiments import Experiment
 from reid.project.errors import ReidError
-from reid.project.layout import Project
+from reid.project.layout import Project, as_json, link
+from reid.project.publish import publishing
 
 
 class Adopted(NamedTuple):
-    """What was taken over, and which code is another than the one that built it."""
+    """What was taken over, in words (empty: nothing had to be), and which code is another now."""
 
-    shards: int
+    what: str
     differences: str
 
 
@@ -28,12 +32,12 @@ def adopt_build(
     is not among the finished work, and nothing is taken then.
     """
     name, folder = f"{stage} {build}", project.built(stage, build)
-    former = code.published(folder)
+    former = published_code(folder)
     if former is None:
         raise ReidError(f"{folder}: nothing is built that tells its code; run `reid {name}`")
     plan = make_plan(stage, build, project, former=former)
     if former.fingerprint == plan.code.fingerprint:
-        return Adopted(0, "")
+        return Adopted("", "")
     journal = Journal(project.work / stage)
     absent = [task.name for task in plan.tasks if journal.outcome(task.former) is None]
     if absent:
@@ -44,4 +48,33 @@ def adopt_build(
     for task in plan.tasks:
         journal.adopt(task.former, task.key, former.fingerprint)
     run(plan, project, executor="local")
-    return Adopted(len(plan.tasks), code.differences(former, plan.code))
+    return Adopted(f"{len(plan.tasks)} shards", differences(former, plan.code))
+
+
+def adopt_training(experiment: Experiment, project: Project) -> Adopted:
+    """Keep a published network under today's key; its experiment.json says so.
+
+    `ReidError` where it is not of these parameters and inputs; it is left as it is then.
+    """
+    folder, name = project.run(experiment.name) / "train", experiment.name
+    former, now = published_code(folder), experiment.code(project)
+    if former is None:
+        raise ReidError(f"{folder}: no network that tells its code; run `reid train {name}`")
+    if former.fingerprint == now.fingerprint:
+        return Adopted("", "")
+    described = json.loads((folder / "experiment.json").read_text("utf-8"))
+    if described["key"] != experiment.key(project, former):
+        raise ReidError(
+            f"{folder}: was not trained with these parameters and inputs; nothing is adopted"
+        )
+    described |= {
+        "key": experiment.key(project, now), "code": now.fingerprint,
+        "adopted": described.get("adopted", former.fingerprint),
+    }  # fmt: skip
+    with publishing(folder, project.publishing / f"train@{name}") as staged:
+        for path in sorted(folder.iterdir()):
+            link(path, staged / path.name)
+        for file, data in {FILE: as_file(now), "experiment.json": as_json(described)}.items():
+            (staged / file).unlink()  # the published file, by another name
+            (staged / file).write_bytes(data)
+    return Adopted("the network", differences(former, now))

@@ -1,7 +1,12 @@
 """The digest of a raw folder: the one small file that DVC watches instead of 120,000.
 
-Reads   0-raw/<dataset> and, where there is one, 0-raw/<dataset>.truth: names and sizes alone
-Writes  0-raw/<dataset>.json: no times, no absolute paths, so the same files give the same bytes
+Reads   0-raw/<dataset> and, where there is one, 0-raw/<dataset>.truth: of images names and sizes,
+        of all other files, which hold labels, the content. A file of more than `HASHED_BYTES` is
+        told by its name, size and time of change: hundreds of gigabytes would take too long
+Writes  0-raw/<dataset>.json: no absolute paths, and times of such large files alone, so the same
+        files give the same bytes
+
+An image that is edited and keeps its size is not seen: `UNSEEN` says so to the user.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,11 @@ from reid.project.errors import ReidError
 from reid.project.layout import as_json, write_atomically
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+IMAGES = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+)  # fmt: skip
+HASHED_BYTES = 2**30
+UNSEEN = "images edited at equal size are not seen: `dvc repro -f` of their ingest reads them again"
 
 
 def check_name(dataset: str) -> str:
@@ -37,6 +48,7 @@ def scan(raw_root: Path, dataset: str) -> dict[str, Any]:
     """
     folder = raw_root / check_name(dataset)
     if not folder.is_dir():
+        check_target(folder)
         raise ReidError(
             f"{folder}: no such folder; `reid add` links a downloaded data set there, `reid world` "
             "renders one"
@@ -51,20 +63,46 @@ def scan(raw_root: Path, dataset: str) -> dict[str, Any]:
     return found
 
 
+def check_target(folder: Path) -> None:
+    """Raises `ReidError` where `folder` is a link whose target is gone."""
+    if folder.is_symlink() and not folder.exists():
+        raise ReidError(
+            f"{folder}: links to {folder.readlink()}, which is gone; bring it back, or remove the "
+            "link and `reid add` the data set where it lies now"
+        )
+
+
 def digest(folder: Path) -> dict[str, Any]:
     """Number of files below `folder`, their bytes, and SHA-256 of the sorted path<TAB>size lines.
 
-    Links are followed; a folder that was met before, such as by a link upwards, is not entered
-    again: its line says `seen` for a size, and a link to nothing says `missing`.
+    The line of a file that is no image goes on with a tab and what `_content` says of it. Links are
+    followed; a folder that was met before, such as by a link upwards, is not entered again: its
+    line says `seen` for a size, and a link to nothing says `missing`.
     """
-    lines = sorted((os.fsencode(path), size) for path, size in _walk(folder))
-    text = b"".join(b"%s\t%s\n" % (path, str(size).encode()) for path, size in lines)
-    sizes = [size for _, size in lines if isinstance(size, int)]
+    lines = sorted((os.fsencode(path), size, content) for path, size, content in _walk(folder))
+    text = b"".join(
+        b"%s\t%s\n" % (path, f"{size}\t{content}".rstrip("\t").encode())
+        for path, size, content in lines
+    )
+    sizes = [size for _, size, _ in lines if isinstance(size, int)]
     return {"files": len(sizes), "bytes": sum(sizes), "sha256": hashlib.sha256(text).hexdigest()}
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, int | str]]:
-    """(path below `folder`, size in bytes) of each file, in a fixed order."""
+def _content(path: str, size: int | str) -> str:
+    """SHA-256 of a file that is no image, its time of change where it is large; '' for images."""
+    if not isinstance(size, int) or path.lower().endswith(IMAGES):
+        return ""
+    status = os.stat(path)  # noqa: PTH116
+    if size > HASHED_BYTES:
+        return f"{status.st_mtime_ns} ns"
+    if not stat.S_ISREG(status.st_mode):  # a pipe would never end
+        return ""
+    with open(path, "rb") as file:  # noqa: PTH123  (names may be no text)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int | str, str]]:
+    """(path below `folder`, size in bytes, content) of each file, in a fixed order."""
     waiting = [(str(folder), "")]
     seen: set[tuple[int, int]] = set()
     while waiting:
@@ -72,7 +110,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, int | str]]:
         try:
             here = os.stat(place)  # noqa: PTH116  (plain strings: three times faster than Path)
             if (here.st_dev, here.st_ino) in seen:
-                yield below.rstrip("/"), "seen"
+                yield below.rstrip("/"), "seen", ""
                 continue
             seen.add((here.st_dev, here.st_ino))
             with os.scandir(place) as entries:
@@ -81,7 +119,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, int | str]]:
                 if _is_folder(entry):
                     waiting.append((entry.path, f"{below}{entry.name}/"))
                 else:
-                    yield below + entry.name, _size(entry)
+                    size = _size(entry)
+                    yield below + entry.name, size, _content(entry.path, size)
         except OSError as error:
             raise ReidError(f"{place}: cannot be read ({error.strerror})") from None
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine import code
 from pipeline.engine.run import Plan, missing
 from pipeline.stages import STAGES
+from reid.code.published import differences
+from reid.code.published import published as published_code
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -54,7 +55,7 @@ def _reason(found: Plan, project: Project) -> str:
             changed += [f"{n}: {old.get(n)} -> {new.get(n)}" for n in names]
         elif old != new:
             changed.append(f"{words}: {old} -> {new}")
-    told = code.differences(code.published(path.parent), found.code)
+    told = differences(published_code(path.parent), found.code)
     if told:
         changed.append(told)
     elif published.get("code") != found.code.fingerprint:

@@ -57,16 +57,17 @@ def run_stage(
     address: str | None = None,
 ) -> Finished:  # fmt: skip
     """Plan and run one stage over one data set, and say what was done."""
-    from pipeline.engine import code
     from pipeline.engine import run as engine
     from pipeline.engine.executors import choose as executors
+    from reid.code.published import differences
+    from reid.code.published import published as published_code
     from reid.project import params
 
     home = project()
     settings = params.section(params.load(home.root), "run")
     planned = make_plan(stage, dataset, home, device)
-    before = code.published(home.built(stage, dataset))
-    if (told := code.differences(before, planned.code)) and engine.missing(planned, home):
+    before = published_code(home.built(stage, dataset))
+    if (told := differences(before, planned.code)) and engine.missing(planned, home):
         console().print(f"{stage} {dataset}: {told}", markup=False)
     finished = engine.run(
         planned,
@@ -119,26 +120,31 @@ def add(
 
 @app.command(rich_help_panel=BUILD)
 def adopt(
-    stage: Annotated[str, typer.Argument(help="A stage, such as masks; or train, evaluate.")],
+    stage: Annotated[str, typer.Argument(help="A stage, such as masks; train for a network.")],
     build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
 ) -> None:
     """Keep what is built, though its code was edited: you know that the edit changes no result."""
-    from pipeline.builds.adopt import adopt_build
+    from pipeline.builds.adopt import adopt_build, adopt_training
 
-    adopted = adopt_build(stage, build, project(), make_plan)
-    if not adopted.shards:
-        console().print(f"{stage} {build}: is of today's code already")
-        return
-    console().print(f"{stage} {build}: {adopted.shards} shards are kept; {adopted.differences}")
+    home = project()
+    if stage == "train":
+        from reid import experiments
+
+        adopted = adopt_training(experiments.load(home, build), home)
+    else:
+        adopted = adopt_build(stage, build, home, make_plan)
+    told = f"{adopted.what} kept; {adopted.differences}" if adopted.what else "is of this code"
+    console().print(f"{stage} {build}: {told}", markup=False)
 
 
 @app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files."""
+    from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
-    found = scan_folder(project().root / "data" / "0-raw", dataset)
-    console().print(f"data/0-raw/{dataset}.json: {found['files']:,} files")
+    counted = scan_folder(project().root / "data" / "0-raw", dataset)
+    console().print(f"data/0-raw/{dataset}.json: {counted['files']:,} files; {UNSEEN}")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -156,6 +162,8 @@ def ingest(
 
     home = project()
     protocol = json.loads((home.shards(dataset) / "protocol.json").read_text("utf-8"))
+    for note in protocol.get("notes", []):
+        console().print(f"ingest {dataset}: {note}", markup=False)
     published = protocol["protocols"][0].get("published", {})
     rows = counts_table(published, protocol["found"])
     rendered = dataset in params.section(params.load(home.root), "world", "on")
@@ -174,26 +182,26 @@ def _stage_command(stage: str) -> Callable[..., None]:
         repair: Repair = False,
     ) -> None:
         run_stage(stage, dataset, executor, workers, device, repair, address)
-        _say_unmatched(stage, dataset)
+        _say_notes(stage, dataset)
 
     return command
 
 
-def _say_unmatched(stage: str, dataset: str) -> None:
-    """Count given labels that belong to no image, where the stage knows of such."""
+def _say_notes(stage: str, dataset: str) -> None:
+    """What a stage tells of a finished build, and the given labels that belong to no image."""
     from reid.project import params
     from reid.shards.folder import Shards
 
     of, home = find_stage(stage), project()
-    if of.unmatched is None:
+    if of.notes is None and of.unmatched is None:
         return
     checked = params.stage_params(params.load(home.root), stage, dataset, of.params)
-    ids = (
-        Shards(home.shards(checked.dataset or dataset))
-        .scalars(["image_id"])["image_id"]
-        .to_pylist()
-    )
-    found = of.unmatched(checked, ids)
+    rows = Shards(home.shards(checked.dataset or dataset))
+    for note in of.notes(checked, rows, home.built(stage, dataset)) if of.notes else ():
+        console().print(f"{stage} {dataset}: {note}", markup=False)
+    if of.unmatched is None:
+        return
+    found = of.unmatched(checked, rows.scalars(["image_id"])["image_id"].to_pylist())
     if found:
         few = ", ".join(str(name) for name in found[:3])
         console().print(f"{len(found)} given labels belong to no image: {few} ...", markup=False)

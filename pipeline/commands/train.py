@@ -35,7 +35,11 @@ def train(
         accuracy = trainer.overfit_batch(loaded, home)
         console().print(f"{experiment}: accuracy on one batch {accuracy:.3f}")
         raise typer.Exit(0 if accuracy == 1.0 else 1)
-    folder = trainer.train(loaded, home, device=device, devices=devices)
+
+    def say(line: str) -> None:
+        console().print(line, markup=False)
+
+    folder = trainer.train(loaded, home, device=device, devices=devices, say=say)
     if not is_first():
         return
     last = (folder / "history.csv").read_text("utf-8").splitlines()
@@ -129,7 +133,7 @@ def _metrics(title: str, found: dict[str, Any]) -> None:
 
 @app.command(rich_help_panel=USE)
 def score(
-    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see the README.")],
+    features: Annotated[Path, typer.Argument(help="Parquet or .npz; see docs/formats.md.")],
     protocol: Annotated[str, typer.Option(help="A rule by name.")] = "market1501",
     distance: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     average_tracklets: Annotated[

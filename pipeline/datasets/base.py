@@ -82,6 +82,9 @@ class Listing:
     found: dict[str, int]  # counts by the names of `Info.published`
     rejects: list[Reject] = field(default_factory=list)
     protocols: list[dict[str, Any]] = field(default_factory=list)  # the first is the default
+    notes: list[str] = field(default_factory=list)  # what a user is to be told, a line each
+    # Of labels that are names: their numbers, by persons and cameras.
+    names: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
 
 @dataclass

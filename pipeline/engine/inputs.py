@@ -89,7 +89,8 @@ def find(stage: AnyStage, dataset: str, params: DerivedParams, project: Project)
     manifests = {"rows": manifest_of(folders["rows"], builder_of(dataset))}
     columns = manifests["rows"].get("columns", [])
     reads, fit_reads = stage.reads_of(params, columns), stage.fit_reads_of(params, columns)
-    names = {*reads, *fit_reads, *stage.reads_anywhere} - {"rows"}
+    anywhere = stage.reads_anywhere_of(params)
+    names = {*reads, *fit_reads, *anywhere} - {"rows"}
     unknown = set(params.builds) - names
     if unknown:
         raise ReidError(f"builds: this stage does not read {', '.join(sorted(unknown))}")
@@ -106,9 +107,7 @@ def find(stage: AnyStage, dataset: str, params: DerivedParams, project: Project)
         if manifests[name]["dataset"] != dataset:
             raise ReidError(f"{folders[name]}: is of {manifests[name]['dataset']}, not {dataset}")
     shards = {n: {s["name"]: s for s in m["shards"]} for n, m in manifests.items()}
-    return Inputs(
-        dataset, folders, shards, reads, fit_reads, stage.reads_anywhere, stage.fit_unlabelled
-    )
+    return Inputs(dataset, folders, shards, reads, fit_reads, anywhere, stage.fit_unlabelled)
 
 
 def side_by_side(files: Mapping[str, Path], reads: Reads, start: int, stop: int) -> pa.Table:

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.engine import code as codes
 from pipeline.engine.executors.choose import chosen
 from pipeline.engine.executors.work import Executor, PayloadLost, Work
 from pipeline.engine.journal import Journal, Outcome, note_keys
 from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, link
 from reid.project.locks import lock
@@ -195,7 +195,7 @@ def _publish(
         write_shard(folder / "rejects.parquet", pa.table(columns, REJECT), {})
         paths = [folder / "rows" / name for name in made]
         extras = plan.finish(paths, rejects) if plan.finish else {}
-        told = {codes.FILE: codes.as_file(plan.code), "manifest.json": manifest}
+        told = {FILE: as_file(plan.code), "manifest.json": manifest}
         for name, data in {**extras, **told}.items():
             (folder / name).write_bytes(data)
     return True

@@ -114,11 +114,15 @@ class Stage(Generic[Params, Fitted]):
     rows_around: int = 0
     needs_device: Callable[[Params], bool] = no_network  # whether it runs a network
     stage_of: Mapping[str, str] = field(default_factory=dict[str, str])  # of renamed inputs
-    reads_anywhere: Reads = field(default_factory=dict[str, list[str]])  # of any row, not its own
+    # Of any row, not its own: its folders of shards are in `Resources`.
+    reads_anywhere: Reads | Callable[[Params], Reads] = field(default_factory=dict[str, list[str]])
     new_rows: bool = False  # whether the rows are a new data set's
     libraries: tuple[str, ...] = ()  # whose versions the footer tells
     # The given labels that belong to no image; None: nothing is given by name.
     unmatched: Callable[[Params, Iterable[str]], list[str]] | None = None
+    # What to tell the user of a finished build, a line each, from its data set's rows and its own
+    # folder; None: nothing.
+    notes: Callable[[Params, Shards, Path], list[str]] | None = None
 
     def columns(self) -> pa.Schema:
         """The columns of its shards."""
@@ -134,6 +138,10 @@ class Stage(Generic[Params, Fitted]):
         if self.fit_reads is None:
             return self.reads_of(params, columns)
         return self.fit_reads(params, columns) if callable(self.fit_reads) else self.fit_reads
+
+    def reads_anywhere_of(self, params: Params) -> Reads:
+        """What the step reads of any row."""
+        return self.reads_anywhere(params) if callable(self.reads_anywhere) else self.reads_anywhere
 
     def backends(self) -> tuple[str, ...]:
         """The choices of its parameter `backend`; none where it has no such parameter."""

@@ -35,11 +35,13 @@ from pipeline.backends.boxes import crop_box, inside
 from pipeline.backends.crops import depth as crops_depth
 from pipeline.backends.crops import given as crops_given
 from pipeline.backends.crops.person_box import Found, Frame, PersonBox, Rule, labelled_box
+from pipeline.backends.given import IDS
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Fit, NewRows, Resources, Stage, Step
 from reid.arrays.images import BadImage, decode, decode_depth, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE, ROW
 
 SCHEMA = pa.schema(
@@ -93,6 +95,11 @@ def batch_rows(params: Params) -> int:
     return params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend == "ultralytics"
 
@@ -100,6 +107,15 @@ def needs_device(params: Params) -> bool:
 def weights(params: Params, root: Path) -> str:
     """What decides the boxes beside the parameters: a hash of the given ones or of the weights."""
     return identity("crops", params, root)
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = crops_given.load(Path(params.path))
+    return labels.passed_over([key for key, boxes in labels.boxes.items() if boxes])
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -171,7 +187,9 @@ def _finder(
         floors = [decode_depth(cell["bytes"]) for cell in fitted.table["floor"].to_pylist()]
         return crops_depth.build(params, floors)
     if params.backend == "given":
-        return _given(crops_given.load(Path(params.path)))
+        labels = crops_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return _given(labels)
     from pipeline.backends.crops import ultralytics as crops_ultralytics
 
     return crops_ultralytics.build(params, resources.device)
@@ -179,7 +197,10 @@ def _finder(
 
 def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Found]]:
     def find(frame: Frame) -> Found:
-        found = labels.find(frame.image_id, *frame.image.shape[:2])
+        try:
+            found = labels.find(frame.image_id, *frame.image.shape[:2])
+        except BadImage as error:
+            return f"given box: {error}"
         return "no box given" if found is None else found
 
     return lambda frames: [find(frame) for frame in frames]
@@ -302,5 +323,7 @@ STAGE = Stage(
     needs_device=needs_device,
     new_rows=True,
     libraries=("torch", "ultralytics"),
+    reads_anywhere=reads_anywhere,
     unmatched=unmatched,
+    notes=notes,
 )

@@ -1,7 +1,7 @@
 """Optical flow: from each frame to the next of its tracklet, in pixels of the frame.
 
-Reads   1-shards (`image`, `height`, `width`, `person`, `camera`, `tracklet`); rows of equal person,
-        camera and tracklet are a tracklet, and lie in the order of its frames
+Reads   1-shards (`image`, `height`, `width`, `person`, `camera`, `tracklet`, `frame`); rows of
+        equal person, camera and tracklet are a tracklet, and lie in the order of its frames
 Writes  2-derived/flow: `flow`, a 16-bit PNG of the image's size (`reid.arrays.flow`)
 Source  a library's network (`backend` ptlflow), OpenCV's DIS (dis) or Lucas and Kanade's method
         (lucas_kanade), or flow that is already there (given)
@@ -15,7 +15,9 @@ Differs Flow leads from a frame to the next; a paper whose flow leads from the f
 A next frame of another size is resized to the frame's. A frame that cannot be decoded, or is too
 small, is rejected, and the frame before it is treated as its tracklet's last. With `given` a row is
 rejected that has no flow, or one of another size; that of a tracklet's last frame may be missing.
-Still images, which have no tracklet, are an error.
+Still images, which have no tracklet, are an error, as are tracklets without frame numbers. Where
+numbers are left out, flow is over the gap, and such steps are counted when the build is finished;
+with `widest_gap` a wider one is the end of one tracklet and the start of another.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ from pydantic import Field, model_validator
 
 from pipeline.backends.flow import BACKENDS
 from pipeline.backends.flow import given as flow_given
+from pipeline.backends.given import IDS
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
 from reid.arrays.flow import Flow, encode_flow, resize_known_flow
 from reid.arrays.images import BadImage, decode_all, resize
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 
 SCHEMA = pa.schema([pa.field("flow", IMAGE), pa.field("flow_size", pa.int32())])
@@ -59,6 +63,8 @@ class Params(DerivedParams):
     batch: Annotated[int, Field(ge=1)] = 8  # pairs of frames a network call
     # Frames are enlarged so many times, and their flow shrunk; some networks need 64 pixels or more
     scale: Annotated[int, Field(ge=1)] = 1
+    # Frame numbers from a frame to the next: beyond it a frame is its tracklet's last; none = any
+    widest_gap: Annotated[int, Field(ge=1)] | None = None
     window: Annotated[int, Field(ge=3)] = 15  # lucas_kanade: side of a pixel's window, pixels
     levels: Annotated[int, Field(ge=0)] = 3  # lucas_kanade: times that frames are halved
     path: str = ""  # given: a file or folder of flow; see pipeline/backends/flow/given.py
@@ -74,6 +80,11 @@ def batch_rows(params: Params) -> int:
     return -(-ROWS // params.batch) * params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend == "ptlflow"
 
@@ -86,9 +97,13 @@ def weights(params: Params, root: Path) -> str:
 def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(flow_given.load(Path(params.path)))
+        labels = flow_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return Given(labels, params.widest_gap)
     estimator = BACKENDS[params.backend](params, resources.device)
-    return Estimate(estimator, params.scale, behind=needs_device(params))
+    return Estimate(
+        estimator, params.scale, behind=needs_device(params), widest_gap=params.widest_gap
+    )
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -111,6 +126,44 @@ def follows(table: pa.Table) -> np.ndarray:
         )
     keys = np.stack([table[n].to_numpy() for n in ("person", "camera", "tracklet")])  # (3, n)
     return np.append((keys[:, 1:] == keys[:, :-1]).all(0), False)
+
+
+def steps(table: pa.Table) -> np.ndarray:
+    """(n,) by how much the next frame's number is larger, 0 where the next is of another tracklet.
+
+    Raises `ReidError` where a tracklet of several frames has one without a number.
+    """
+    joined = follows(table)
+    bare = table["frame"].is_null().to_numpy()
+    unordered = np.flatnonzero(joined[:-1] & (bare[:-1] | bare[1:]))
+    if len(unordered):
+        raise ReidError(
+            f"flow: {table['image_id'][int(unordered[0])]} is of a tracklet without frame numbers, "
+            "which has no order; run `reid ingest` again, or number its frames"
+        )
+    frame = table["frame"].fill_null(0).to_numpy().astype(np.int64)
+    return np.where(joined, np.append(np.diff(frame), 0), 0)
+
+
+def goes_on(table: pa.Table, widest_gap: int | None) -> np.ndarray:
+    """(n,) bool: `follows`, but where frame numbers are more than `widest_gap` apart."""
+    step = steps(table)
+    return follows(table) & (step <= (step.max(initial=0) if widest_gap is None else widest_gap))
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """How many steps within tracklets leave frame numbers out, where some do."""
+    del folder
+    table = rows.scalars(["image_id", "person", "camera", "tracklet", "frame"])
+    step = steps(table)[follows(table)]
+    wide = int((step > 1).sum())
+    if not wide:
+        return []
+    line = f"{wide:,} of {len(step):,} steps in tracklets leave out frames, at most {step.max():,}"
+    if params.widest_gap is None:
+        return [f"{line} numbers apart; see widest_gap"]
+    over = int((step > params.widest_gap).sum())
+    return [f"{line} numbers apart; no flow over the {over:,} wider than {params.widest_gap}"]
 
 
 def own_rows(table: pa.Table) -> list[int]:
@@ -152,11 +205,15 @@ class Estimate(Step):
     Of a network it is encoded `behind` the next call; a search by OpenCV has all cores busy itself.
     """
 
-    def __init__(self, estimator: Callable[[list[Pair]], list[Flow]], scale: int, *, behind: bool):
+    def __init__(
+        self, estimator: Callable[[list[Pair]], list[Flow]], scale: int, *, behind: bool,
+        widest_gap: int | None = None,
+    ):  # fmt: skip
         self.estimator, self.scale, self.behind = estimator, scale, behind
+        self.widest_gap = widest_gap
 
     def prepare(self, table: pa.Table) -> Ready:
-        joined = follows(table)
+        joined = goes_on(table, self.widest_gap)
         images, reasons = decode_all(table["image"].to_pylist())
         for index, image in enumerate(images):
             if image is not None and min(image.shape[:2]) < LEAST_SIDE:
@@ -202,11 +259,11 @@ class Estimate(Step):
 class Given(Step):
     """Looks flow up by image_id."""
 
-    def __init__(self, labels: flow_given.Labels):
-        self.labels = labels
+    def __init__(self, labels: flow_given.Labels, widest_gap: int | None = None):
+        self.labels, self.widest_gap = labels, widest_gap
 
     def __call__(self, ready: pa.Table) -> pa.Table:
-        joined = follows(ready)
+        joined = goes_on(ready, self.widest_gap)
         rows = ready.select(["image_id", "height", "width"]).to_pylist()
         found = in_threads(lambda row: self._find(**row), rows)
         after_one = np.append(False, joined[:-1])
@@ -260,7 +317,7 @@ def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any
 STAGE = Stage(
     name="flow",
     params=Params,
-    reads={"rows": ["image", "height", "width", "person", "camera", "tracklet"]},
+    reads={"rows": ["image", "height", "width", "person", "camera", "tracklet", "frame"]},
     schema=SCHEMA,
     build=build,
     weights=weights,
@@ -268,5 +325,7 @@ STAGE = Stage(
     rows_around=1,  # the next frame, and the one before, whose flow a last frame repeats
     needs_device=needs_device,
     libraries=("torch", "ptlflow"),
+    reads_anywhere=reads_anywhere,
     unmatched=unmatched,
+    notes=notes,
 )

@@ -1,5 +1,9 @@
 """Ingest: a raw data set in its official layout to shards of images and labels.
 
+The bytes of JPEG and PNG stay as they are. An image that its camera says to turn is turned, and
+BMP, WebP and TIFF are read, into a PNG without loss, so that every reader sees the same pixels in
+the row's height and width; depth as its image.
+
 Reads   0-raw/<dataset> through its reader in pipeline.datasets
 Writes  1-shards/<dataset>: rows/, protocol.json, rejects.parquet, manifest.json, README.md
 """
@@ -20,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import datasets
+from pipeline.builds.scan import check_target
 from pipeline.datasets.base import Source
 from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
@@ -32,7 +37,14 @@ from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
+from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
+
+CHANGED = "reid.changed"  # in a shard's footer: how many of its images by `CHANGES`
+CHANGES = {  # of `images.storable`
+    "turned": "images turned by their EXIF orientation, and stored as PNG",
+    "converted": "images of BMP, WebP or TIFF stored as PNG",
+}
 
 
 class Params(StageParams):
@@ -49,6 +61,7 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
     reader = datasets.reader(params.reader)
     root = project.raw(dataset)
     if not root.is_dir():
+        check_target(root)
         raise ReidError(
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
@@ -71,7 +84,9 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
     extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
     code = codes.of_reader(params.reader, project)
     described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
-    described["protocols"] = key_of([listing.protocols, listing.found])
+    described["protocols"] = key_of(
+        [listing.protocols, listing.found, listing.notes, listing.names]
+    )
     tasks = []
     for name, piece in shards(files, params):
         content = [piece[c].to_pylist() for c in piece.column_names]
@@ -83,16 +98,30 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         built = counts(paths)
-        protocol = {"protocols": listing.protocols, "found": listing.found, "built": built}
+        protocol: dict[str, Any] = {
+            "protocols": listing.protocols, "found": listing.found, "built": built,
+        }  # fmt: skip
+        notes = [*listing.notes, *_changes(paths)]
+        if notes:
+            protocol["notes"] = notes
         source = vars(reader.info)
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
-        return {"protocol.json": as_json(protocol), "README.md": text}
+        files = {"protocol.json": as_json(protocol), "README.md": text}
+        return {**files, "names.json": as_json(listing.names)} if listing.names else files
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
     return Plan(
         "ingest", dataset, tasks, work, described, params.max_reject_rate, code, rejects, finish
     )
+
+
+def _changes(paths: list[Path]) -> list[str]:
+    """What was done to images so that every reader sees the same pixels, counted in the shards."""
+    counted: Counter[str] = Counter()
+    for path in paths:
+        counted.update(json.loads(Shard(path).metadata.get(CHANGED, "{}")))
+    return [f"{counted[change]} {words}" for change, words in CHANGES.items() if counted[change]]
 
 
 def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
@@ -157,7 +186,7 @@ def _cuts(rows: pa.Table, params: Params) -> list[int]:
 
 @dataclass(frozen=True)
 class IngestWork(Work):
-    """Reads the raw files of one shard, checks each, and keeps their bytes as they are."""
+    """Reads and checks the raw files of one shard; what `images.storable` makes of each is kept."""
 
     root: Path
     reader: str
@@ -170,27 +199,39 @@ class IngestWork(Work):
         def function(piece: pa.Table) -> Any:
             columns: dict[str, list[Any]] = {name: [] for name in schema.names}
             rejects: list[tuple[str, str]] = []
+            changed: Counter[str] = Counter()
             for listed in piece.to_pylist():
                 try:
                     row = read_row(source, listed)
                 except images.BadImage as error:
                     rejects.append((listed["image_id"], str(error)))
                     continue
+                if row["changed"]:
+                    changed[row["changed"]] += 1
                 for name in schema.names:
                     columns[name].append(row[name])
-            return pa.table(columns, schema=schema), rejects, self.footer
+            said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
+            return pa.table(columns, schema=schema), rejects, {**self.footer, **said}
 
         return function
 
 
 def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:
-    """One checked row. Raises `BadImage` with the reason that the reject carries."""
-    data = source(listed["path"])
+    """One checked row, and how its image was `changed`.
+
+    Raises `BadImage` with the reason that the reject carries.
+    """
+    data, changed = images.storable(source(listed["path"]))
     height, width = images.decode(data).shape[:2]  # decodes wholly: a truncated file is found here
-    row = {**listed, "image": {"bytes": data, "path": None}, "image_size": len(data)}
+    row = {
+        **listed,
+        "changed": changed,
+        "image": {"bytes": data, "path": None},
+        "image_size": len(data),
+    }
     row |= {"height": height, "width": width, "depth": None, "depth_size": None}
     if listed["depth_path"] is not None:
-        depth = source(listed["depth_path"])
+        depth, _ = images.storable(source(listed["depth_path"]))
         _check_depth(depth, height, width)
         row |= {"depth": {"bytes": depth, "path": None}, "depth_size": len(depth)}
     return row

@@ -2,7 +2,8 @@
 
 Reads   1-shards, or a data set that a stage made (`depth`: 16-bit PNG, millimetres)
 Writes  2-derived/jet: `jet`, an image of the depth's size. The depth itself stays where it is.
-        fit.json: the range near_mm to far_mm, and of how many readings it comes
+        fit.json: the range near_mm to far_mm, and of how many readings it comes; farthest_share
+        where the farthest of all stands alone, as a sensor's `no reading` does
 Source  Lejbolle et al., Attention in multimodal neural networks, CVPRW 2018: OpenCV's JET, near
         blue and far red (`reid.arrays.depth`)
 Differs The paper does not say which depths the colours span, nor what is shown where depth lacks a
@@ -10,13 +11,15 @@ Differs The paper does not say which depths the colours span, nor what is shown 
         given, never of a single image; and what is missing is shown as far. Where a data set draws
         its splits at random the range is of all its images, without their labels.
 
-A row is rejected where it has no depth, or depth without any reading.
+0 and 65535 are no readings. A row is rejected where it has no depth, or depth without any reading.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
@@ -29,8 +32,10 @@ from reid.arrays.depth import LEVELS, Substitute, colorize, histogram, percentil
 from reid.arrays.images import BadImage, decode_depth, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 
+ALONE = 0.75  # the farthest reading is alone where the next is nearer than this much of it
 DECODED = 128  # depth maps in memory
 SCHEMA = pa.schema([pa.field("jet", IMAGE), pa.field("jet_size", pa.int32())])
 
@@ -61,7 +66,7 @@ def batch_rows(params: Params) -> int:
     return DECODED
 
 
-def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, int]:
+def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, Any]:
     """The range of depths that the colours span, `near_mm` to `far_mm`."""
     counts = np.zeros(LEVELS, np.int64)
     if params.near_mm is None or params.far_mm is None:
@@ -74,10 +79,33 @@ def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, int]:
     far = params.far_mm or percentile(counts, params.far_percentile)
     if near >= far:
         raise ReidError(f"jet: depths from {near} to {far} mm are no range; set near_mm and far_mm")
-    return {"near_mm": near, "far_mm": far, "readings": int(counts.sum())}
+    fitted = {"near_mm": near, "far_mm": far, "readings": int(counts.sum())}
+    alone = _share_alone(counts)
+    return {**fitted, "farthest_share": alone} if alone and params.far_mm is None else fitted
 
 
-def build(params: Params, resources: Resources[dict[str, int]]) -> TableStep:
+def _share_alone(counts: np.ndarray) -> float:
+    """The share of all readings that the farthest has, where it is far from the next; else 0."""
+    levels = np.flatnonzero(counts)
+    if len(levels) < 2 or levels[-2] > ALONE * levels[-1]:
+        return 0.0
+    return round(float(counts[levels[-1]] / counts.sum()), 6)
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """The range of depths, and a warning where its end looks like a sensor's `no reading`."""
+    del params, rows
+    fitted = json.loads((folder / "fit.json").read_text("utf-8"))
+    lines = [f"colours span {fitted['near_mm']:,} to {fitted['far_mm']:,} mm"]
+    if "farthest_share" in fitted:
+        lines.append(
+            f"the farthest reading stands alone, with {fitted['farthest_share']:.3%} of all: if it "
+            "is the sensor's `no reading`, write 0 for it, or set far_mm"
+        )
+    return lines
+
+
+def build(params: Params, resources: Resources[dict[str, Any]]) -> TableStep:
     """The stage's step, with the result of `fit`."""
     fitted = resources.fitted
     if fitted is None:
@@ -141,4 +169,5 @@ STAGE = Stage(
     fit=fit,
     fit_unlabelled=True,
     batch_rows=batch_rows,
+    notes=notes,
 )

@@ -19,13 +19,15 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
 from pipeline.backends.joints import BACKENDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
-from reid.arrays.images import Decoded, decode_all
+from reid.arrays.images import BadImage, Decoded, decode_all
 from reid.arrays.poses import joints_column
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import JOINTS
 
 SCHEMA = pa.schema([pa.field("joints", JOINTS), pa.field("joints_score", pa.float32())])
@@ -56,6 +58,11 @@ def batch_rows(params: Params) -> int:
     return 2048 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -68,8 +75,19 @@ def weights(params: Params, root: Path) -> str:
 def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(joints_given.load(Path(params.path)))
+        labels = joints_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return Given(labels)
     return Estimate(BACKENDS[params.backend](params, resources.device))
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """The given labels that are passed over, where there are some."""
+    del rows, folder
+    if params.backend != "given":
+        return []
+    labels = joints_given.load(Path(params.path))
+    return labels.passed_over(labels.joints)
 
 
 def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
@@ -86,8 +104,15 @@ class Given(Step):
         self.labels = labels
 
     def __call__(self, ready: pa.Table) -> pa.Table:
-        found = [self.labels.find(image_id) for image_id in ready["image_id"].to_pylist()]
-        return to_table(found, ["no joints given" if f is None else None for f in found])
+        found = [self._find(image_id) for image_id in ready["image_id"].to_pylist()]
+        return to_table([joints for joints, _ in found], [reason for _, reason in found])
+
+    def _find(self, image_id: str) -> tuple[np.ndarray | None, str | None]:
+        try:
+            joints = self.labels.find(image_id)
+        except BadImage as error:
+            return None, f"given joints: {error}"
+        return joints, "no joints given" if joints is None else None
 
 
 class Estimate(Step):
@@ -129,5 +154,7 @@ STAGE = Stage(
     batch_rows=batch_rows,
     needs_device=needs_device,
     libraries=("torch", "torchvision", "mmpose", "ultralytics"),
+    reads_anywhere=reads_anywhere,
     unmatched=unmatched,
+    notes=notes,
 )

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.backends.given import IDS
 from pipeline.backends.masks import BACKENDS
 from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
@@ -72,6 +73,11 @@ def batch_rows(params: Params) -> int:
     return 256 if params.backend == "given" else params.batch
 
 
+def reads_anywhere(params: Params) -> dict[str, list[str]]:
+    """Which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
@@ -84,7 +90,9 @@ def weights(params: Params, root: Path) -> str:
 def build(params: Params, resources: Resources[None]) -> Step:
     """The stage's step: a `Given` over tables, or an `Estimate` over what its `prepare` decoded."""
     if params.backend == "given":
-        return Given(masks_given.load(Path(params.path)), params.max_area)
+        labels = masks_given.load(Path(params.path))
+        labels.among_rows(resources.anywhere)
+        return Given(labels, params.max_area)
     return Estimate(BACKENDS[params.backend](params, resources.device), params.max_area)
 
 
@@ -184,5 +192,6 @@ STAGE = Stage(
     batch_rows=batch_rows,
     needs_device=needs_device,
     libraries=("torch", "torchvision", "detectron2", "ultralytics", "pycocotools"),
+    reads_anywhere=reads_anywhere,
     unmatched=unmatched,
 )

@@ -10,10 +10,14 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from reid.arrays.orientation import TIFF, UPRIGHT, orientation_of, turned
+
 MAX_PIXELS = 100_000_000  # larger images are refused before they are decoded
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+NO_READING = 65_535  # of a depth sensor, as 0: 65.5 m is farther than any of them sees
 
 
 class BadImage(ValueError):
@@ -27,6 +31,57 @@ def kind_of(data: bytes) -> str:
     if data.startswith(PNG_MAGIC):
         return "png"
     raise BadImage("empty file" if not data else "neither JPEG nor PNG")
+
+
+def storable(data: bytes) -> tuple[bytes, str]:
+    """The bytes that a shard keeps of an image, and what was done to them; '' where nothing was.
+
+    JPEG and PNG stay as they are. One that a camera says to turn is turned, and BMP, WebP and TIFF
+    are read, 8 bits a channel, into a PNG without loss, so that every reader sees the same pixels.
+    Raises `BadImage` with the reason.
+    """
+    if data.startswith((JPEG_MAGIC, PNG_MAGIC)):
+        if orientation_of(data) == UPRIGHT:
+            return data, ""
+        size_of(data)
+        return encode_png(_as_rgb(decode_upright(data))), "turned"
+    if not _is_other(data):
+        return data, ""
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise BadImage("broken or cut off, or of a kind that OpenCV does not read")
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise BadImage(f"{image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,}")
+    image = turned(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), orientation_of(data))
+    return encode_png(image), "converted"
+
+
+def _is_other(data: bytes) -> bool:
+    """Whether the bytes are BMP, WebP or TIFF."""
+    webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    return webp or data.startswith((b"BM", *TIFF))
+
+
+def decode_upright(data: bytes) -> np.ndarray:
+    """A JPEG or PNG turned as its camera says: (H, W), or (H, W, 3 or 4) of B, G, R and alpha.
+
+    A PNG keeps its 8 or 16 bits. Raises `BadImage` with the reason.
+    """
+    size_of(data)
+    if kind_of(data) == "jpeg":
+        image = cv2.cvtColor(decode(data), cv2.COLOR_RGB2BGR)
+    else:
+        image = decode_png(data, cv2.IMREAD_UNCHANGED)
+    return turned(image, orientation_of(data))
+
+
+def _as_rgb(image: np.ndarray) -> np.ndarray:
+    """Channels B, G, R and maybe A to R, G, B and A; gray as it is."""
+    if image.ndim == 2:
+        return image
+    order = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(image, order)
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -47,7 +102,10 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """JPEG or PNG bytes to (H, W, 3) uint8 RGB. Raises `BadImage` with the reason."""
+    """JPEG or PNG bytes to (H, W, 3) uint8 RGB, as they lie there, whatever a camera says beside.
+
+    Raises `BadImage` with the reason.
+    """
     size_of(data)
     if kind_of(data) == "jpeg":
         try:
@@ -58,11 +116,12 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_depth(data: bytes) -> np.ndarray:
-    """16-bit PNG bytes to (H, W) uint16 millimetres, 0 = no reading."""
+    """16-bit PNG bytes to (H, W) uint16 millimetres, 0 = no reading, as which 65535 counts too."""
     size_of(data)
     depth = decode_png(data, cv2.IMREAD_UNCHANGED)
     if depth.dtype != np.uint16 or depth.ndim != 2:
         raise BadImage(f"depth must be one 16-bit channel, not {depth.dtype} {depth.shape}")
+    depth[depth == NO_READING] = 0
     return depth
 
 
@@ -99,12 +158,24 @@ def decode_all(encoded: Iterable[Mapping[str, Any] | None]) -> Decoded:
 
 
 def decode_png(data: bytes, flags: int) -> np.ndarray:
-    if not data.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
+    """A PNG by OpenCV's flags, not turned. Raises `BadImage`, also where its end is missing."""
+    if not data.rstrip(b"\0").endswith(PNG_END[4:]) and not _has_end(data):
         raise BadImage("truncated PNG")  # OpenCV would fill the missing rows with black
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise BadImage("broken PNG")
     return image
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether a PNG's last chunk is there, with whatever behind it."""
+    at = len(PNG_MAGIC)
+    while at + 12 <= len(data):
+        if data[at : at + 12] == PNG_END:
+            return True
+        at += 12 + struct.unpack(">I", data[at : at + 4])[0]
+    return False
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
@@ -115,9 +186,9 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 
 def encode_png(array: np.ndarray) -> bytes:
-    """RGB (H, W, 3) uint8, gray (H, W) uint8, depth (H, W) uint16 or a bool mask to PNG bytes.
+    """RGB (H, W, 3) or with alpha (H, W, 4), gray (H, W), or an (H, W) bool mask to PNG bytes.
 
-    A bool mask becomes a 1-bit PNG.
+    uint8, or uint16 such as depth. A bool mask becomes a 1-bit PNG.
     """
     flags: list[int] = []
     if array.dtype == bool:
@@ -125,7 +196,8 @@ def encode_png(array: np.ndarray) -> bytes:
         # naming a level leaves OpenCV's run-length strategy: a third of the bytes in the same time
         flags = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 3]
     if array.ndim == 3:
-        array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+        order = cv2.COLOR_RGBA2BGRA if array.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        array = cv2.cvtColor(array, order)
     return cv2.imencode(".png", array, flags)[1].tobytes()
 
 

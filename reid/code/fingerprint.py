@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.code.summary import Definition, Piece, Summary, summarise
-from reid.project.layout import as_json, key_of, write_atomically
+from reid.project.layout import key_of, write_atomically
 
 PACKAGES = ("reid", "pipeline")
 FORMAT = 1  # of the kept summaries
@@ -43,6 +43,7 @@ class Start:
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     outside: tuple[str, ...] = ()  # modules that change no result; () is `OUTSIDE`
+    omitted: frozenset[str] = frozenset()  # methods, `module:Class.method`, that do not count
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,20 @@ class _Summaries:
     """Summaries of source files, kept below `folder` by the files' content."""
 
     def __init__(self, folder: Path | None):
-        self.path = folder / "summaries.json" if folder else None
+        self.path = folder / "summaries" if folder else None
         self.kept = self._read()
         self.used: dict[str, Any] = {}
         self.fresh = False
 
     def _read(self) -> dict[str, Any]:
+        """What is kept; nothing where the file is not there, of another format, or damaged."""
         try:
-            noted = json.loads(self.path.read_text("utf-8")) if self.path else {}
-            return noted["files"] if noted.get("format") == FORMAT else {}
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            head, _, text = (
+                self.path.read_bytes().partition(b"\n") if self.path else (b"", b"", b"")
+            )
+        except OSError:
             return {}
+        return json.loads(text) if head and head == _head(text) else {}
 
     def of(self, module: str, packages: Iterable[str]) -> Summary | None:
         """The summary of a module of this project; None where there is no such module."""
@@ -115,7 +119,8 @@ class _Summaries:
             return
         names = {key.split()[0] for key in self.used}
         others = {k: v for k, v in self.kept.items() if k.split()[0] not in names}
-        write_atomically(self.path, as_json({"format": FORMAT, "files": {**others, **self.used}}))
+        text = json.dumps({**others, **self.used}).encode()
+        write_atomically(self.path, _head(text) + b"\n" + text)
 
 
 @cache
@@ -221,7 +226,9 @@ class _Walk:
                     self._piece(module, f"{full}.{key}" if key else full, piece)
             return
         for key, piece in made.pieces.items():
-            self._piece(module, f"{full}.{key}" if key else full, piece)
+            whole = f"{full}.{key}" if key else full
+            if whole not in self.start.omitted:
+                self._piece(module, whole, piece)
 
     def _piece(self, module: str, full: str, piece: Piece) -> None:
         summary = self.summary(module)
@@ -266,6 +273,11 @@ class _Walk:
         if summary is not None and (name in summary.definitions or name in summary.imports):
             return False
         return source_of(f"{module}.{name}", self.packages) is not None
+
+
+def _head(text: bytes) -> bytes:
+    """The first line of kept summaries: their format, and what they hash to."""
+    return f"{FORMAT} {hashlib.sha256(text).hexdigest()}".encode()
 
 
 def _digest(parts: Iterable[str]) -> str:

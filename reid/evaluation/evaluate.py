@@ -19,6 +19,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from reid.code.published import differences
+from reid.code.published import published as published_code
 from reid.data.clips import Tracklets
 from reid.data.clips import batches as clip_batches
 from reid.data.dataset import Data
@@ -30,6 +32,7 @@ from reid.evaluation.pooling import pooled
 from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.single_shot import single_gallery_shot
 from reid.experiments import Experiment
+from reid.nn.weights import fill, read_state
 from reid.papers.contract import Paper
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json
@@ -113,8 +116,6 @@ def trained_network(
     experiment: Experiment, project: Project, device: torch.device
 ) -> tuple[nn.Module, Tensor, dict[str, Any]]:
     """The published network of an experiment, its channel means and its description."""
-    from safetensors.torch import load_file
-
     folder = project.run(experiment.name) / "train"
     try:
         described = json.loads((folder / "experiment.json").read_text("utf-8"))
@@ -127,7 +128,8 @@ def trained_network(
         )
     params = experiment.params.model_copy(update={"weights": ""})  # these are in the network now
     network = experiment.paper.build(params, len(described["people"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    weights = folder / "model.safetensors"
+    fill(network, read_state(weights), weights, experiment.name)
     return (
         network.to(device).eval(),
         torch.tensor(described["channel_mean"], device=device),
@@ -199,6 +201,7 @@ def evaluate(
     another protocol than the experiment's, or than the first of that other data set.
     """
     place = place_of(device)
+    _check_code(experiment, project)
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
     tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
@@ -221,6 +224,7 @@ def evaluate(
         "experiment": experiment.name, "paper": experiment.paper.name,
         "dataset": dataset or params.dataset, "dimensions": int(feature.shape[1]),
         "params": experiment.described(), "training": training_key(experiment, project),
+        "code": experiment.test_code(project).fingerprint,
         **scores.as_dict(),
         "protocol": described.get("name", "default"), "single_gallery_shot": in_force.single_shot,
     }  # fmt: skip
@@ -233,6 +237,19 @@ def evaluate(
         _write(folder, tested, feature, written)
         _write_ranked(folder, tested, query, gallery, first, result)
     return written
+
+
+def _check_code(experiment: Experiment, project: Project) -> None:
+    """`ReidError` where the network was trained by other code than there is now."""
+    folder, now = project.run(experiment.name) / "train", experiment.code(project)
+    trained = published_code(folder)
+    if trained is None or trained.fingerprint == now.fingerprint:  # None: not trained yet
+        return
+    raise ReidError(
+        f"{folder}: was trained by other code ({differences(trained, now)}); run "
+        f"`reid train {experiment.name}`, or `reid adopt train {experiment.name}` where you know "
+        "that the edit changes no result"
+    )
 
 
 def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:

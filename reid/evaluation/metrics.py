@@ -193,7 +193,8 @@ def _summarise(
     counted = counts > 0
     if not counted.any():
         raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes?"
+            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
+            "images are of one camera, the protocol that fits is `all_pairs`"
         )
     query = np.repeat(np.arange(len(counts)), counts)
     ranks = ranks[np.lexsort((ranks, query))]

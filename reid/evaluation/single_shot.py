@@ -135,7 +135,8 @@ def _evaluate(
     hits, counted = hits_of(matched, sight, sampling)
     if not counted:
         raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes?"
+            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
+            "images are of one camera, the protocol that fits is `all_pairs`"
         )
     curves = hits / counted  # (R, K), or (1, K)
     expected = sampling.draw == "expected"

@@ -7,7 +7,6 @@ a ResNet or SE-ResNet at the size of the stage before, as person re-identificati
 from __future__ import annotations
 
 import difflib
-import pickle
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from reid.nn.weights import fill, one_line, read_state
 from reid.project.errors import ReidError
 
 PRETRAINED = "pretrained"  # in place of a file: what timm itself downloads for the name
-NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a state dict
 FILE = "model.safetensors"  # a network's weights on the hub
 OWN = "backbone."  # before the names of a trunk inside a network that `reid train` published
 
@@ -53,8 +52,8 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
         raise ReidError(f"backbone: {name} does not take these options: {error}") from None
     except (OSError, RuntimeError, ValueError) as error:
         if pretrained:
-            raise ReidError(_how_to_get(name, known, _one_line(error))) from None
-        raise ReidError(f"backbone: {name}: {_one_line(error)}") from None
+            raise ReidError(_how_to_get(name, known, one_line(error))) from None
+        raise ReidError(f"backbone: {name}: {one_line(error)}") from None
 
 
 def _config(name: str) -> Any:
@@ -122,11 +121,6 @@ def _how_to_get(name: str, known: Any, reason: str) -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
-
-
 # -- a file's weights ------------------------------------------------------------------------
 
 
@@ -135,48 +129,18 @@ def load(trunk: nn.Module, name: str, path: Path) -> None:
 
     That of a whole network which `reid train` published will do too: its trunk is taken.
     """
+    if not path.is_file():
+        raise ReidError(
+            f"{path}: no such file; `weights` names a state dict (.safetensors, .pt, .pth), or is "
+            f"`{PRETRAINED}`, or '' for none"
+        )
     state = read_state(path)
     if any(key.startswith(OWN) for key in state):
         state = {k.removeprefix(OWN): v for k, v in state.items() if k.startswith(OWN)}
     head: Any = getattr(trunk, "pretrained_cfg", {}).get("classifier", ())
     heads = tuple(f"{h}." for h in ((head,) if isinstance(head, str) else head or ()))
     kept = {k: v for k, v in state.items() if not k.startswith(heads)}
-    try:
-        missing, unknown = trunk.load_state_dict(kept, strict=False)
-    except RuntimeError as error:
-        raise ReidError(f"{path}: {_one_line(error)}") from None
-    if missing or unknown:
-        words = [f"lacks {', '.join(missing[:3])}"] if missing else []
-        words += [f"has {', '.join(unknown[:3])}"] if unknown else []
-        raise ReidError(f"{path}: not weights of {name} ({'; '.join(words)})")
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from .safetensors, or from what torch.save wrote, without full unpickling."""
-    if not path.is_file():
-        raise ReidError(
-            f"{path}: no such file; `weights` names a state dict (.safetensors, .pt, .pth), or is "
-            f"`{PRETRAINED}`, or '' for none"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ReidError(
-            f"{path}: needs full unpickling, which can run any code; save its state dict alone, "
-            "best as .safetensors"
-        ) from None
-    except Exception as error:  # safetensors and torch have many errors for a broken file
-        raise ReidError(f"{path}: not readable as weights ({_one_line(error)})") from None
-    for key in NESTED:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ReidError(f"{path}: holds no state dict (names and tensors)")
-    return found
+    fill(trunk, kept, path, name)
 
 
 # -- the last stride -------------------------------------------------------------------------

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reid.nn.backbones import read_state
 from reid.nn.caffenet import LAYERS, SIDE, CaffeNet
+from reid.nn.weights import fill, one_line, read_state
 from reid.project.errors import ReidError
 from reid.project.layout import write_atomically
 
@@ -31,15 +31,7 @@ def load(network: CaffeNet, path: Path) -> None:
     """Start `network` from a file; its classifier stays as it is, all else must fit."""
     state = read(network, path) if path.suffix == ENDING else read_state(path)
     state = {name: value for name, value in state.items() if not name.startswith("fc8.")}
-    try:
-        missing, unknown = network.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise ReidError(f"{path}: {' '.join(str(error).split())}") from None
-    missing = [name for name in missing if not name.startswith("fc8.")]
-    if missing or unknown:
-        words = [f"lacks {', '.join(missing[:3])}"] if missing else []
-        words += [f"has {', '.join(unknown[:3])}"] if unknown else []
-        raise ReidError(f"{path}: not weights of CaffeNet ({'; '.join(words)})")
+    fill(network, state, path, "CaffeNet", own=("fc8.",))
 
 
 def convert(source: Path, target: Path) -> dict[str, Tensor]:
@@ -60,6 +52,8 @@ def read(network: CaffeNet, path: Path) -> dict[str, Tensor]:
     """The weights of a .caffemodel for a network of these sizes; without fc8 if it has none."""
     if not path.is_file():
         raise ReidError(f"{path}: no such file; it is bvlc_reference_caffenet.caffemodel")
+    if not path.stat().st_size:
+        raise ReidError(f"{path}: not readable as a Caffe model (the file is empty)")
     import cv2
 
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
@@ -68,7 +62,7 @@ def read(network: CaffeNet, path: Path) -> dict[str, Tensor]:
     try:
         net = cv2.dnn.readNetFromCaffe(text, np.fromfile(path, np.uint8))
     except cv2.error as error:
-        raise ReidError(f"{path}: not readable as a Caffe model ({_one_line(error)})") from None
+        raise ReidError(f"{path}: not readable as a Caffe model ({one_line(error)})") from None
     state: dict[str, Tensor] = {}
     for name, layer in network.named_children():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -137,8 +131,3 @@ def _relu(name: str) -> str:
 def _layer(name: str, kind: str, bottom: str, setting: str) -> str:
     names = f'name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{name}"'
     return f"layer {{ {names} {setting} }}"
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else f"{text[:157]}..."

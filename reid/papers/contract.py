@@ -93,7 +93,6 @@ class Paper(Generic[P, N]):
     """All that training, evaluation, export and report ask of a paper."""
 
     name: str  # its section in params.yaml
-    version: int  # raised when the same parameters train another network
     params: type[P]
     columns: Callable[[P], list[str]]  # that training and test read
     stages: Callable[[P], list[str]]  # that these columns come from

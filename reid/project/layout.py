@@ -51,6 +51,11 @@ class Project:
         return self.root / "data" / "3-runs" / experiment
 
     @property
+    def code(self) -> Path:
+        """What is kept of source files, to tell fast what code a result is of."""
+        return self.work / "code"
+
+    @property
     def publishing(self) -> Path:
         """Where what goes below data/ is written first, to be moved there as a whole."""
         return self.work / "publish"

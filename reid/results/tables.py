@@ -80,6 +80,7 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
     except (OSError, ValueError):
         return None
     same = found["params"] == experiment.described()
+    same = same and found.get("code") == experiment.test_code(project).fingerprint
     return found if same and found.get("training") == experiment.key(project) else None
 
 

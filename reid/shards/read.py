@@ -3,8 +3,8 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownParameterType=false
 """Read one shard file: rows at random by their byte offsets, in order, or as tables.
 
-A file is on this machine, or anywhere that fsspec reads (`byte_source`): the same offsets are then
-byte ranges, neighbours go in one, and all ranges of a call are asked for together.
+A file is on this machine, or anywhere that fsspec reads (`reid.shards.remote`): the same offsets
+are then byte ranges, neighbours go in one, and all ranges of a call are asked for together.
 
 The encoded images of a row group lie in one uncompressed page, one after the other, each behind
 its length in 4 bytes; the column `<name>_size` holds the same lengths. So the values end where the

@@ -51,7 +51,7 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
             (path, label)
             for label, name in enumerate(classes)
             for path in sorted((base / name).iterdir())
-            if path.suffix.lower() in ENDINGS
+            if path.suffix.lower() in ENDINGS and not path.name.startswith("._")
         ]
         self.classes, self.size = classes, (height, width)
 

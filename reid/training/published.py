@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file
 from reid.project.layout import as_json, link, write_atomically
 from reid.project.publish import publishing
 
@@ -31,13 +33,14 @@ def is_published(target: Path, key: str) -> bool:
 
 def publish(
     target: Path, staging: Path, described: Mapping[str, Any], weights: Sequence[Path],
-    history: Sequence[Mapping[str, Any]],
+    history: Sequence[Mapping[str, Any]], code: Code,
 ) -> None:  # fmt: skip
-    """Put a finished training in place: files of weights, what it is of, a line for each epoch."""
+    """Put a finished training in place: weights, what it is of, a line for each epoch, its code."""
     with publishing(target, staging) as folder:
         for path in weights:
             link(path, folder / path.name)
         (folder / "experiment.json").write_bytes(as_json(described))
+        (folder / FILE).write_bytes(as_file(code))
         write_history(folder / "history.csv", history)
 
 

@@ -9,11 +9,15 @@ Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.js
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file, differences
+from reid.code.published import published as published_code
 from reid.experiments import Experiment
-from reid.project.layout import Project
+from reid.project.layout import Project, write_atomically
 from reid.project.progress import log_file
 from reid.project.publish import refuse_link
 from reid.training.checkpoint import State
@@ -22,12 +26,19 @@ from reid.training.experiment_task import ExperimentTask
 from reid.training.loop import Loop
 from reid.training.published import is_published, publish, save_weights
 
+EXPERIMENT, FINISHED = "experiment", "finished"  # notes in a training's work
+
 
 def train(
-    experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1
-) -> Path:
-    """Train, or go on training, and publish. Returns the published folder."""
-    key = experiment.key(project)
+    experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:  # fmt: skip
+    """Train, or go on training, and publish. Returns the published folder.
+
+    A training under other code is not gone on with: `say` hears which code is another now.
+    """
+    code = experiment.code(project)
+    key = experiment.key(project, code)
     target = project.run(experiment.name) / "train"
     if is_published(target, key):
         return target
@@ -39,6 +50,10 @@ def train(
         log_file(project.work / "logs" / f"train-{experiment.name}.log") as log,
     ):
         log.disabled = not fabric.is_global_zero
+        if fabric.is_global_zero:
+            for line in _other_code(project, experiment, code, work):
+                log.info(line)
+                say(line)
         task = ExperimentTask(experiment, project, work, fabric)
         every = experiment.params.checkpoint_every
         state = Loop(task, work / "checkpoint.pt", log, every_epochs=every).run()
@@ -49,10 +64,32 @@ def train(
             files = [work / "model.safetensors", work / "best.safetensors"]
             save_weights(files[0], task.network.module)
             staging = project.publishing / f"train@{experiment.name}"
-            described = {"key": key, **description(experiment, task, state)}
-            publish(target, staging, described, [p for p in files if p.is_file()], state.history)
+            described = {
+                "key": key,
+                "code": code.fingerprint,
+                **description(experiment, task, state),
+            }
+            kept = [path for path in files if path.is_file()]
+            publish(target, staging, described, kept, state.history, code)
+            (work / FINISHED).touch()
         fabric.barrier()
     return target
+
+
+def _other_code(project: Project, experiment: Experiment, code: Code, work: Path) -> list[str]:
+    """What there is of this experiment under other code; notes what `work` is under."""
+    name, lines = experiment.name, list[str]()
+    if told := differences(published_code(project.run(name) / "train"), code):
+        lines.append(f"{name}: is trained anew; {told}")
+    for path in sorted(work.parent.glob(f"*/{EXPERIMENT}")):
+        half = path.parent
+        if half == work or (half / FINISHED).exists() or path.read_text("utf-8") != name:
+            continue
+        if told := differences(published_code(half), code):
+            lines.append(f"{name}: begins anew, not from what is half done in {half}; {told}")
+    write_atomically(work / FILE, as_file(code))
+    write_atomically(work / EXPERIMENT, name.encode())
+    return lines
 
 
 def description(experiment: Experiment, task: ExperimentTask, state: State) -> dict[str, Any]:

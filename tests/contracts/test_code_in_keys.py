@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,9 +19,14 @@ from pipeline.builds.status import status
 from pipeline.commands.build import make_plan
 from pipeline.commands.main import app
 from pipeline.engine import run as engine
+from reid import experiments
 from reid.code import fingerprint
+from reid.code.published import as_file
+from reid.evaluation.evaluate import evaluate
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.results.tables import metrics_of
+from reid.training import train
 from tests.conftest import contents
 
 ROOT = Path(__file__).parents[2]
@@ -113,14 +122,14 @@ def test_adopting_keeps_the_bytes_and_the_manifest_says_so(toy: Project, sources
     before, rows = contents(folder), contents(folder / "rows")
     edit(sources, "pipeline/stages/parts.py", "boxes = part_boxes(", "boxes = 1 * part_boxes(")
     ran = CliRunner().invoke(app, ["adopt", "parts", "toy"])
-    assert "4 shards are kept; code: pipeline.stages.parts.derive changed" in ran.output
+    assert "4 shards kept; code: pipeline.stages.parts.derive changed" in ran.output
     assert to_compute(toy) == {"ingest": 0, "joints": 0, "parts": 0}
     assert contents(folder / "rows") == rows
     old, new = (json.loads(x["manifest.json"]) for x in (before, contents(folder)))
     assert new["code"] != old["code"]
     assert {shard["adopted"] for shard in new["shards"]} == {old["code"]}
     assert "adopted" not in old["shards"][0]
-    assert adopt_build("parts", "toy", toy, make_plan).shards == 0, "of this code already"
+    assert adopt_build("parts", "toy", toy, make_plan).what == "", "of this code already"
 
 
 def test_nothing_is_adopted_with_other_parameters_or_inputs(toy: Project, sources: Path):
@@ -144,3 +153,108 @@ def test_a_changed_data_card_is_written_anew_and_no_row(toy: Project, sources: P
     assert to_compute(toy) == {"ingest": 0, "joints": 0, "parts": 0}
     done = engine.run(make_plan("ingest", "toy", toy), toy, executor="local")
     assert (done.computed, done.published) == (0, True)
+
+
+# ---------------------------------------------------------------------------------- trainings
+
+
+RECIPE = "reid/papers/attention_driven/recipe.py"
+LOSS = "branches = torch.stack(each[:5]).sum()"
+
+
+@pytest.fixture
+def trained(toy: Project, sources: Path) -> Project:
+    build(toy, *STAGES)
+    train.train(experiments.load(toy, "toy-baseline"), toy, device="cpu")
+    return toy
+
+
+def of_toy(project: Project) -> dict[str, Any]:
+    return json.loads((project.run("toy-baseline") / "train" / "experiment.json").read_text())
+
+
+def run_edited(project: Project, sources: Path, *arguments: str) -> str:
+    """What the command prints, run by the edited sources."""
+    begin = "import sys; sys.argv[0] = 'reid'; from pipeline.commands.main import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(sources), "COLUMNS": "300"}
+    command = [sys.executable, "-c", begin, *arguments]
+    ran = subprocess.run(
+        command, cwd=project.root, env=environment, capture_output=True, text=True, check=False
+    )
+    return ran.stdout + ran.stderr
+
+
+def test_a_loss_times_zero_is_trained_anew_and_learns_nothing(toy: Project, sources: Path):
+    build(toy, *STAGES)
+    params = Path("params.yaml")
+    longer = "epochs: 12\n      dropout: 0\n      learning_rate: 0.05"
+    params.write_text(params.read_text().replace("epochs: 2", longer))
+    train.train(experiments.load(toy, "toy-baseline"), toy, device="cpu")
+    before = of_toy(toy)
+    edit(sources, RECIPE, LOSS, LOSS + " * 0.0")
+    said = run_edited(toy, sources, "train", "toy-baseline", "--device", "cpu")
+    assert "is trained anew; code: reid.papers.attention_driven.recipe.loss changed" in said
+    after = of_toy(toy)
+    assert after["key"] != before["key"]
+    assert after["train_loss"] == 0 < before["train_loss"]
+    assert after["train_accuracy"] < before["train_accuracy"] - 0.2
+
+
+def test_what_cannot_change_a_training_keeps_its_key(trained: Project, sources: Path):
+    experiment = experiments.load(trained, "toy-baseline")
+    for name, before, after in (
+        (RECIPE, '"""', '"""More. '),
+        ("reid/report/page.py", "import", "import os\nimport"),
+        ("pipeline/commands/train.py", "import", "import os\nimport"),
+        ("reid/papers/attention_driven/printed.py", "86.63", "86.64"),
+        ("reid/papers/mutual_attention/network.py", "return", "return 0 *"),
+        ("reid/evaluation/metrics.py", "return", "return 0 *"),
+        ("pipeline/stages/jet.py", "return", "return 0 *"),
+    ):
+        edit(sources, name, before, after)
+        assert experiment.key(trained) == of_toy(trained)["key"], name
+
+
+def test_an_evaluation_refuses_a_network_of_other_code(trained: Project, sources: Path):
+    edit(sources, RECIPE, LOSS, LOSS + " * 1.0")
+    with pytest.raises(ReidError, match=r"recipe\.loss changed\); run `reid train toy-baseline`"):
+        evaluate(experiments.load(trained, "toy-baseline"), trained, device="cpu")
+
+
+def test_adopting_a_training_keeps_its_bytes_and_says_so(trained: Project, sources: Path):
+    folder, old = trained.run("toy-baseline") / "train", of_toy(trained)
+    weights = (folder / "model.safetensors").read_bytes()
+    edit(sources, RECIPE, LOSS, LOSS + " * 1.0")
+    ran = CliRunner().invoke(app, ["adopt", "train", "toy-baseline"])
+    assert "the network kept; code: reid.papers.attention_driven.recipe.loss changed" in ran.output
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert of_toy(trained)["adopted"] == old["code"]
+    before = (folder / "model.safetensors").stat().st_ino
+    assert train.train(experiments.load(trained, "toy-baseline"), trained) == folder
+    assert (folder / "model.safetensors").stat().st_ino == before, "not trained again"
+    assert evaluate(experiments.load(trained, "toy-baseline"), trained, device="cpu")["queries"]
+
+
+def test_metrics_of_other_code_are_not_shown(trained: Project, sources: Path):
+    experiment = experiments.load(trained, "toy-baseline")
+    evaluate(experiment, trained, device="cpu")
+    assert metrics_of(trained, experiment) is not None
+    edit(sources, "reid/evaluation/metrics.py", "return", "return 0 *")
+    assert metrics_of(trained, experiment) is None
+
+
+def test_a_training_half_done_under_other_code_is_left(toy: Project, sources: Path):
+    build(toy, *STAGES)
+    experiment = experiments.load(toy, "toy-baseline")
+    half = toy.work / "train" / experiment.key(toy)
+    half.mkdir(parents=True)
+    (half / "code.json").write_bytes(as_file(experiment.code(toy)))
+    (half / "experiment").write_text("toy-baseline")
+    (half / "checkpoint.pt").write_bytes(b"half done")
+    edit(sources, RECIPE, LOSS, LOSS + " * 1.0")
+    said: list[str] = []
+    train.train(experiment, toy, device="cpu", say=said.append)
+    (line,) = said
+    assert "toy-baseline: begins anew, not from what is half done in" in line
+    assert "code: reid.papers.attention_driven.recipe.loss changed" in line
+    assert (half / "checkpoint.pt").read_bytes() == b"half done"

@@ -39,7 +39,7 @@ def test_it_reads_base_columns_and_what_stages_write(name: str):
     of = stage(name)
     params = of.params()
     for reads in (of.reads_of(params, ROW.names), of.fit_reads_of(params, ROW.names)):
-        for source, columns in {**reads, **of.reads_anywhere}.items():
+        for source, columns in {**reads, **of.reads_anywhere_of(params)}.items():
             written = ROW if source == "rows" else stage(of.stage_of.get(source, source)).columns()
             assert set(columns) <= {*written.names}, source
 
@@ -62,6 +62,7 @@ def test_each_backend_has_calls_of_some_rows_and_labels_are_given_to_one_that_lo
         assert of.batch_rows(params) >= 1
         if backend == "given":
             assert not of.needs_device(params)
+            assert of.reads_anywhere_of(params) == {"rows": ["image_id"]}
     assert ("given" in of.backends()) == (of.unmatched is not None)
 
 

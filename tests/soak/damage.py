@@ -80,7 +80,7 @@ class Damage:
         self.values = {name: read(self.path) for name, read in READERS.items()}
         self.counts: Counter[str] = Counter()  # what became of it, by reader
         project = Project(field.valid / "project")
-        read = inputs.find(masks, trees.NAME, masks.Params(), project)
+        read = inputs.find(masks.STAGE, trees.NAME, masks.Params(), project)
         self.checks: dict[str, Callable[[], object]] = {
             "reid.open": lambda: library.open(project.root / "data", trees.NAME),
             "a stage": lambda: read.check({"rows": self.path}),

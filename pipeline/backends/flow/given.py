@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.backends.given import Names, label_key, read_parquet
+from pipeline.backends.given import Names, files_below, label_key, read_parquet
 from reid.arrays.flow import Flow, decode_known_flow
 from reid.arrays.images import MAX_PIXELS, BadImage
 from reid.project.errors import ReidError
@@ -78,9 +78,9 @@ def _decode_flo(data: bytes) -> Flow:
 def load(path: Path) -> Labels:
     """Read the labels at `path`; raises `ReidError` with the file and what is wrong in it."""
     if path.is_dir():
-        if tables := sorted(path.rglob("*.parquet")):
+        if tables := files_below(path, ".parquet"):
             return Labels(_from_tables(path, tables), path)
-        if files := sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS):
+        if files := files_below(path, *ENDINGS):
             return Labels(_from_files(path, files), path)
         raise ReidError(f"{path}: no *.parquet, *.flo or *.png files in it")
     if not path.is_file():
@@ -116,7 +116,7 @@ def _from_tables(where: Path, paths: Iterable[Path]) -> Iterator[tuple[str, byte
 def _from_files(where: Path, paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     seen: dict[str, Path] = {}
     for path in paths:
-        key = path.relative_to(where).with_suffix("").as_posix()
+        key = label_key(path.relative_to(where).with_suffix("").as_posix() + ".png")
         if seen.setdefault(key, path) != path:
             raise ReidError(f"{path}: {seen[key].name} is of the same frame")
         yield key, path

@@ -74,6 +74,9 @@ def load_yolo(stage: str, settings: Network) -> Any:
             f"{path}: not readable without running code from it; set `trusted: true` if you trust "
             f"it ({' '.join(str(error).split())[:200]})"
         ) from None
+    except Exception as error:  # empty, cut off, or something else: each has its own error
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ReidError(f"{path}: not readable as weights ({text})") from None
     if yolo.task != task:
         raise ReidError(f"{path}: a network for {yolo.task}, not for {task}")
     return yolo

@@ -5,14 +5,12 @@ Read are, by what the path is:
                                 path) and if there `mask_score`; so a world's truth, and this
                                 stage's own output
     folder with *.png           one file an image, named as its image_id, or as its file if unique
-    .json with annotations      COCO: polygons or run lengths, of the category called person if
-                                there is one, else of all; crowds are left out
-    .json list                  COCO results: image_id (a name), segmentation (run lengths), score;
-                                category_id 1 is a person, as is an entry without
+    .json with annotations      COCO: polygons or run lengths of people, see
+                                `pipeline.backends.coco_annotations`
+    .json list                  COCO results: image_id (a name), segmentation (run lengths), score
 
-A picture of two levels, 0 and another, has the person where the other is (0 and 255, 0 and 1, a
-palette's colour); of any other picture levels above 127 are the person. Of several people in an
-image the crop's own is taken, as of a network's detections (`person_mask`).
+What of a picture is the person, `pictures` says. Of several people in an image the crop's own is
+taken, as of a network's detections (`person_mask`).
 """
 
 from __future__ import annotations
@@ -26,15 +24,21 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from pipeline.backends.given import Names, label_key, read_json, read_parquet
+from pipeline.backends import coco_annotations
+from pipeline.backends.given import (
+    BadLabel,
+    Names,
+    files_below,
+    label_key,
+    read_json,
+    read_parquet,
+)
 from pipeline.backends.masks.coco_masks import decode_segmentation
 from pipeline.backends.masks.person_mask import PersonMask, central_mask
-from reid.arrays.images import BadImage, decode_gray
+from pipeline.backends.masks.pictures import person_mask
+from reid.arrays.images import BadImage
 from reid.project.errors import ReidError
 from reid.shards.read import bytes_of
-
-PERSON = "person"  # the category's name in COCO
-PERSON_ID = 1  # and its number
 
 
 class Label(Protocol):
@@ -56,7 +60,7 @@ class Picture(NamedTuple):
         return self.data.read_bytes() if isinstance(self.data, Path) else self.data
 
     def decode(self) -> np.ndarray:
-        return person_pixels(decode_gray(self.content()))
+        return person_mask(self.content())
 
 
 class Segmentation(NamedTuple):
@@ -77,21 +81,28 @@ class Segmentation(NamedTuple):
 class Labels(Names):
     """Masks by image name, decoded when they are asked for."""
 
-    def __init__(self, people: Iterable[tuple[str, Label]], where: Path):
+    def __init__(self, people: Iterable[tuple[str, Label] | BadLabel], where: Path):
         found: dict[str, list[Label]] = {}
-        for name, person in people:
-            found.setdefault(label_key(name), []).append(person)
+        bad: list[BadLabel] = []
+        for entry in people:
+            if isinstance(entry, BadLabel):
+                bad.append(entry)
+            else:
+                found.setdefault(label_key(entry[0]), []).append(entry[1])
         if not found:
-            raise ReidError(f"{where}: no masks of people in it")
-        super().__init__(found, where)
+            first = f"; {': '.join(bad[0])}" if bad else ""
+            raise ReidError(f"{where}: no masks of people in it{first}")
+        super().__init__(found, where, bad)
         self.people = {key: found[key] for key in sorted(found)}
 
     def find(self, image_id: str) -> PersonMask | None:
         """The mask of an image's own person, None where no label is its own.
 
-        Raises `BadImage` where a label cannot be decoded.
+        Raises `BadImage` where one of its labels cannot be used: the person may be that one.
         """
-        people = self.people.get(self.key_of(image_id), [])
+        key = self.key_of(image_id)
+        self.check(key)
+        people = self.people.get(key, [])
         masks = [person.decode() for person in people]
         if len({mask.shape for mask in masks}) > 1:
             raise BadImage("its people's masks differ in size")
@@ -106,23 +117,16 @@ class Labels(Names):
             for person in people:
                 content = person.content()
                 digest.update(f"{len(content)} {person.score}\0".encode() + content)
+        self.add_bad(digest)
         return digest.hexdigest()
-
-
-def person_pixels(levels: np.ndarray) -> np.ndarray:
-    """(H, W) gray levels of a mask's picture to bool, by the rule above."""
-    other = levels.max(initial=0)
-    if ((levels == 0) | (levels == other)).all():
-        return levels > 0
-    return levels > 127
 
 
 def load(path: Path) -> Labels:
     """Read the labels at `path`; raises `ReidError` with the file and what is wrong in it."""
     if path.is_dir():
-        if tables := sorted(path.rglob("*.parquet")):
+        if tables := files_below(path, ".parquet"):
             return Labels(_from_tables(path, tables), path)
-        if files := sorted(f for f in path.rglob("*") if f.suffix.lower() == ".png"):
+        if files := files_below(path, ".png"):
             return Labels(_from_pictures(path, files), path)
         raise ReidError(f"{path}: neither *.parquet nor *.png files in it")
     if not path.is_file():
@@ -164,36 +168,23 @@ def _from_pictures(where: Path, paths: Iterable[Path]) -> Iterator[tuple[str, La
         yield name, Picture(path)
 
 
-def _from_json(path: Path) -> Iterator[tuple[str, Label]]:
-    found = read_json(path)
-    try:
-        if isinstance(found, list):
-            yield from _from_results(found)
-        else:
-            yield from _from_annotations(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ReidError(
-            f"{path}: neither COCO annotations with images, each with its height and width, nor a "
-            f"list of {{image_id, segmentation}} with run lengths ({error!r})"
-        ) from None
+def _from_json(path: Path) -> list[tuple[str, Label] | BadLabel]:
+    return coco_annotations.people(
+        path, read_json(path), _annotated, _of_results,
+        "neither COCO annotations with images, each with its height and width, nor a list of "
+        "{image_id, segmentation} with run lengths",
+    )  # fmt: skip
 
 
-def _from_results(entries: list[dict[str, Any]]) -> Iterator[tuple[str, Label]]:
-    for entry in entries:
-        if entry.get("category_id", PERSON_ID) == PERSON_ID:
-            runs = entry["segmentation"]
-            height, width = runs["size"]
-            score = float(entry.get("score", 1.0))
-            yield str(entry["image_id"]), Segmentation(runs, int(height), int(width), score)
+def _of_results(name: str, entry: dict[str, Any]) -> list[tuple[str, Label]]:
+    runs = entry["segmentation"]
+    height, width = runs["size"]
+    score = float(entry.get("score", 1.0))
+    return [(name, Segmentation(runs, int(height), int(width), score))]
 
 
-def _from_annotations(found: dict[str, Any]) -> Iterator[tuple[str, Label]]:
-    images = {image["id"]: image for image in found["images"]}
-    people = {c["id"] for c in found.get("categories", []) if c.get("name") == PERSON}
-    for entry in found["annotations"]:
-        if entry.get("iscrowd") or (people and entry["category_id"] not in people):
-            continue
-        if entry.get("segmentation"):
-            image = images[entry["image_id"]]
-            size = int(image["height"]), int(image["width"])
-            yield str(image["file_name"]), Segmentation(entry["segmentation"], *size)
+def _annotated(name: str, image: Any, entry: dict[str, Any]) -> list[tuple[str, Label]]:
+    if not entry.get("segmentation"):
+        return []
+    size = int(image["height"]), int(image["width"])
+    return [(name, Segmentation(entry["segmentation"], *size))]

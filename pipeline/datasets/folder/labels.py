@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -23,7 +24,9 @@ INTEGERS = {  # column: smallest and largest value
 REQUIRED = ("path", "person", "camera")
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")  # pandas writes 3 as 3.0 beside an empty cell
 YES, NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
-ENDINGS = (".jpg", ".jpeg", ".png")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+NAMED = ("person", "camera")  # may be names in place of numbers
+KEPT = {"-1", "0"}  # persons that mean what they do beside numbers
 LONGEST = 512  # characters of a path, and of a pattern
 
 
@@ -57,6 +60,30 @@ def parse(values: Mapping[str, Any]) -> dict[str, Any]:
         **{role: role in roles for role in ROLES},
         "depth_path": None if depth in (None, "") else _path(depth, (".png",), "depth: "),
     }
+
+
+def numbers_of_names(rows: Iterable[Row], column: str) -> dict[str, int]:
+    """1, 2, ... for the names in a column, in natural order; {} where it holds numbers.
+
+    One whole number among them, beside -1 and 0 of persons, makes a column one of numbers: whatever
+    else is in it is then a reject.
+    """
+    kept = KEPT if column == "person" else set()
+    found = {name_of(row.values.get(column)) for row in rows} - {"", *kept}
+    if any(INTEGER.fullmatch(name) for name in found):
+        return {}
+    return {name: number for number, name in enumerate(sorted(found, key=natural), 1)}
+
+
+def name_of(value: Any) -> str:
+    """A label as a name, in Unicode's composed form; '' where it is no text."""
+    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else ""
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A key to sort names by: numbers in them as numbers, so that 10 is behind 9."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 def _path(value: Any, endings: tuple[str, ...], label: str = "") -> str:

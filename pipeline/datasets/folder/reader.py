@@ -11,17 +11,34 @@
 One of the three. The pattern matches whole paths below the folder and may also have the groups
 tracklet, frame, viewpoint and role. As elsewhere, person -1 is junk and 0 a distractor, and both
 may be in the gallery alone: number people from 1. An image without a role is left out.
+
+Persons and cameras may be names: they get numbers from 1 on in natural order, which names.json
+beside the shards keeps. The images of a tracklet without frame numbers are numbered in the natural
+order of their names. A path meets a file whose name is canonically equal in Unicode.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, single_query
-from pipeline.datasets.folder.labels import DISTRACTOR, JUNK, ROLES, Row, Unfit, parse
+from pipeline.datasets.folder.labels import (
+    DISTRACTOR,
+    JUNK,
+    NAMED,
+    ROLES,
+    Row,
+    Unfit,
+    name_of,
+    natural,
+    numbers_of_names,
+    parse,
+)
 from pipeline.datasets.folder.pattern import named_rows, read_config
 from pipeline.datasets.folder.tables import csv_rows, parquet_rows
 from pipeline.datasets.folder.writer import write
@@ -56,24 +73,79 @@ def read(root: Path) -> Listing:
         rows = named_rows(root, config, rejects)
     else:
         rows = (csv_rows if source == "labels.csv" else parquet_rows)(root / source, rejects)
-    columns: dict[str, list[Any]] = {field.name: [] for field in LISTED}
+    rows = list(rows)
+    numbers = {column: numbers_of_names(rows, column) for column in NAMED}
+    good: list[dict[str, Any]] = []
     files, first = Files(root), {}
     for row in rows:
+        values = {**row.values, **_numbered(row.values, numbers)}
         try:
-            listed = parse(row.values)
+            listed = parse(values)
             _check_new(listed, row.place, first)
-            files.check(listed["path"])
+            listed["path"] = files.check(listed["path"])
             if listed["depth_path"] is not None:
-                files.check(listed["depth_path"], "depth: ")
+                listed["depth_path"] = files.check(listed["depth_path"], "depth: ")
         except Unfit as error:
             rejects.append(Reject(_shown(row), str(error)))
             continue
         first[listed["image_id"]] = row.place
-        for name, value in listed.items():
-            columns[name].append(value)
+        good.append(listed)
+    notes = [_said(column, found) for column, found in numbers.items() if found]
+    good, unordered = _with_frames(good, rejects)
+    notes += [unordered] if unordered else []
+    columns = {field.name: [listed[field.name] for listed in good] for field in LISTED}
     _check_roles(root / source, columns, rejects)
     found = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
-    return Listing(names.listed(columns), found, rejects, _protocols(published, found))
+    protocols = _protocols(published, found, columns)
+    if len(protocols) > 1:
+        notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")
+    named = {f"{column}s": found for column, found in numbers.items() if found}
+    return Listing(names.listed(columns), found, rejects, protocols, notes, named)
+
+
+def _numbered(values: Mapping[str, Any], numbers: Mapping[str, dict[str, int]]) -> dict[str, int]:
+    """The numbers of a row's labels that are names."""
+    found = {column: numbers[column].get(name_of(values.get(column))) for column in NAMED}
+    return {column: number for column, number in found.items() if number is not None}
+
+
+def _said(column: str, numbers: dict[str, int]) -> str:
+    first = names.printable(next(iter(numbers)))
+    return f"{len(numbers)} {column}s by name, numbered from 1 ({first}); names.json has them all"
+
+
+def _with_frames(
+    listed: list[dict[str, Any]], rejects: list[Reject]
+) -> tuple[list[dict[str, Any]], str]:
+    """Frames for tracklets without any, in the natural order of names, and what to say of them.
+
+    An image without a frame, where others of its tracklet have one, has no position: a reject.
+    """
+    tracklets: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    for row in listed:
+        if row["tracklet"] is not None:
+            key = (row["person"], row["camera"], row["tracklet"])
+            tracklets.setdefault(key, []).append(row)
+    unordered, lost = 0, set()
+    for rows in tracklets.values():
+        bare = [row for row in rows if row["frame"] is None]
+        if len(bare) == len(rows):
+            unordered += 1
+            bare.sort(key=lambda row: natural(row["image_id"]))
+            for number, row in enumerate(bare, 1):
+                row["frame"] = number
+        elif bare:
+            lost |= {row["image_id"] for row in bare}
+    for row in listed:
+        if row["image_id"] in lost:
+            reason = f"no frame, where others of tracklet {row['tracklet']} have one"
+            rejects.append(Reject(row["path"], reason))
+    said = (
+        f"{unordered} tracklets without frame numbers: their images are numbered in the order of "
+        "their names (1, 2, ..., 10)"
+    )
+    kept = [row for row in listed if row["image_id"] not in lost]
+    return kept, said if unordered else ""
 
 
 def _source(root: Path) -> str:
@@ -94,9 +166,33 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.real = os.path.realpath(root).rstrip("/")
         self.folders: dict[str, bool] = {}  # whether a folder lies inside
+        self.composed: dict[str, dict[str, str]] = {}  # by folder: names by their composed form
 
-    def check(self, path: str, label: str = "") -> None:
-        """Raises `Unfit` where `path` is no file, or one that lies outside the root."""
+    def check(self, path: str, label: str = "") -> str:
+        """The path of a file as the disk spells it: canonically equal in Unicode.
+
+        Raises `Unfit` where `path` is no file, or one that lies outside the root.
+        """
+        if not path.isascii() and not os.path.lexists(f"{self.real}/{path}"):
+            path = self._spelt(path)
+        self._check(path, label)
+        return path
+
+    def _spelt(self, path: str) -> str:
+        """A path with each name as it is on disk, where one of its composed form is there."""
+        spelt = ""
+        for name in path.split("/"):
+            if spelt not in self.composed:
+                try:
+                    present = sorted(os.listdir(f"{self.real}/{spelt}"))  # noqa: PTH208
+                except OSError:
+                    present = []
+                self.composed[spelt] = {unicodedata.normalize("NFC", n): n for n in present}
+            name = self.composed[spelt].get(unicodedata.normalize("NFC", name), name)
+            spelt = f"{spelt}/{name}" if spelt else name
+        return spelt
+
+    def _check(self, path: str, label: str) -> None:
         full, folder = f"{self.real}/{path}", path.rpartition("/")[0]
         try:
             if folder not in self.folders:
@@ -146,10 +242,21 @@ def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reje
                     f"{bad} rejects; {how}{example}")  # fmt: skip
 
 
-def _protocols(published: dict[str, int], found: dict[str, int]) -> list[dict[str, Any]]:
-    """Market-1501's rule, which most later data sets share."""
+def _protocols(
+    published: dict[str, int], found: dict[str, int], columns: Mapping[str, Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """Market-1501's rule, which most later data sets share; of one camera one that needs no other.
+
+    The first rule leaves out a query's own camera, so that of one camera nothing would be left.
+    """
     title = "roles as labelled, single query"
-    return [single_query("folder", title, published, found, [JUNK], [DISTRACTOR])]
+    rules = [single_query("folder", title, published, found, [JUNK], [DISTRACTOR])]
+    tested = [q or g for q, g in zip(columns["query"], columns["gallery"], strict=True)]
+    if len({c for c, test in zip(columns["camera"], tested, strict=True) if test}) == 1:
+        title = "roles as labelled, each query with all of the gallery"
+        every = single_query("all_pairs", title, published, found, [JUNK], [DISTRACTOR])
+        rules.append({**every, "rule": {**every["rule"], "exclude": "none"}})
+    return rules
 
 
 READER = Reader(INFO, read, write)

@@ -3,7 +3,7 @@
     bbox_train/0001/0001C1T0001F016.jpg  = person 1, camera 1, tracklet 1 of the person, frame 16
     bbox_test/00-1/00-1C1T0001F001.jpg   = junk, person -1: of no influence on any figure
     bbox_test/0000/0000C1T0001F001.jpg   = distractor, person 0: a wrong match for every query
-    info/train_name.txt ...              = which names are a tracklet, and the queries: `mars_info`
+    info/train_name.txt ...              = which names are a tracklet, and the queries: `info.py`
 
 Two rules of evaluation. `mars`, the first, is that of the common loaders: queries are not in the
 gallery, nor is junk. 140 of the 1,980 queries then have no match, and do not count. Under

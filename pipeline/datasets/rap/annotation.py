@@ -1,7 +1,7 @@
 """RAP_annotation.mat, the labels of RAP v2: read, checked field by field, and written.
 
     RAP_annotation.name             (N, 1) cell of file names
-                  .data             (N, 152) labels of each image, see `rap_labels`
+                  .data             (N, 152) labels of each image, see `labels.py`
                   .person_identity  (M, 1), M up to N: person, or -1 without one
                   .partition_reid   train_index, query_index, gallery_index: images from 1
 

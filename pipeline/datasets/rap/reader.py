@@ -1,6 +1,6 @@
 """RAP v2: 23 cameras indoors in a shopping mall, crops of varying size, attributes and part boxes.
 
-    RAP_annotation/RAP_annotation.mat   the labels, see `rap_annotation`
+    RAP_annotation/RAP_annotation.mat   the labels, see `annotation.py`
     RAP_dataset/CAM01-2014-02-15-20140215161032-20140215162620-tarid0-frame218-line1.png
         = camera 1; day; begin and end of the recording; target, frame and line of its boxes
 
@@ -12,7 +12,7 @@ is in no role, whatever the lists say, as the authors' loaders have it: such ima
 `test` that the default rule leaves out and the rule `rap_with_distractors` adds to the gallery. An
 image of a person that is in no list, or one of a person in train and test, is a reject.
 
-Viewpoint, hidden sides and part boxes are further columns, see `rap_labels`.
+Viewpoint, hidden sides and part boxes are further columns, see `labels.py`.
 
 Source   Li et al., A Richly Annotated Pedestrian Dataset for Person Retrieval in Real Surveillance
          Scenarios, IEEE Transactions on Image Processing 2019

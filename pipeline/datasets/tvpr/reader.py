@@ -43,7 +43,7 @@ TESTED = {  # persons of the protocol as Lejbolle et al. run it: frames of some 
 INFO = Info(
     title="TVPR",
     layout=f"009/img/84.png, 009/depth/84.png, 009/009_color.csv, 009/009_depth.csv, {IDS}: frames "
-    "extracted from the recordings, see the README",
+    "extracted from the recordings, see docs/data-sets.md",
     published=PUBLISHED,
     licence="no licence comes with it; for research, by request to its authors",
     where="https://pgram.com/dataset/tvpr-top-view-person-re-identification/",

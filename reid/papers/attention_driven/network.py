@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reid.nn.weights import fill, read_state
 from reid.papers.attention_driven.attention import (
     AttentiveBlock,
     InterAttention,
@@ -124,11 +125,6 @@ def build(params: Params, classes: int) -> PartNetwork:
 def _start_from(module: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ReidError(f"{path}: no such file; `weights` names a state dict of this network")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     kept = {name: value for name, value in state.items() if not name.startswith("classifiers.")}
-    try:
-        missing, unknown = module.load_state_dict(kept, strict=False)
-    except RuntimeError as error:
-        raise ReidError(f"{path}: {' '.join(str(error).split())}") from None
-    if unknown or len(missing) == len(module.state_dict()):
-        raise ReidError(f"{path}: not a state dict of this network (has {', '.join(unknown[:3])})")
+    fill(module, kept, path, "attention_driven", own=("classifiers.", "inter."))

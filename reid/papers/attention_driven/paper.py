@@ -63,7 +63,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, PartNetwork] = Paper(
     name="attention_driven",
-    version=3,
     params=Params,
     columns=columns,
     stages=stages,

@@ -64,7 +64,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="attentive_convlstm",
-    version=1,
     params=Params,
     columns=columns,
     stages=stages,

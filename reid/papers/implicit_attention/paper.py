@@ -64,7 +64,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, StrongBaseline] = Paper(
     name="implicit_attention",
-    version=1,
     params=Params,
     columns=columns,
     stages=stages,

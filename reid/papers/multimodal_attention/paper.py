@@ -57,7 +57,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, MultimodalNetwork] = Paper(
     name="multimodal_attention",
-    version=1,
     params=Params,
     columns=columns,
     stages=stages,

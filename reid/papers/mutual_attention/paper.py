@@ -63,7 +63,6 @@ def _sections() -> Sections:
 
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="mutual_attention",
-    version=1,
     params=Params,
     columns=columns,
     stages=stages,

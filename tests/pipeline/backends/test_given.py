@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.backends.coco import BODY_25_NAMES, COCO_NAMES
 from pipeline.backends.joints.given import load
+from reid.arrays.images import BadImage
 from reid.arrays.poses import joints_column
 from reid.project.errors import ReidError
 from reid.shards.schema import JOINT_NAMES
@@ -57,6 +58,65 @@ def test_tables_of_numbers(tmp_path, names, ending):
         pq.write_table(table, path)
     expected = FROM_COCO if names is COCO_NAMES else JOINTS
     np.testing.assert_allclose(load(path).find("train/a"), expected, rtol=1e-6)
+
+
+def spelt(form, names):
+    """Columns x of all joints, then y, then c, as a header may have them."""
+    return [form.format(axis=axis, number=i, one=i + 1, name=name)
+            for axis in "xyc" for i, name in enumerate(names)]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [JOINT_NAMES, COCO_NAMES, BODY_25_NAMES],
+                         ids=["OpenPose", "COCO", "BODY_25"])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    ["{axis}{number}", "{number}_{axis}", "{axis}{one}", "Keypoint {number} {axis}",
+     "{name}_{axis}", "{axis}.{name}"],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_are_read_by_name_whatever_their_order(tmp_path, names, form, ending):
+    row = np.array(numbers(names)).reshape(-1, 3).T.ravel()  # all x, then all y, then all c
+    header = spelt(form, names)
+    table = pa.table(
+        {"image_id": ["a"], **{h: [float(v)] for h, v in zip(header, row, strict=True)}}
+    )
+    path = tmp_path / f"joints.{ending}"
+    if ending == "csv":
+        pyarrow.csv.write_csv(table, path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as spreadsheets save it
+    else:
+        pq.write_table(table, path)
+    expected = FROM_COCO if names is COCO_NAMES else JOINTS
+    np.testing.assert_allclose(load(path).find("a"), expected, rtol=1e-6)
+
+
+def test_numbered_columns_are_in_the_order_of_their_numbers(tmp_path):
+    row = numbers(JOINT_NAMES)
+    order = np.random.default_rng(0).permutation(54)
+    columns = {f"v{i}": [float(row[i])] for i in order}
+    pq.write_table(pa.table({"image_id": ["a"], **columns}), tmp_path / "j.parquet")
+    np.testing.assert_allclose(load(tmp_path / "j.parquet").find("a"), JOINTS, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        pytest.param([f"w{i}{'abc'[i % 3]}" for i in range(54)], "`w0a` says neither", id="words"),
+        pytest.param([f"{a}{i}" for i in range(2, 20) for a in "xyc"], "its joints are not",
+                     id="from 2"),
+        pytest.param([f"{a}{i}" for i in range(18) for a in ("x", "y", "y_")], "no c of joint 0",
+                     id="no c"),
+        pytest.param([f"{n}_{a}" for n in (*COCO_NAMES, "tail") for a in "xyc"], "`tail_x` says",
+                     id="a tail"),
+        pytest.param(["x0", *(f"{a}{i}" for i in range(18) for a in "xyc")][:54],
+                     "`x0` stands there twice", id="twice"),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_say_what_they_are_are_refused(tmp_path, header, message):
+    path = tmp_path / "j.csv"
+    path.write_text(f"image_id,{','.join(header)}\na,{','.join(['1'] * len(header))}\n")
+    with pytest.raises(ReidError, match=message):
+        load(path)
 
 
 def test_numeric_image_ids_of_a_csv_stay_text(tmp_path):
@@ -129,6 +189,66 @@ def test_coco_annotations_by_file_name(tmp_path):
     assert labels.find("train/b") is None
 
 
+COCO_IMAGES = [{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "train/b.jpg"}]
+
+
+def coco_file(tmp_path, annotations, categories):
+    value = {"images": COCO_IMAGES, "annotations": annotations, "categories": categories}
+    return write_json(tmp_path / "keypoints.json", value)
+
+
+def test_a_dog_s_joints_and_a_crowd_s_are_nobodys(tmp_path):
+    own = [v for name in COCO_NAMES for v in (*PLACE[name][:2], 1)]
+    other = [v for _ in COCO_NAMES for v in (20, 10, 2)]
+    annotations = [
+        {"image_id": 7, "category_id": 2, "keypoints": other},
+        {"image_id": 7, "category_id": 1, "keypoints": own},
+        {"image_id": 7, "category_id": 1, "iscrowd": 1, "keypoints": other},
+    ]
+    names = [{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}]
+    found = load(coco_file(tmp_path, annotations, names)).find("train/a")
+    assert found is not None
+    assert found[0].tolist() == [0, 100, 0.5]
+
+
+def test_categories_without_a_person_are_refused(tmp_path):
+    names = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    with pytest.raises(ReidError, match=r"none of its categories is `person` \(cat, dog\)"):
+        load(coco_file(tmp_path, [], names))
+
+
+def test_bad_labels_end_no_build(tmp_path):
+    good = [v for name in COCO_NAMES for v in (*PLACE[name][:2], 1)]
+    annotations = [
+        {"image_id": 7, "keypoints": good[:-1]},
+        {"image_id": 8, "keypoints": good},
+        {"image_id": 9, "keypoints": good},
+    ]
+    labels = load(coco_file(tmp_path, annotations, []))
+    assert labels.find("train/b") is not None
+    with pytest.raises(BadImage, match="50 numbers"):
+        labels.find("train/a")
+    assert labels.unmatched(["train/a", "train/b"]) == ["image 9"]
+    assert load(coco_file(tmp_path, annotations[1:], [])).digest() != labels.digest()
+
+
+def test_an_empty_pose_is_a_bad_label_and_a_desktop_s_file_none(tmp_path):
+    people = [{"pose_keypoints_2d": []}]
+    write_json(tmp_path / "a_keypoints.json", {"people": people})
+    write_json(
+        tmp_path / "b_keypoints.json",
+        {"people": [*people, {"pose_keypoints_2d": numbers(JOINT_NAMES)}]},
+    )
+    (tmp_path / "._b_keypoints.json").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "b_keypoints.json").write_text(
+        "\ufeff" + (tmp_path / "b_keypoints.json").read_text(), "utf-8"
+    )
+    labels = load(tmp_path)
+    np.testing.assert_allclose(labels.find("b"), JOINTS, rtol=1e-6)
+    with pytest.raises(BadImage, match="0 numbers"):
+        labels.find("a")
+
+
 # --- matching ------------------------------------------------------------------------------------
 
 
@@ -146,7 +266,12 @@ def labels_of(tmp_path, names):
         pytest.param("./train/a.jpg", "train/a", True, id="with ending and leading ./"),
         pytest.param("train\\a.PNG", "train/a", True, id="Windows path"),
         pytest.param("a.jpg", "train/a", True, id="file name alone"),
-        pytest.param("images/a", "train/a", True, id="file name in another folder"),
+        pytest.param("images/a", "train/a", False, id="file name in another folder"),
+        pytest.param("train/a.jpg", "market/train/a", True, id="the last folders"),
+        pytest.param("/home/me/train/a.jpg", "train/a", True, id="more folders than the image's"),
+        pytest.param("strain/a", "train/a", False, id="half a folder's name"),
+        pytest.param("e\u0301/a", "\u00e9/a", True, id="decomposed, the image composed"),
+        pytest.param("\u00e9", "x/e\u0301", True, id="composed, the image decomposed"),
         pytest.param("b", "train/a", False, id="another name"),
         pytest.param("0001_c1.2", "x/0001_c1.2", True, id="a dot that is no ending"),
     ],
@@ -159,6 +284,35 @@ def test_file_names_that_labels_share_match_by_whole_image_id_alone(tmp_path):
     labels = labels_of(tmp_path, ["cam_a/0001", "cam_b/0001"])
     assert labels.find("cam_a/0001") is not None
     assert labels.find("cam_c/0001") is None
+
+
+def test_the_label_with_most_in_common_counts(tmp_path):
+    labels = labels_of(tmp_path, ["b/0001", "0001", "a/b/0001"])
+    assert labels.key_of("x/a/b/0001") == "a/b/0001"
+    assert labels.key_of("y/b/0001") == "b/0001"
+    assert labels.key_of("y/c/0001") == "0001"
+
+
+def test_a_bare_name_that_two_images_have_is_an_error_before_one_gets_it(tmp_path):
+    labels = labels_of(tmp_path, ["0001"])
+    with pytest.raises(ReidError, match="0001 fits both cam_a/0001 and cam_b/0001"):
+        labels.among(["cam_a/0001", "cam_b/0001"])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_image_s_very_label_is_nobody_elses(tmp_path, order):
+    labels = labels_of(tmp_path, ["a/0001"])
+    labels.among(["a/0001", "x/a/0001"][::order])
+    assert labels.key_of("x/a/0001") == ""
+    assert labels.key_of("a/0001") == "a/0001"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_longer_label_is_of_the_image_with_more_of_it(tmp_path, order):
+    labels = labels_of(tmp_path, ["data/train/a"])
+    labels.among(["a", "train/a"][::order])
+    assert labels.key_of("train/a") == "data/train/a"
+    assert labels.key_of("a") == ""
 
 
 # --- errors --------------------------------------------------------------------------------------

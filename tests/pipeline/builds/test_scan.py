@@ -1,4 +1,4 @@
-"""The digest changes when names or sizes do, and for nothing else."""
+"""The digest changes when names, sizes or labels do, and for nothing else."""
 
 from __future__ import annotations
 
@@ -69,6 +69,47 @@ def test_any_change_is_seen(raw, change):
     before = scan(raw, "street")["sha256"]
     change(raw / "street")
     assert scan(raw, "street")["sha256"] != before
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "b/labels.PARQUET", "split.mat", "notes"])
+def test_an_edit_at_equal_size_of_what_is_no_image_is_seen(raw, name):
+    path = raw / "street" / name
+    path.write_bytes(b"a.jpg,1")
+    before = scan(raw, "street")
+    path.write_bytes(b"a.jpg,5")
+    after = scan(raw, "street")
+    assert (before["files"], before["bytes"]) == (after["files"], after["bytes"])
+    assert before["sha256"] != after["sha256"]
+
+
+def test_the_truth_s_content_is_seen(raw):
+    truth = raw / "street.truth"
+    truth.mkdir()
+    (truth / "joints.parquet").write_bytes(b"1")
+    before = scan(raw, "street")["truth"]["sha256"]
+    (truth / "joints.parquet").write_bytes(b"2")
+    assert scan(raw, "street")["truth"]["sha256"] != before
+
+
+def test_a_large_file_is_told_by_its_time(raw, monkeypatch):
+    monkeypatch.setattr(module, "HASHED_BYTES", 4)
+    path = raw / "street" / "frames.oni"
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(1, 1))
+    before = scan(raw, "street")["sha256"]
+    os.utime(path, ns=(1, 2))
+    assert scan(raw, "street")["sha256"] != before
+
+
+def test_a_pipe_is_not_waited_for(raw):
+    os.mkfifo(raw / "street" / "pipe")
+    assert scan(raw, "street")["files"] == 4
+
+
+def test_a_link_whose_target_is_gone_is_one_line(raw, tmp_path):
+    (raw / "mall").symlink_to(tmp_path / "gone")
+    with pytest.raises(ReidError, match=r"mall: links to .*gone, which is gone; bring it back"):
+        scan(raw, "mall")
 
 
 def test_place_and_order_of_creation_do_not_matter(raw, tmp_path):

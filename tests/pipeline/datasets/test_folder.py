@@ -151,6 +151,77 @@ def test_spellings_of_csv(files, text):
     assert (ids(listing), listing.rejects) == (["cam1/1_a", "cam1/3_a", "cam2/3_b"], [])
 
 
+# ------------------------------------------------------------- names, tracklets, one camera, files
+
+
+def test_persons_and_cameras_may_have_names(files):
+    people = ["p10", "p9", "e\u0301va", "\u00e9va", "p9", "0", "-1"]
+    cameras = ["cam10", "cam2", "cam2", "cam10", "cam2", "cam2", "cam2"]
+    rows = [(r[0], person, camera, r[3]) for r, person, camera in
+            zip(GOOD, people, cameras, strict=True)]  # fmt: skip
+    listing = folder.read(label(files, rows, HEADER[:4]))
+    assert listing.rejects == []
+    assert listing.files["person"].to_pylist() == [2, 1, 3, 3, 1, 0, -1]
+    assert listing.files["camera"].to_pylist() == [2, 1, 1, 2, 1, 1, 1]
+    assert listing.names == {
+        "persons": {"p9": 1, "p10": 2, "\u00e9va": 3},
+        "cameras": {"cam2": 1, "cam10": 2},
+    }
+    assert listing.notes[0].startswith("3 persons by name, numbered from 1 (p9)")
+
+
+def test_a_column_of_numbers_has_no_names(files):
+    listing = folder.read(label(files, [*GOOD, (SPARE, "anna", "1", "train", *[""] * 4)]))
+    assert [r.reason for r in listing.rejects] == [
+        "person `anna`: not a whole number of at most 18 digits"
+    ]
+    assert (listing.names, listing.notes) == ({}, [])
+
+
+def test_a_tracklet_without_frames_is_in_natural_order(files):
+    header = ("path", "person", "camera", "role", "tracklet")
+    touch(files, *(f"t/{n}.png" for n in range(1, 13)))
+    rows = [*(r[:5] for r in GOOD[1:]), *((f"t/{n}.png", 1, 1, "train", 5) for n in range(1, 13))]
+    listing = folder.read(label(files, rows, header))
+    frames = {r["path"]: r["frame"] for r in listing.files.to_pylist() if r["tracklet"]}
+    assert frames == {f"t/{n}.png": n for n in range(1, 13)}
+    assert listing.notes == [
+        "1 tracklets without frame numbers: their images are numbered in the order of their names "
+        "(1, 2, ..., 10)"
+    ]
+
+
+def test_one_frame_without_a_number_among_others_is_a_reject(files):
+    listing = folder.read(label(files, [*GOOD, (SPARE, "1", "1", "train", "4", "", "", "")]))
+    assert listing.rejects == [(SPARE, "no frame, where others of tracklet 4 have one")]
+
+
+def test_of_one_camera_there_is_a_rule_that_needs_no_other(files):
+    rows = [(*r[:2], "1", *r[3:]) for r in GOOD]
+    listing = folder.read(label(files, rows))
+    assert [p["name"] for p in listing.protocols] == ["folder", "all_pairs"]
+    assert listing.protocols[1]["rule"]["exclude"] == "none"
+    assert listing.notes == ["all images are of one camera: train with `protocol: all_pairs`"]
+
+
+@pytest.mark.parametrize("ending", ["bmp", "webp", "tif", "TIFF"])
+def test_other_formats_are_listed(files, ending):
+    touch(files, f"cam1/9.{ending}")
+    listing = folder.read(label(files, [*GOOD, (f"cam1/9.{ending}", "1", "1", "train", *[""] * 4)]))
+    assert "cam1/9" in ids(listing)
+
+
+@pytest.mark.parametrize("spelt", ["e\u0301", "\u00e9"])
+def test_a_path_meets_the_file_whose_name_is_canonically_equal(files, spelt):
+    other = {"e\u0301": "\u00e9", "\u00e9": "e\u0301"}[spelt]
+    touch(files, f"{spelt}/{spelt}_1.jpg")
+    listing = folder.read(
+        label(files, [*GOOD, (f"{other}/{other}_1.jpg", "1", "1", "train", *[""] * 4)])
+    )
+    assert listing.rejects == []
+    assert listing.files["path"].to_pylist()[-1] == f"{spelt}/{spelt}_1.jpg"
+
+
 # --------------------------------------------------------------------------- labels in file names
 
 PATTERN = (
@@ -310,7 +381,9 @@ BAD_CSV = {  # the file's bytes: the error
     b"path,person,camera\n" + LINE.encode(): r"first reject: labels\.csv:2: 4 values in a row",
     b"path,person,camera\ncam1/1_a.jpg,1,1\n": r"give roles in a column `role`.*no role",
     b"path,person,camera,role\n" + LINE.encode(): "no query and no gallery image among 1 good",
-    b"path,person,camera,role\ncam1/1_a.jpg,anna,1,train\n": "person `anna`: not a whole number",
+    b"path,person,camera,role\ncam1/2_a.jpg,2,1,train\ncam1/1_a.jpg,anna,1,train\n": (
+        "person `anna`: not a whole number"
+    ),
     b"PAR1 not at all PAR1": "no column `PAR1 not at all PAR1`",
 }
 
@@ -359,7 +432,7 @@ def row(**changed: str) -> tuple[str, ...]:
 
 
 OUT = "leads out of the data set's folder; write the path below it"
-NO_FILE = "not a file such as name.jpg (.jpg, .jpeg, .png are read)"
+NO_FILE = "not a file such as name.jpg (.jpg, .jpeg, .png, .bmp, .webp, .tif, .tiff are read)"
 BAD_ROWS = {  # a row beside the good ones: the reason of its reject
     row(path="cam1/none.jpg"): "no such file",
     row(path="cam1/1_a.jpg/x.jpg"): "no such file",

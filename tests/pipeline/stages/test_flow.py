@@ -229,6 +229,48 @@ def test_a_tracklet_ends_where_any_of_its_numbers_changes(column):
     assert follows(pa.table({"image_id": ["a", "b", "c"], **keys})).tolist() == [True, False, False]
 
 
+def tracklets(tracklet: list[int], frame: list[int | None]) -> pa.Table:
+    keys = {"person": [1] * len(frame), "camera": [1] * len(frame), "tracklet": tracklet}
+    names = [str(n) for n in range(len(frame))]
+    return pa.table({"image_id": names, **keys, "frame": pa.array(frame, pa.int32())})
+
+
+@pytest.mark.parametrize(
+    ("widest", "joined"),
+    [(None, [1, 1, 1, 0, 1, 0]), (7, [1, 1, 1, 0, 1, 0]), (6, [1, 0, 1, 0, 1, 0]),
+     (1, [1, 0, 0, 0, 1, 0])],
+)  # fmt: skip
+def test_a_gap_that_is_too_wide_ends_a_tracklet(widest, joined):
+    table = tracklets([1, 1, 1, 1, 2, 2], [0, 1, 8, 10, 3, 4])
+    assert flow.steps(table).tolist() == [1, 7, 2, 0, 1, 0]
+    assert flow.goes_on(table, widest).tolist() == [bool(j) for j in joined]
+
+
+def test_a_tracklet_without_frame_numbers_has_no_order():
+    assert flow.goes_on(tracklets([1, 2], [None, None]), None).tolist() == [False, False]
+    with pytest.raises(ReidError, match="1 is of a tracklet without frame numbers"):
+        flow.goes_on(tracklets([1, 2, 2], [1, 1, None]), None)
+
+
+class Rows:
+    """In place of a data set's shards."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table
+
+    def scalars(self, columns: list[str]) -> pa.Table:
+        return self.table.select(columns)
+
+
+def test_gaps_are_counted():
+    rows = Rows(tracklets([1, 1, 1, 1, 2, 2], [0, 1, 8, 10, 3, 4]))
+    line = "2 of 4 steps in tracklets leave out frames, at most 7 numbers apart"
+    assert flow.notes(Params(), rows, Path()) == [f"{line}; see widest_gap"]
+    expected = [f"{line}; no flow over the 1 wider than 2"]
+    assert flow.notes(Params(widest_gap=2), rows, Path()) == expected
+    assert flow.notes(Params(), Rows(tracklets([1, 1], [4, 5])), Path()) == []
+
+
 # --- the stage, with a network that returns what is known ----------------------------------------
 
 ROWS = (1, 2, 3, 7, 64)

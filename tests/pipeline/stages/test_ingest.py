@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +21,7 @@ from pipeline.datasets.rap.labels import EXTRA
 from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from reid.arrays import images
+from reid.project.errors import ReidError
 from reid.project.layout import Project, manifest_of
 from reid.shards.folder import Shard
 from reid.shards.schema import ROW
@@ -120,3 +124,72 @@ def test_images_out_of_a_container_may_have_columns_too(tmp_path, monkeypatch):
     (row,) = pq.read_table(path).to_pylist()
     assert (row["height"], row["width"], row["occlusion_down"]) == (4, 3, True)
     assert row["image"]["bytes"] == png
+
+
+def own_folder(root: Path, files: dict[str, bytes]) -> Project:
+    """A folder of one's own: a person to train on, one to test, by two cameras."""
+    folder = root / "data/0-raw/mine"
+    folder.mkdir(parents=True)
+    roles = ["train", "query", "gallery"]
+    lines = ["path,person,camera,role"]
+    for number, (name, data) in enumerate(files.items()):
+        (folder / name).write_bytes(data)
+        role = roles[number % 3]
+        lines.append(f"{name},{'anna' if role == 'train' else 'eva'},{1 + number % 2},{role}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return Project(root)
+
+
+def test_every_reader_of_a_shard_sees_an_image_upright_in_the_row_s_size(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    loaded = pytest.importorskip("datasets")
+    picture = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    files = {}
+    for kind in ("jpeg", "png", "webp"):
+        for number in range(3):
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, kind, exif=tags)
+            files[f"{kind}_{number}.{kind}"] = file.getvalue()
+    project = own_folder(tmp_path, files)
+    paths = build(project, "mine", "folder")
+    for path in paths:
+        table = loaded.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+        for row, other in zip(Shard(path).table().to_pylist(), table, strict=True):
+            found = images.decode(row["image"]["bytes"])
+            assert found.shape[:2] == (row["height"], row["width"]) == (64, 32)
+            np.testing.assert_array_equal(found, np.asarray(other["image"]))
+            np.testing.assert_array_equal(
+                found, np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
+            )
+            encoded = np.frombuffer(row["image"]["bytes"], np.uint8)
+            np.testing.assert_array_equal(found, cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    folder = project.shards("mine")
+    protocol = json.loads((folder / "protocol.json").read_text("utf-8"))
+    assert protocol["notes"][-2:] == [
+        "6 images turned by their EXIF orientation, and stored as PNG",
+        "3 images of BMP, WebP or TIFF stored as PNG",
+    ]
+    assert json.loads((folder / "names.json").read_text("utf-8")) == {
+        "persons": {"anna": 1, "eva": 2}
+    }
+
+
+def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):
+    png = images.encode_png(np.full((4, 3, 3), 9, np.uint8))
+    project = own_folder(tmp_path, {f"{number}.png": png for number in range(3)})
+    before = [path.read_bytes() for path in build(project, "mine", "folder")]
+    labels = project.raw("mine") / "labels.csv"
+    labels.write_text(labels.read_text().replace("anna", "berta"))
+    assert [path.read_bytes() for path in build(project, "mine", "folder")] == before
+    persons = json.loads((project.shards("mine") / "names.json").read_text("utf-8"))["persons"]
+    assert persons == {"berta": 1, "eva": 2}
+
+
+def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
+    raw = tmp_path / "data/0-raw"
+    raw.mkdir(parents=True)
+    (raw / "mine").symlink_to(tmp_path / "gone")
+    with pytest.raises(ReidError, match=r"mine: links to .*gone, which is gone; bring it back"):
+        ingest.plan("mine", ingest.Params(reader="folder"), Project(tmp_path))

@@ -140,6 +140,25 @@ def test_the_range_is_of_all_readings_or_given():
     assert given_range == {"near_mm": 500, "far_mm": 4500, "readings": 0}
 
 
+def test_65535_is_no_reading():
+    depth = np.arange(1000, 3000, dtype=np.uint16).reshape(40, 50).repeat(2, 0)
+    depth[::10, ::50] = 65535  # 0.2 % of the pixels
+    fitted = jet.fit(iter([cells(encode_png(depth))]), Params(far_percentile=100))
+    assert (fitted["far_mm"], fitted["readings"]) == (2999, (depth < 65535).sum())
+    assert "farthest_share" not in fitted
+
+
+def test_another_value_that_stands_alone_is_warned_of(tmp_path):
+    depth = np.arange(1000, 3000, dtype=np.uint16).reshape(40, 50)
+    depth[0, :4] = 32001
+    fitted = jet.fit(iter([cells(encode_png(depth))]), Params())
+    assert (fitted["far_mm"], fitted["farthest_share"]) == (32001, 0.002)
+    (tmp_path / "fit.json").write_text(json.dumps(fitted))
+    span, warning = jet.notes(Params(), None, tmp_path)
+    assert span == "colours span 1,005 to 32,001 mm"
+    assert "stands alone, with 0.200% of all" in warning
+
+
 def test_a_range_that_is_none_is_an_error():
     flat = encode_png(np.full((4, 4), 900, np.uint16))
     with pytest.raises(ReidError, match="depths from 900 to 900 mm are no range"):

@@ -100,3 +100,37 @@ def test_unmatched_labels(tmp_path):
     params = Params(backend="given", path=str(tmp_path / "j.parquet"))
     assert joints.unmatched(params, ["a/0", "a/2", "a/9"]) == ["a/1"]
     assert joints.unmatched(Params(), ["a/0"]) == []
+
+
+class Rows:
+    """In place of the shards of a data set."""
+
+    def __init__(self, *image_ids: str):
+        self.table = pa.table({"image_id": [*image_ids]})
+
+    def scalars(self, columns: list[str]) -> pa.Table:
+        return self.table.select(columns)
+
+
+def test_a_bare_name_is_refused_before_any_row_where_another_shard_has_it_too(tmp_path):
+    header = ",".join(["image_id", *(f"{axis}{i}" for i in range(18) for axis in "xyc")])
+    (tmp_path / "j.csv").write_text(f"{header}\n0001{',1' * 54}\n")
+    params = Params(backend="given", path=str(tmp_path / "j.csv"))
+    assert joints.reads_anywhere(params) == {"rows": ["image_id"]}
+    assert joints.reads_anywhere(Params()) == {}
+    joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "a/0002")}))
+    with pytest.raises(ReidError, match="0001 fits both a/0001 and b/0001"):
+        joints.build(params, Resources(anywhere={"rows": Rows("a/0001", "b/0001")}))
+
+
+def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
+    bad = {"image_id": "b", "keypoints": [1, 2]}
+    good = {"image_id": "a", "keypoints": [1] * 51}
+    entries = [good, bad, {**good, "keypoints": []}]
+    (tmp_path / "j.json").write_text(json.dumps(entries))
+    params = Params(backend="given", path=str(tmp_path / "j.json"))
+    found = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
+    assert found["reject"].to_pylist()[0::2] == [None, "no joints given"]
+    assert found["reject"][1].as_py().startswith("given joints: 2 numbers")
+    (note,) = joints.notes(params, None, tmp_path)
+    assert note.startswith("1 images have labels that are passed over: a: 0 numbers")

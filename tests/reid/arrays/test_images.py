@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from reid.arrays.images import BadImage
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (20, 10, 3), dtype=np.uint8)
-DEPTH = RNG.integers(0, 65536, (20, 10), dtype=np.uint16)
+DEPTH = RNG.integers(0, 65535, (20, 10), dtype=np.uint16)  # 65535 is no reading
 MASK = RNG.random((20, 10)) > 0.5
 
 
@@ -105,3 +107,85 @@ class TestGeometry:
 
     def test_an_empty_box_is_one_pixel(self):
         assert (images.crop(RGB, np.array([4.2, 5.1, 4.3, 5.2]), 1, 1) == RGB[5, 4]).all()
+
+
+def shot(orientation: int, kind: str, picture: np.ndarray = RGB) -> bytes:
+    """A file as a camera writes it that was held so; lossless but for JPEG."""
+    Image = pytest.importorskip("PIL.Image")
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    file = io.BytesIO()
+    options = {"lossless": True} if kind == "webp" else {"quality": 95} if kind == "jpeg" else {}
+    Image.fromarray(picture).save(file, kind, exif=tags, **options)
+    return file.getvalue()
+
+
+class TestWhatIsStored:
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff"])
+    def test_every_reader_sees_what_the_camera_saw(self, kind, orientation):
+        Image = pytest.importorskip("PIL.Image")
+        from PIL import ImageOps
+
+        data = shot(orientation, kind)
+        seen = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        stored, change = images.storable(data)
+        expected = "converted" if kind in ("webp", "tiff") else "turned" * (orientation > 1)
+        assert change == expected
+        assert (stored is data) == (not expected)
+        found = images.decode(stored)
+        assert found.shape == seen.shape == (*images.size_of(stored), 3)
+        assert np.abs(found.astype(int) - seen).max() <= (2 if kind == "jpeg" else 0)
+        for turns in (False, True):
+            picture = Image.open(io.BytesIO(stored))
+            other = np.asarray(ImageOps.exif_transpose(picture) if turns else picture)
+            assert np.abs(found.astype(int) - other).max() <= 2 * (not change)
+        flags = cv2.IMREAD_COLOR
+        assert (cv2.imdecode(np.frombuffer(stored, np.uint8), flags).shape) == found.shape
+
+    def test_xmp_s_orientation_counts_where_exif_has_none(self):
+        Image = pytest.importorskip("PIL.Image")
+        file = io.BytesIO()
+        xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="8"/></x:xmpmeta>'
+        Image.fromarray(RGB).save(file, "jpeg", xmp=xmp)
+        stored, change = images.storable(file.getvalue())
+        assert change == "turned"
+        assert images.size_of(stored) == (10, 20)
+
+    def test_depth_and_alpha_are_turned_bit_by_bit(self):
+        tags = shot(6, "png")[33:]
+        chunk = tags[tags.index(b"eXIf") - 4 :]
+        chunk = chunk[: 12 + int.from_bytes(chunk[:4], "big")]
+        for picture in (DEPTH, np.dstack([RGB, RGB[..., :1]])):
+            plain = images.encode_png(picture)
+            stored, change = images.storable(plain[:33] + chunk + plain[33:])
+            assert change == "turned"
+            assert stored == images.encode_png(np.ascontiguousarray(np.rot90(picture, -1)))
+
+    def test_bmp_is_kept_bit_by_bit(self):
+        data = cv2.imencode(".bmp", RGB[..., ::-1])[1].tobytes()
+        assert images.storable(data) == (images.encode_png(RGB), "converted")
+
+    @pytest.mark.parametrize("ending", ["bmp", "webp", "tiff"])
+    def test_what_is_cut_off_is_no_image(self, ending):
+        noise = RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        data = cv2.imencode(f".{ending}", noise)[1].tobytes()
+        with pytest.raises(BadImage, match="broken or cut off"):
+            images.storable(data[: len(data) // 2])
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"GIF89a", b"\xff\xd8\xff\xe1\xff\xffExif\0\0II*\0", b"\x89PNG\r\n\x1a\neXIf"]
+    )
+    def test_what_says_nothing_stays_as_it_is(self, data):
+        assert images.storable(data) == (data, "")
+
+    def test_bytes_behind_a_png_are_passed_over_and_a_cut_is_not(self):
+        data = images.encode_png(RGB)
+        assert (images.decode(data + b"behind the end") == RGB).all()
+        assert (images.decode_depth(images.encode_png(DEPTH) + b"x" * 40) == DEPTH).all()
+        with pytest.raises(BadImage, match="truncated PNG"):
+            images.decode(data[:-12] + b"behind the end")
+
+    def test_65535_is_no_reading_of_depth(self):
+        depth = np.array([[0, 900, 65534, 65535]], np.uint16)
+        assert images.decode_depth(images.encode_png(depth)).tolist() == [[0, 900, 65534, 0]]

@@ -204,12 +204,18 @@ def test_what_is_kept_gives_the_same_and_follows_edits(house: Path, tmp_path: Pa
     assert of(START, kept) == first
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b'{"format": 1}', b"\xff", b'{"format": 1, "fi'])
-def test_kept_summaries_that_are_damaged_are_made_anew(house: Path, tmp_path: Path, damage: bytes):
+@pytest.mark.parametrize("damage", ["nothing", "no json", "cut", "flipped"])
+def test_kept_summaries_that_are_damaged_are_made_anew(house: Path, tmp_path: Path, damage: str):
     kept = tmp_path / "kept"
     first = of(START, kept)
-    (kept / "summaries.json").write_bytes(damage)
+    file = kept / "summaries"
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    damaged = {"nothing": b"", "no json": b"\xff\n[]", "cut": whole[:-9], "flipped": flipped}
+    file.write_bytes(damaged[damage])
     assert of(START, kept) == first
+    assert file.read_bytes() == whole
 
 
 def test_a_start_that_does_not_exist_is_refused(house: Path):

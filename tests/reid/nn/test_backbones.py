@@ -105,7 +105,8 @@ class Anything:
         ),
         pytest.param([1, 2], "holds no state dict", id="no state"),
         pytest.param({"a": Anything()}, "needs full unpickling", id="pickle"),
-        pytest.param(b"nonsense", "not readable as weights", id="broken"),
+        pytest.param(b"nonsense", "not readable as safetensors", id="broken"),
+        pytest.param(b"", "not readable as weights .the file is empty", id="empty"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, content, message):

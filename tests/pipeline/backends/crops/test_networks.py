@@ -20,7 +20,7 @@ from pipeline.backends.crops.given import load
 from pipeline.backends.crops.person_box import Frame, PersonBox
 from pipeline.stages.crops import Params
 from pipeline.world.truth import PERSON
-from reid.arrays.images import encode_png
+from reid.arrays.images import BadImage, encode_png
 from reid.project.errors import ReidError
 from reid.shards.schema import IMAGE
 from tests.pipeline.overhead import FLOOR_MM, HEIGHT, WIDTH, frame_of, person_box
@@ -289,6 +289,32 @@ def test_each_format(tmp_path, write):
     assert labels.find("a/2", HEIGHT, WIDTH) == []  # nobody, by the labels
     assert labels.find("a/3", HEIGHT, WIDTH) is None  # unknown to them
     assert labels.unmatched(["a/1", "x"]) == ["a/2"]
+
+
+def test_a_box_that_is_none_is_a_reject_of_its_frame(tmp_path):
+    names = [{"id": i, "file_name": f"{name}.jpg"} for i, name in enumerate("abc")]
+    boxes = [(0, [1, 2, 0, 5]), (1, [1, 2, 10, 5]), (2, [1, 2, 0, 5]), (2, [1, 2, 10, 5]),
+             (7, [1, 2, 10, 5])]  # fmt: skip
+    annotations = [{"image_id": i, "category_id": 1, "bbox": bbox} for i, bbox in boxes]
+    found = {"images": names, "annotations": annotations,
+             "categories": [{"id": 1, "name": "PERSON"}]}  # fmt: skip
+    labels = load(write_json(tmp_path / "coco.json", found))
+    for name in ("b", "c"):
+        assert labels.find(name, HEIGHT, WIDTH) == [PersonBox((1, 2, 11, 7), 1.0)]
+    with pytest.raises(BadImage, match="x1 below x2"):
+        labels.find("a", HEIGHT, WIDTH)
+    assert labels.unmatched("abc") == ["image 7"]
+
+
+def test_what_a_desktop_left_in_a_folder_of_yolo_is_passed_over(tmp_path):
+    (tmp_path / "a.txt").write_text("\ufeff0 0.5 0.5 0.2 0.2\n", "utf-8")
+    (tmp_path / "b.txt").write_text("0 0.5 0.5 0 0.2\n")
+    (tmp_path / "._a.txt").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    labels = load(tmp_path)
+    assert len(labels.find("a", HEIGHT, WIDTH) or []) == 1
+    assert labels.unmatched(["a", "b"]) == []
+    with pytest.raises(BadImage, match="x1 below x2"):
+        labels.find("b", HEIGHT, WIDTH)
 
 
 def test_coco_results(tmp_path):

@@ -285,7 +285,8 @@ for settings, message in (
 
 from pathlib import Path
 from safetensors.torch import save_file
-from pipeline.backends import small_pose, weights
+from pipeline.backends import weights
+from pipeline.backends.libraries import small_pose
 state = joints_mmpose.untrained(small_pose.NAME, "cpu").state_dict()
 halves = {name: (v + 0.25).half() if v.is_floating_point() else v for name, v in state.items()}
 weights.WORLD = Path(sys.argv[1])

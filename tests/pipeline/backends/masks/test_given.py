@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.backends.masks.coco_masks import decode_segmentation, unpack
-from pipeline.backends.masks.given import load, person_pixels
+from pipeline.backends.masks.given import load
+from pipeline.backends.masks.pictures import person_pixels
 from pipeline.world.truth import Truth, write_truth
 from reid.arrays.images import BadImage, encode_png
 from reid.project.errors import ReidError
@@ -78,6 +79,101 @@ def test_person_pixels(levels, expected):
     found = person_pixels(np.array([levels], np.uint8))
     assert found.dtype == bool
     assert found[0].tolist() == [bool(e) for e in expected]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        pytest.param([0, 1, 1, 0], [0, 1, 1, 0], id="one person by number"),
+        pytest.param([0, 1, "top", 0], [0, 1, 0, 0], id="with a rim of nobody"),
+        pytest.param([1, 1, "top", 0], [1, 1, 0, 0], id="the rim elsewhere"),
+        pytest.param([0, 1, 2, 0], None, id="two people"),
+        pytest.param([0, 7, "top", 0], None, id="of some class, or a soft edge"),
+        pytest.param([0, 15, 8, "top"], None, id="two classes and a rim"),
+        pytest.param([1, 2, 1, 2], None, id="two numbers, none of them 0"),
+    ],
+)
+def test_numbers_in_8_and_16_bits(kind, levels, expected):
+    picture = np.array([[np.iinfo(kind).max if v == "top" else v for v in levels]], kind)
+    if expected is None:
+        with pytest.raises(BadImage, match="which is the person is not known"):
+            person_pixels(picture)
+    else:
+        assert person_pixels(picture)[0].tolist() == [bool(e) for e in expected]
+
+
+def test_soft_edges_in_16_bits():
+    levels = np.linspace(0, 65535, 200).astype(np.uint16)[None]
+    np.testing.assert_array_equal(person_pixels(levels), levels > 32767)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_picture_of_0_and_1_in_its_own_bits(tmp_path, kind):
+    (tmp_path / "a.png").write_bytes(encode_png(MASK.astype(kind)))
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("colours", [[0, 0, 0, 128, 0, 0], [9, 9, 9, 9, 9, 9]], ids=["VOC", "one"])
+def test_a_palette_is_read_by_its_indexes(tmp_path, bits, colours):
+    from PIL import Image
+
+    rim, top = np.zeros_like(MASK), 2**bits - 1
+    rim[1, 3:6] = True
+    picture = Image.fromarray(np.where(MASK, 1, np.where(rim, top, 0)).astype(np.uint8)).convert(
+        "P"
+    )
+    picture.putpalette((colours + [224, 224, 192] * 254)[: 3 * (top + 1)])
+    picture.save(tmp_path / "a.png", bits=bits)
+    if bits == 8:  # 255 is the rim
+        np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+    else:
+        with pytest.raises(BadImage, match=f"levels 0, 1, {top}"):
+            found_at(tmp_path, "a")
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (9, 90, 200)], ids=str)
+def test_what_is_cut_out_of_a_picture_is_its_opaque_pixels(tmp_path, colour):
+    picture = np.full((*MASK.shape, 4), (*colour, 0), np.uint8)
+    picture[..., 3][MASK] = 255
+    (tmp_path / "a.png").write_bytes(encode_png(picture))
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+
+
+def test_alpha_that_hides_nothing_says_nothing(tmp_path):
+    picture = np.full((*MASK.shape, 4), 255, np.uint8)
+    picture[..., :3] = MASK[..., None]
+    (tmp_path / "a.png").write_bytes(encode_png(picture))
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+
+
+def test_several_colours_are_refused(tmp_path):
+    picture = np.zeros((*MASK.shape, 3), np.uint8)
+    picture[MASK] = 128, 0, 0
+    picture[OTHER] = 0, 128, 0
+    (tmp_path / "a.png").write_bytes(encode_png(picture))
+    with pytest.raises(BadImage, match="2 colours"):
+        found_at(tmp_path, "a")
+
+
+def test_a_mask_is_turned_as_its_camera_says(tmp_path):
+    from PIL import Image
+
+    tags = Image.Exif()
+    tags[0x0112] = 6  # its right column is on top
+    turned = Image.fromarray(np.rot90(MASK).astype(np.uint8) * 255)
+    turned.save(tmp_path / "a.png", exif=tags)
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+
+
+def test_a_person_s_folder_is_of_that_person_alone(tmp_path):
+    write_png(tmp_path / "person_0009" / "0009.png", MASK)
+    (tmp_path / "person_0009" / "._0009.png").write_bytes(b"\0\5\x16\7")
+    labels = load(tmp_path)
+    assert labels.find("person_0003/0009") is None
+    assert labels.find("raw/person_0009/0009") is not None
+    assert labels.unmatched(["person_0003/0009"]) == ["person_0009/0009"]
 
 
 def test_a_folder_of_pictures(tmp_path):
@@ -207,6 +303,24 @@ def test_annotations_of_the_category_person(tmp_path):
     assert load(path).find("train/b") is None
     value |= {"categories": [{"id": 2, "name": "pedestrian"}], "annotations": [bag]}
     assert found_at(write_json(path, value), "train/a").all()  # no person: all categories
+
+
+def test_a_bad_annotation_is_a_reject_of_its_image(tmp_path):
+    size = {"height": 12, "width": 8}
+    names = [{"id": i, "file_name": f"{name}.jpg", **size} for i, name in enumerate("abc")]
+    annotations = [
+        {"image_id": 0, "segmentation": [[1, 2]]},
+        {"image_id": 1, "segmentation": packed(MASK)},
+        {"image_id": 5, "segmentation": packed(MASK)},
+    ]
+    names[2].pop("height")
+    annotations.append({"image_id": 2, "segmentation": packed(MASK)})
+    labels = load(write_json(tmp_path / "m.json", {"images": names, "annotations": annotations}))
+    assert labels.find("b") is not None
+    for name, reason in (("a", "broken segmentation"), ("c", "missing 'height'")):
+        with pytest.raises(BadImage, match=reason):
+            labels.find(name)
+    assert labels.unmatched("abc") == ["image 5"]
 
 
 def test_results_take_the_crops_own_person_not_the_surest(tmp_path):

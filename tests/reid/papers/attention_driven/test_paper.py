@@ -249,8 +249,13 @@ def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(ReidError, match="no such file"):
         paper.build(small(weights=str(tmp_path / "none.pt")), 5)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(ReidError, match="not a state dict"):
+    with pytest.raises(ReidError, match=r"not weights of attention_driven \(lacks .*; has other\)"):
         paper.build(small(weights=str(tmp_path / "other.pt")), 5)
+    state = paper.build(small(), 5).state_dict()
+    half = {name: value for name, value in state.items() if not name.startswith("whole.conv5")}
+    torch.save(half, tmp_path / "half.pt")
+    with pytest.raises(ReidError, match=r"lacks whole\.conv5\.\S+, .* more\)"):
+        paper.build(small(weights=str(tmp_path / "half.pt")), 5)
     torch.save(paper.build(small(width_scale=0.5), 5).state_dict(), tmp_path / "wide.pt")
     with pytest.raises(ReidError, match="size mismatch"):
         paper.build(small(weights=str(tmp_path / "wide.pt")), 5)

@@ -1,0 +1,94 @@
+"""The orientation that a camera wrote beside an image, and images turned by it.
+
+Some readers turn an image by its EXIF orientation and some do not, so that one file has two sizes.
+Read are EXIF of JPEG (APP1), PNG (eXIf) and WebP (EXIF), and where these have none XMP's
+tiff:Orientation, as Pillow reads it. A TIFF is turned by all that read it.
+
+Source  CIPA DC-008 (EXIF 2.3), tag 0x0112; the PNG specification, third edition, chunk eXIf
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import numpy as np
+
+TAG = 0x0112
+UPRIGHT = 1
+TIFF = (b"II*\0", b"MM\0*")  # as its file begins, little and big end first
+EXIF = b"Exif\0\0"
+XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])[\"<]")
+
+
+def orientation_of(data: bytes) -> int:
+    """1 to 8 as EXIF counts; 1, upright, also where nothing is said or what is said is broken."""
+    if data.startswith(TIFF):
+        return UPRIGHT
+    found = _of_exif(_exif(data))
+    if not found:
+        said = XMP.search(data) if b"tiff:Orientation" in data else None
+        found = int(said[1]) if said else UPRIGHT
+    return found if UPRIGHT <= found <= 8 else UPRIGHT
+
+
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An (H, W) or (H, W, C) array as it is to be seen; from 5 on its sides change places."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    down = {3, 4, 7, 8}  # from the last row up, after the exchange
+    right = {2, 3, 6, 7}  # from the last column on
+    image = image[::-1] if orientation in down else image
+    image = image[:, ::-1] if orientation in right else image
+    return np.ascontiguousarray(image)
+
+
+def _exif(data: bytes) -> bytes:
+    """The TIFF structure that holds the tags; empty where there is none."""
+    if data.startswith(b"\x89PNG"):
+        return _chunk(data, 8, ">I", 4, b"eXIf", 12)
+    if data.startswith(b"RIFF"):
+        return _chunk(data, 12, "<I", 0, b"EXIF", 8).removeprefix(EXIF)
+    return _segment(data) if data.startswith(b"\xff\xd8") else b""
+
+
+def _chunk(data: bytes, at: int, size: str, name_at: int, name: bytes, around: int) -> bytes:
+    """What a named chunk of a PNG or a RIFF file holds."""
+    if name not in data:
+        return b""
+    while at + 8 <= len(data):
+        length = struct.unpack(size, data[at + 4 - name_at : at + 8 - name_at])[0]
+        if data[at + name_at : at + name_at + 4] == name:
+            return data[at + 8 : at + 8 + length]
+        at += length + around + (length % 2 if around == 8 else 0)
+    return b""
+
+
+def _segment(data: bytes) -> bytes:
+    """What the EXIF segment of a JPEG holds."""
+    at = 2
+    if EXIF not in data:
+        return b""
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
+        length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+        content = data[at + 4 : at + 2 + length]
+        if data[at + 1] == 0xE1 and content.startswith(EXIF):
+            return content[len(EXIF) :]
+        at += 2 + length
+    return b""
+
+
+def _of_exif(tags: bytes) -> int:
+    """The orientation in a TIFF structure; 0 where it has none."""
+    order = {b"II": "<", b"MM": ">"}.get(tags[:2])
+    try:
+        if order is None:
+            return 0
+        at = struct.unpack_from(f"{order}I", tags, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", tags, at)[0]):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tags, at + 2 + 12 * entry)
+            if tag == TAG:
+                return value if kind == 3 else 0  # a SHORT
+    except struct.error:
+        return 0
+    return 0

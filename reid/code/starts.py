@@ -1,0 +1,55 @@
+"""Where the code of a training and of an evaluation starts."""
+
+from __future__ import annotations
+
+from reid.code.fingerprint import Start
+
+PAPERS = "reid.papers:PAPERS"
+SHOWN = {  # what of a `Paper` is shown, or decides other things
+    "name", "params", "tables", "costs", "describe", "sections", "attention_maps",
+    "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
+    "protocols",
+}  # fmt: skip
+TESTED = {"embed", "feature_parts", "pool"}  # what the test alone asks for
+TRAINED = {  # what the training alone asks for
+    "augment", "optimizer", "learning_rate", "sampler", "loss", "training_logits",
+    "training_columns", "training_stages", "donors", "combine", "together", "begin_epoch",
+    "left_to_choose", "choose",
+}  # fmt: skip
+KEYS = frozenset(  # of an experiment: what says its keys, and changes no row
+    f"reid.experiments:Experiment.{name}"
+    for name in (
+        "key",
+        "code",
+        "test_code",
+        "described",
+        "trained",
+        "other_builds",
+        "_inputs",
+        "_folders",
+        "is_built",
+        "choice",
+        "stages",
+    )
+)
+VALIDATION = frozenset({"reid.training.experiment_task:ExperimentTask.validate"})
+
+
+def of_training(paper: str, validated: bool) -> Start:
+    """What decides a paper's trained network; `validated`: identities are held out."""
+    left_out = frozenset(SHOWN | ({"pool"} if validated else TESTED))
+    roots = (
+        PAPERS, "reid.experiments:Experiment", "reid.training.experiment_task:ExperimentTask",
+        "reid.training.loop:Loop", "reid.training.devices:launched",
+    )  # fmt: skip
+    return Start(
+        roots, {PAPERS: (paper,)}, {"Paper": left_out, "replace": left_out},
+        omitted=KEYS if validated else KEYS | VALIDATION,
+    )  # fmt: skip
+
+
+def of_evaluation(paper: str) -> Start:
+    """What decides the features and metrics of a paper's trained network."""
+    left_out = frozenset(SHOWN | TRAINED)
+    roots = (PAPERS, "reid.experiments:Experiment", "reid.evaluation.evaluate:evaluate")
+    return Start(roots, {PAPERS: (paper,)}, {"Paper": left_out, "replace": left_out}, omitted=KEYS)

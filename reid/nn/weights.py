@@ -1,0 +1,89 @@
+"""Weights from files, read without running code from them, and put into networks.
+
+One reader for all that `weights` may name: .safetensors, and what torch.save wrote. Whatever is
+wrong with a file is one line: `ReidError` with the file and what it is, lacks or has too much.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from reid.project.errors import ReidError
+
+NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a state dict
+UNSAFE = "save its state dict alone, best as .safetensors"
+SHOWN = 3  # names in an error
+
+
+def read_state(path: Path, *, trusted: bool = False, instead: str = UNSAFE) -> dict[str, Tensor]:
+    """The tensors by name of a .safetensors file or a checkpoint, also where it nests them.
+
+    A file that only full unpickling could read is refused unless it is `trusted`: unpickling runs
+    code that the file chooses; the error ends with what to do `instead`.
+    """
+    if not path.is_file():
+        raise ReidError(f"{path}: no such weights file (.safetensors, .pt, .pth)")
+    if not path.stat().st_size:
+        raise ReidError(f"{path}: not readable as weights (the file is empty)")
+    try:
+        loaded = _load(path, trusted)
+    except pickle.UnpicklingError:
+        raise ReidError(
+            f"{path}: holds more than tensors, or is no checkpoint: it needs full unpickling, "
+            f"which can run any code; {instead}"
+        ) from None
+    except Exception as error:  # safetensors and torch have many errors for a broken file
+        kind = "safetensors" if path.suffix == ".safetensors" else "weights"
+        raise ReidError(f"{path}: not readable as {kind} ({one_line(error)})") from None
+    for key in NESTED:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    items = loaded.items() if isinstance(loaded, dict) else ()
+    tensors = {n: t for n, t in items if isinstance(n, str) and isinstance(t, Tensor)}
+    if not tensors:
+        raise ReidError(f"{path}: holds no state dict (no tensors by name)")
+    return tensors
+
+
+def _load(path: Path, trusted: bool) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=not trusted)
+
+
+def fill(
+    network: nn.Module, state: dict[str, Tensor], path: Path, name: str, own: Sequence[str] = ()
+) -> None:
+    """Load all of `state`, which must be all of `network` but for what begins with one of `own`.
+
+    Raises `ReidError` with what is missing, too much or of another size; `name` is the network's.
+    """
+    try:
+        missing, unknown = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ReidError(f"{path}: {one_line(error)}") from None
+    missing = [key for key in missing if not key.startswith(tuple(own))]
+    if missing or unknown:
+        words = [f"lacks {_few(missing)}"] if missing else []
+        words += [f"has {_few(unknown)}"] if unknown else []
+        raise ReidError(f"{path}: not weights of {name} ({'; '.join(words)})")
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def one_line(error: Exception) -> str:
+    """What an error of a library says, without its line breaks and not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
