@@ -7,8 +7,9 @@ for those on that data set (the rendered worlds' smaller size), `on.<experiment>
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, create_model
@@ -22,7 +23,7 @@ from reid.papers import PAPERS, paper_of
 from reid.papers.contract import Paper
 from reid.project import params as parameters
 from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of, key_of, sha256_of
+from reid.project.layout import Project, as_json, builder_of, key_of, sha256_of, write_atomically
 from reid.project.params import Strict
 from reid.shards.manifest import manifest_of
 
@@ -118,13 +119,32 @@ class Experiment:
         weights = project.root / self.paper.weights(self.params)
         return key_of([*parts, sha256_of(weights)] if weights.is_file() else parts)
 
-    def _inputs(self, project: Project) -> list[Any]:
-        """The content hashes of every shard that the paper's columns come from."""
+    def training_rows(self, project: Project, columns: list[str]) -> Data:
+        """The training rows that have other columns of the builds that it reads."""
+        data = open_data(project.root / "data", self.params.dataset, columns, self.params.builds)
+        return data.under(self.params.protocol).role("train").complete()
+
+    def choice(self, project: Project) -> list[Any]:
+        """What decides values that are chosen from the data: code, content, all but the seed."""
+        told = {key: value for key, value in self.described().items() if key != "seed"}
+        return [self.paper.name, self.code(project).fingerprint, told, self._inputs(project)]
+
+    def is_built(self, project: Project) -> bool:
+        """Whether all that it reads is built."""
+        return all((f / "manifest.json").is_file() for f in self._folders(project).values())
+
+    def _folders(self, project: Project) -> dict[str, Path]:
+        """Where what it reads lies, by stage."""
         dataset = self.params.dataset
-        folders = {"ingest": project.shards(dataset)}
         stages = [*self.stages, *self.paper.training_stages(self.params)]
         names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
-        folders |= {stage: project.derived(stage, name) for stage, name in names.items()}
+        built = {stage: project.derived(stage, name) for stage, name in names.items()}
+        return {"ingest": project.shards(dataset), **built}
+
+    def _inputs(self, project: Project) -> list[Any]:
+        """The content hashes of every shard that the paper's columns come from."""
+        dataset, folders = self.params.dataset, self._folders(project)
+        names = {stage: self.params.builds.get(stage, dataset) for stage in folders}
         hints = {stage: f"reid {stage} {name}" for stage, name in names.items()}
         hints["ingest"] = builder_of(dataset)
         return [
@@ -151,7 +171,7 @@ def load(project: Project, name: str) -> Experiment:
     own = parameters.section(loaded, paper, "on", name)
     values = {**_shared(loaded, paper, str(own.get("dataset"))), **own}
     checked = parameters.check(params_model(paper), values, f"{paper}.on.{name}")
-    return Experiment(name, paper_of(paper), checked)
+    return _chosen(project, Experiment(name, paper_of(paper), checked))
 
 
 def _shared(loaded: dict[str, Any], paper: str, dataset: str) -> dict[str, Any]:
@@ -168,9 +188,26 @@ def variant(project: Project, paper: str, dataset: str, overrides: dict[str, Any
     loaded = parameters.load(project.root)
     values = {**_shared(loaded, paper, dataset), **overrides, "dataset": dataset}
     checked = parameters.check(params_model(paper), values, paper)
-    experiment = Experiment("", paper_of(paper), checked)
+    experiment = _chosen(project, Experiment("", paper_of(paper), checked))
     label = key_of([paper, experiment.described()])[:10]
-    return Experiment(f"{dataset.replace('/', '-')}-{paper}-{label}", paper_of(paper), checked)
+    return replace(experiment, name=f"{dataset.replace('/', '-')}-{paper}-{label}")
+
+
+def _chosen(project: Project, experiment: Experiment) -> Experiment:
+    """The experiment with what its paper chooses from the training rows, once they are built.
+
+    What was chosen is kept below `.work`, under the content that it was chosen from.
+    """
+    paper, params = experiment.paper, experiment.params
+    if not (paper.left_to_choose(params) and experiment.is_built(project)):
+        return experiment
+    path = project.work / "chosen" / f"{key_of(experiment.choice(project))}.json"
+    if path.is_file():
+        values = json.loads(path.read_text("utf-8"))
+    else:
+        values = paper.choose(params, lambda columns: experiment.training_rows(project, columns))
+        write_atomically(path, as_json(values))
+    return replace(experiment, params=params.model_copy(update=values))
 
 
 def network_params(project: Project, paper: str, dataset: str) -> Any:

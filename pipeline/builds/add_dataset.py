@@ -77,7 +77,7 @@ def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> lis
                 entries.append(Entry(stage, build, {**values, **settings.get(stage, {})}))
         for group, given in (("scale", full_size.scale), ("on", full_size.experiments)):
             own = named(given, name).items()
-            entries += [Entry(paper, key, values, group) for key, values in own]
+            entries += [Entry(paper, key, v, group, full_size.comments) for key, v in own]
     return entries
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ class Entry(NamedTuple):
     key: str
     values: dict[str, Any]
     group: str = "on"
+    comments: Mapping[str, str] = {}  # beside its values, by their keys
 
     def __str__(self) -> str:
         return f"{self.section}.{self.group}.{self.key}"
@@ -40,13 +42,13 @@ def with_entries(path: Path, loaded: dict[str, Any], entries: list[Entry]) -> st
     yaml.width, yaml.preserve_quotes = 10_000, True  # long lines stay long
     yaml.indent(mapping=indent or 2, sequence=indent or 2, offset=offset or 0)
     document, stream = yaml.load(text), io.StringIO()
-    for section, key, values, group in entries:
-        _insert(_mapping(_mapping(document, section), group), key, values)
+    for entry in entries:
+        _insert(_mapping(_mapping(document, entry.section), entry.group), entry)
     yaml.dump(document, stream)
     out = _comments_of_anchors(text, stream.getvalue())
     expected = copy.deepcopy(loaded)
-    for section, key, values, group in entries:
-        _mapping(_mapping(expected, section), group)[key] = values
+    for entry in entries:
+        _mapping(_mapping(expected, entry.section), entry.group)[entry.key] = entry.values
     if YAML(typ="safe", pure=True).load(out) != expected:  # an odd layout
         raise ReidError(f"{path}: cannot be edited; write {', '.join(map(str, entries))} by hand")
     return out
@@ -69,13 +71,19 @@ def _mapping(parent: dict[str, Any], key: str) -> Any:
     return parent[key]
 
 
-def _insert(parent: CommentedMap, key: str, values: dict[str, Any]) -> None:
+def _insert(parent: CommentedMap, entry: Entry) -> None:
     """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
     tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
-    parent[key] = CommentedMap(copy.deepcopy(values))  # a part that is there twice gets no anchor
+    values = CommentedMap(copy.deepcopy(entry.values))  # a part that is there twice: no anchor
+    parent[entry.key] = values
+    for key in values.keys() & entry.comments.keys():
+        values.yaml_add_eol_comment(entry.comments[key], key, 0)
     if tail:
         owner, last = _last(parent)
-        owner.ca.items[last] = [None, None, CommentToken(f"\n{tail}", CommentMark(0), None), None]
+        own = (owner.ca.items.get(last) or [None] * 4)[2]
+        text = f"{own.value.rstrip()}\n{tail}" if own else f"\n{tail}"
+        mark = own.start_mark if own else CommentMark(0)
+        owner.ca.items[last] = [None, None, CommentToken(text, mark, None), None]
 
 
 def _last(mapping: CommentedMap) -> tuple[CommentedMap, Any]:

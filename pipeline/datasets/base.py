@@ -72,6 +72,7 @@ class Info:
     licence: str
     where: str  # where to ask for it
     citation: str
+    note: str = ""  # what else its counts have beside them, such as a paper's own
 
 
 @dataclass

@@ -49,7 +49,7 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
     if told is None:
         return {
             "kind": "photographs", "title": info["title"], "licence": info["licence"],
-            "where": info["where"], "citation": info["citation"],
+            "where": info["where"], "citation": info["citation"], "note": info["note"],
         }  # fmt: skip
     return {
         "kind": "rendered",

@@ -169,7 +169,9 @@ def _source(steps: Sequence[Step]) -> str:
     told = f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
     if found.get("kind") == "rendered":
         return f"{told}- where from: {found['where']}"
-    return f"{told}- where to ask: {found['where']}\n- to cite: {found.get('citation', 'unknown')}"
+    note = f"\n- note: {found['note']}" if found.get("note") else ""
+    cited = found.get("citation", "unknown")
+    return f"{told}- where to ask: {found['where']}\n- to cite: {cited}{note}"
 
 
 def _counts(protocol: Mapping[str, Any]) -> str:

@@ -11,8 +11,11 @@ Writes  2-derived/backgrounds: `background`, the squared image with its region d
 Source  Yaghoubi et al., implicit attention by swapped regions, trained on RAP; geometry and
         thresholds as in the authors' code (`reid.arrays.swaps`, `pipeline.swapping.pairs`)
 Differs Partners are training images of other persons, where the authors' code takes any image; the
-        search by masks is on, where their published runs have it off. Areas are compared in the
-        squared images.
+        search by masks is on, where their published runs have it off. The paper writes both
+        comparisons of masks the other way round and gives no IoU: `area_ratio` and `iou` are the
+        least of each, as in the code. Areas are compared in the squared images. Without viewpoint
+        labels k-means clusters the poses themselves, where the paper clusters their t-SNE. Of all
+        partners `max_partners` are drawn, 256, where the paper has no limit.
 
 `region` is full_body (the person's mask), upper_body (the mask from the head's top to the upper
 body's bottom, by part boxes; by joints where a data set has no such boxes) or given: any mask,

@@ -5,10 +5,12 @@ Reads   1-shards (`image`, `height`, `width`, `person`, `camera`, `tracklet`, `f
 Writes  2-derived/flow: `flow`, a 16-bit PNG of the image's size (`reid.arrays.flow`)
 Source  a library's network (`backend` ptlflow), OpenCV's DIS (dis) or Lucas and Kanade's method
         (lucas_kanade), or flow that is already there (given)
-Differs n frames have n - 1 flows. So that each frame has one, a tracklet's last frame repeats the
-        one before, and a tracklet of one frame has flow zero. Where a call of the step begins with
-        a tracklet's last frame, that flow is computed a second time, with other pairs beside it: a
-        network's last bit may then make a step of 1/64 pixel between a flow and its repetition.
+Differs Flow leads from a frame to the next; a paper whose flow leads from the frame before has each
+        flow one frame later. n frames have n - 1 flows. So that each frame has one, a tracklet's
+        last frame repeats the one before, and a tracklet of one frame has flow zero. Where a call
+        of the step begins with a tracklet's last frame, that flow is computed a second time, with
+        other pairs beside it: a network's last bit may then make a step of 1/64 pixel between a
+        flow and its repetition.
 
 A next frame of another size is resized to the frame's. A frame that cannot be decoded, or is too
 small, is rejected, and the frame before it is treated as its tracklet's last. With `given` a row is

@@ -6,7 +6,9 @@ Writes  2-derived/parts: `parts` = boxes R0 whole body, R1 head, R2 upper body, 
         come from; `joints_filled`, how many joints were made up; `pose`, the canonical pose or -1
 Source  Yang et al., "Attention driven person re-identification", Pattern Recognition 2019,
         eq. 1 and 2 (`reid.arrays.poses`), and its canonical poses, for which it gives no details
-Differs Canonical poses are k-means centres of the training poses. One is laid over the confident
+Differs Which joints bound which part is a reconstruction: the paper numbers its joints from head to
+        foot, and the print of its sets is damaged. Neighbouring parts share their boundary joints.
+        Canonical poses are k-means centres of the training poses. One is laid over the confident
         joints by scale and shift alone: people in a crop stand upright, and a rotation found from
         few joints would tip the body over.
 

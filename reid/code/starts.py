@@ -6,13 +6,15 @@ from reid.code.fingerprint import Start
 
 PAPERS = "reid.papers:PAPERS"
 SHOWN = {  # what of a `Paper` is shown, or decides other things
-    "name", "params", "tables", "costs", "describe", "headline", "attention_maps",
-    "pretraining", "test_only", "stages", "weights", "scale",
+    "name", "params", "tables", "costs", "describe", "attention_maps",
+    "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
+    "protocols",
 }  # fmt: skip
 TESTED = {"embed", "feature_parts", "pool"}  # what the test alone asks for
 TRAINED = {  # what the training alone asks for
     "augment", "optimizer", "learning_rate", "sampler", "loss", "training_logits",
     "training_columns", "training_stages", "donors", "combine", "together", "begin_epoch",
+    "left_to_choose", "choose",
 }  # fmt: skip
 KEYS = frozenset(  # of an experiment: what says its keys, and changes no row
     f"reid.experiments:Experiment.{name}"
@@ -24,6 +26,9 @@ KEYS = frozenset(  # of an experiment: what says its keys, and changes no row
         "trained",
         "other_builds",
         "_inputs",
+        "_folders",
+        "is_built",
+        "choice",
         "stages",
     )
 )

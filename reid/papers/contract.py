@@ -11,7 +11,7 @@ trains in phases `begin_epoch`, one that trains on more than it tests on `traini
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from reid.project.params import Strict
@@ -75,6 +75,10 @@ def _no_maps(network: nn.Module, batch: dict[str, Tensor]) -> Weights:
     return {}
 
 
+def _nothing_chosen(params: Strict, training: Callable[[list[str]], Data]) -> dict[str, Any]:
+    return {}
+
+
 def _no_weights(params: Strict) -> str:
     return ""
 
@@ -95,7 +99,11 @@ class Paper(Generic[P, N]):
     tables: Mapping[int | str, Table]  # as printed, by number
     costs: Callable[[], dict[str, list[dict[str, Any]]]]  # titled tables, for `reid summary`
     describe: Callable[[P], Described]  # what an exported network takes and gives
-    headline: int | str | None  # the table that experiments are shown beside
+    # What may differ from a printed row that still is the row. On the paper's own data sets:
+    # weights to start from, and what is chosen for each data set. On rendered worlds, besides,
+    # the size and schedule of a small training; a stage's parameter as `flow.backend`.
+    left_open: frozenset[str]
+    scale: frozenset[str]
 
     # A row's image (H, W, 3) uint8 RGB, and the row, as arrays of fixed size without randomness.
     view: Callable[[P, np.ndarray, dict[str, Any]], dict[str, np.ndarray]]
@@ -112,6 +120,17 @@ class Paper(Generic[P, N]):
     training_logits: Callable[[Any], Tensor]  # (B, classes), for the accuracy
     embed: Callable[[N, P, dict[str, Tensor]], Tensor]  # (B, D) test features, in eval mode
 
+    # Of stages that are read, the parameters that make a row, as they are where no row names them.
+    built: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    # By reader the stage that makes the paper's data set of the reader's, such as crops of frames.
+    made_by: Mapping[str, str] = field(default_factory=dict[str, str])
+    # By reader the rule that is tested by, `split-??` for several splits; elsewhere the first.
+    protocols: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    # Parameters that are still to be chosen from the data, and their values from training rows,
+    # which it gets with the columns that it names.
+    left_to_choose: Callable[[P], list[str]] = _nothing
+    choose: Callable[[P, Callable[[list[str]], Data]], dict[str, Any]] = _nothing_chosen
     weights: Callable[[P], str] = _no_weights  # the file that the network starts from; "": none
     training_columns: Callable[[P], list[str]] = _nothing  # null where a stage had nothing
     training_stages: Callable[[P], list[str]] = _nothing

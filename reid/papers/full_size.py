@@ -20,6 +20,7 @@ class FullSize:
     experiments: Entries
     scale: Entries = field(default_factory=lambda: {"{name}": {}})  # nothing: the paper's own size
     stages: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
+    comments: Mapping[str, str] = field(default_factory=dict[str, str])  # by parameter, beside it
     weights: str = ""  # what has to be given: published weights that do not come with the project
 
 

@@ -20,6 +20,12 @@ class Row:
     # Data that the row needs built otherwise: parameters by stage.
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     of_source: bool = False  # of the data set that the table's data set was made of: full frames
+    # Further parameters on a data set, by its reader, such as another lambda on CUHK03.
+    on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+    def parameters(self, reader: str) -> dict[str, Any]:
+        """The paper's parameters that the row names, on data sets of a reader."""
+        return {**(self.overrides or {}), **self.on.get(reader, {})}
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Table:
     title: str
     rows: tuple[Row, ...]
     note: str = ""
+    metrics: tuple[str, ...] = ()  # shown of ours though no number of the paper's is printed
 
     def row(self, name: str) -> Row:
         """The row of that name."""

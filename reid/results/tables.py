@@ -22,12 +22,13 @@ from reid import experiments
 from reid.data.dataset import ROLES
 from reid.experiments import Experiment
 from reid.papers import PAPERS, paper_of
-from reid.papers.table import Row, Table
+from reid.papers.table import Printed, Row, Table
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, builder_of, write_atomically
+from reid.results import printed_row as printed_rows
 from reid.results.made_with import kind_of, made_with
-from reid.shards.manifest import manifest_of, read_manifest
+from reid.shards.manifest import manifest_of
 from reid.shards.protocol import protocols_of
 
 METRICS = {
@@ -41,10 +42,11 @@ SPLIT = re.compile(r"(split|random|classic)-\d+")  # the name of one random spli
 def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
     """For each paper and data set a table: our experiments, and what the paper prints of each.
 
-    Papers are evaluated on other data sets than a rendered world: the title says which it is.
+    A printed number is of the experiment's very row (`printed_row`), headed by its data set: on a
+    rendered world, whose name stands in the title, that is another one.
     """
     loaded = params.load(project.root)
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[tuple[Experiment, dict[str, Any]]]] = {}
     for paper in PAPERS:
         for name in params.section(loaded, paper, "on"):
             experiment = experiments.load(project, name)
@@ -52,8 +54,8 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
             if result is None:
                 continue
             title = f"{paper} on {_described(project, experiment.params.dataset)}"
-            found.setdefault(title, []).append(_line(project, experiment, result))
-    return found
+            found.setdefault(title, []).append((experiment, result))
+    return {title: _lines(project, results) for title, results in found.items()}
 
 
 def _described(project: Project, dataset: str) -> str:
@@ -88,48 +90,40 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
     return found if same and found.get("training") == experiment.key(project) else None
 
 
-def _line(project: Project, experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
-    line: dict[str, Any] = {"experiment": experiment.name, "seed": experiment.params.seed}
-    line |= {short: percent(measured(result, short)) for short in SHOWN}
-    line["chance r1"] = percent(result.get("chance_rank1"))
-    row = _printed_row(experiment, made_from(project, experiment.params.dataset))
-    for dataset, numbers in (row.printed if row else {}).items():
-        for metric, value in numbers.items():
-            line[f"paper, {dataset} {metric}"] = value
-    return line
+def _lines(
+    project: Project, results: Sequence[tuple[Experiment, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Experiments on one data set, a line each under the same headings."""
+    printed = [printed_rows.beside(project, experiment).numbers for experiment, _ in results]
+    shown = metrics_shown(printed)
+    lines = []
+    for (experiment, result), numbers in zip(results, printed, strict=True):
+        line: dict[str, Any] = {"experiment": experiment.name, "seed": experiment.params.seed}
+        line |= {short: percent(measured(result, short)) for short in shown}
+        line["chance r1"] = percent(result.get("chance_rank1"))
+        lines.append({**line, **_of_paper(_headings(printed), numbers)})
+    return lines
 
 
-def made_from(project: Project, dataset: str) -> bool:
-    """Whether a stage made a data set of this one, such as crops of its frames."""
-    for path in sorted((project.root / "data" / "2-derived").glob("*/*/manifest.json")):
-        told = read_manifest(path.parent)
-        if told and told.get("new_rows") and told["dataset"] == dataset:
-            return True
-    return False
+def metrics_shown(printed: Sequence[Printed], further: Collection[str] = ()) -> list[str]:
+    """The usual metrics, and others that the paper prints."""
+    named = {metric for _, metric in _headings(printed)} | {*SHOWN, *further}
+    return [metric for metric in METRICS if metric in named]
 
 
-def _printed_row(experiment: Experiment, source: bool = False) -> Row | None:
-    """The printed row whose parameters are this experiment's.
+def _headings(printed: Sequence[Printed]) -> list[tuple[str, str]]:
+    """Data set and metric of all printed numbers."""
+    return list(dict.fromkeys((d, m) for each in printed for d in each for m in each[d]))
 
-    It is of the paper's headline table; of all tables where the data set is the `source` of
-    another one and a row is of such.
-    """
-    tables, headline = experiment.paper.tables, experiment.paper.headline
-    of_source = [row for table in tables.values() for row in table.rows if row.of_source]
-    rows = (
-        of_source if source and of_source else tables[headline].rows if headline is not None else ()
-    )
-    varied = {stage for row in rows for stage in row.stages}  # of which rows say the build
-    for row in rows:
-        built_so = set(row.stages) == varied & set(experiment.other_builds)
-        wanted = row.overrides
-        if (
-            wanted
-            and built_so
-            and all(getattr(experiment.params, k) == v for k, v in wanted.items())
-        ):
-            return row
-    return None
+
+def _of_paper(headings: Sequence[tuple[str, str]], numbers: Printed) -> dict[str, Any]:
+    """The paper's numbers under all headings; one that says so where there are none at all."""
+    if not headings:
+        return {"paper": NOT_PRINTED}
+    return {
+        f"paper, {dataset} {metric}": numbers.get(dataset, {}).get(metric, NOT_PRINTED)
+        for dataset, metric in headings
+    }
 
 
 def measured(result: dict[str, Any], metric: str) -> float | None:
@@ -167,22 +161,34 @@ class Run:
     say: Callable[[str], None]
     splits: int = 0  # the first so many random splits of the data set; 0 = its default rule alone
 
-    def results(self, row: Row, seeds: int) -> list[dict[str, Any]]:
-        """The metrics of one row for each split and seed."""
+    def results(self, row: Row, seeds: int) -> list[tuple[Experiment, dict[str, Any]]]:
+        """The trainings of one row for each split and seed, with their metrics."""
         dataset = source_of(self.project, self.dataset) if row.of_source else self.dataset
-        rules = splits_of(self.project, dataset, self.splits) if self.splits else [""]
+        on = printed_rows.evaluated_on(self.project, dataset)
+        rules = [self.rule(on)]
+        if self.splits:
+            rules = splits_of(self.project, dataset, self.splits)
         return [
-            self.result(row, dataset, {"seed": seed, **({"protocol": rule} if rule else {})})
+            self.result(row, on, {"dataset": dataset, "seed": seed, "protocol": rule})
             for rule in rules
             for seed in range(seeds)
         ]
 
-    def result(self, row: Row, dataset: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """The metrics of one row, trained and evaluated where that is not done yet.
+    def rule(self, on: printed_rows.EvaluatedOn) -> str:
+        """The rule that the paper tests a data set by; '' is its first, also of several splits."""
+        named = paper_of(self.paper).protocols.get(on.reader, "")
+        return "" if "?" in named or on.world else named
 
-        `chosen` are seed and rule, which a table's rows do not differ in.
+    def result(
+        self, row: Row, on: printed_rows.EvaluatedOn, chosen: Mapping[str, Any]
+    ) -> tuple[Experiment, dict[str, Any]]:
+        """One training of a row and its metrics, trained and evaluated where that is not done yet.
+
+        `chosen` are data set, seed and rule, which a table's rows do not differ in.
         """
-        overrides = {**(row.overrides or {}), **chosen}
+        overrides = {**row.parameters(on.reader), "seed": chosen["seed"]}
+        overrides |= {"protocol": chosen["protocol"]} if chosen["protocol"] else {}
+        dataset = str(chosen["dataset"])
         builds = {
             stage: self.build(self.project, stage, dataset, values)
             for stage, values in row.stages.items()
@@ -197,7 +203,7 @@ class Run:
             self.say(f"{experiment.name}: {', '.join(f'{k} {v}' for k, v in wanted.items())}")
             train(experiment, self.project, device=self.device)
             found = evaluate(experiment, self.project, device=self.device)
-        return found
+        return experiment, found
 
 
 def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> dict[str, Any]:
@@ -211,17 +217,22 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     for name in only:
         if name not in names:
             raise ReidError(f"table {number} trains no row `{name}` (it has {', '.join(names)})")
-    printed = {m for row in table.rows for numbers in row.printed.values() for m in numbers}
-    shown = [m for m in METRICS if m in SHOWN or m in printed]
+    on = printed_rows.evaluated_on(run.project, run.dataset)
+    # Of a data set that is no rendered world, the paper's numbers are of no other.
+    printed = [
+        {d: row.printed[d] for d in row.printed if on.world or d == on.reader} for row in table.rows
+    ]
+    shown = metrics_shown(printed, table.metrics)
     lines = []
-    for row in table.rows:
+    for row, numbers in zip(table.rows, printed, strict=True):
         line: dict[str, Any] = {"row": row.name}
         if row.overrides is not None and (not only or row.name in only):
             results = run.results(row, seeds)
-            line |= {m: spread([measured(r, m) for r in results]) for m in shown}
+            line |= {m: spread([measured(r, m) for _, r in results]) for m in shown}
+            numbers = _as_trained(run.project, f"{number}: {row.name}", numbers, results)
         else:
             line |= dict.fromkeys(shown, "")
-        lines.append({**line, **_printed(table, row)})
+        lines.append({**line, **_of_paper(_headings(printed), numbers)})
     found = {
         "title": f"{run.paper}, table {number}: {table.title}. Ours on "
         f"{_described(run.project, run.dataset)}, {_repeats(run.splits, seeds)}",
@@ -258,13 +269,17 @@ def _repeats(splits: int, seeds: int) -> str:
     return " x ".join(told if splits else told[1:])
 
 
-def _printed(table: Table, row: Row) -> dict[str, Any]:
-    """The paper's numbers of a row under every heading that the table has."""
-    headings = [(d, m) for r in table.rows for d, ms in r.printed.items() for m in ms]
-    return {
-        f"paper, {dataset} {metric}": row.printed.get(dataset, {}).get(metric, NOT_PRINTED)
-        for dataset, metric in dict.fromkeys(headings)
-    }
+def _as_trained(
+    project: Project,
+    name: str,
+    numbers: Printed,
+    results: Sequence[tuple[Experiment, dict[str, Any]]],
+) -> Printed:
+    """A row's numbers on the data sets for which params.yaml let every training be that row."""
+    told = [printed_rows.beside(project, experiment) for experiment, _ in results]
+    if not all(name in each.rows for each in told):
+        return {}
+    return {d: n for d, n in numbers.items() if all(d in each.numbers for each in told)}
 
 
 def spread(values: Sequence[float | None]) -> str:

@@ -44,6 +44,7 @@ class ImageSource(TypedDict):
     citation: NotRequired[str]  # none of what is rendered
     scene: NotRequired[str]  # of what is rendered
     layout: NotRequired[str]
+    note: NotRequired[str]  # what else its counts have beside them
 
 
 @with_config(OPEN)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.stages import stage
 from reid.experiments import params_model
 from reid.papers import FULL_SIZE, PAPERS, paper_of
 from reid.papers.contract import Paper
@@ -133,15 +134,14 @@ def test_an_epochs_learning_rates_are_positive(made: Made):
     assert all(made.paper.learning_rate(made.params, epoch) > 0 for epoch in epochs)
 
 
-def _training(paper: Paper[Any, Any], row: Row) -> dict[str, Any]:
-    checked = paper.params.model_validate(row.overrides or {})
+def _training(paper: Paper[Any, Any], row: Row, reader: str) -> dict[str, Any]:
+    checked = paper.params.model_validate(row.parameters(reader))
     return checked.model_dump(exclude=set(paper.test_only))
 
 
 def test_printed_tables_name_existing_parameters_and_rows(name: str):
     paper = paper_of(name)
     tables = {str(number): table for number, table in paper.tables.items()}
-    assert paper.headline is None or paper.headline in paper.tables
     for number, table in tables.items():
         names = [row.name for row in table.rows]
         assert len(names) == len(set(names)), number
@@ -150,7 +150,8 @@ def test_printed_tables_name_existing_parameters_and_rows(name: str):
             if row.same_as:
                 other_number, other = row.same_as.split(": ", 1)
                 same = tables[other_number].row(other)
-                assert _training(paper, row) == _training(paper, same), row.name
+                for reader in ("", *row.on, *same.on):
+                    assert _training(paper, row, reader) == _training(paper, same, reader)
                 assert row.stages == same.stages
 
 
@@ -159,6 +160,15 @@ def test_full_size_experiments_name_existing_parameters(name: str):
         for key, values in named(given.experiments, "mine").items():
             check(params_model(name), values, f"{reader}: {key}")
         assert all("{" not in key for key in named(given.scale, "mine"))
+
+
+def test_builds_of_printed_rows_are_the_stages_defaults_and_what_is_added(name: str):
+    added = [given.stages for given in FULL_SIZE[name]().values()]
+    for stage_name, wanted in paper_of(name).built.items():
+        defaults = stage(stage_name).params().model_dump()
+        written = [values for stages in added for values in stages[stage_name].values()]
+        for values in written:
+            assert {key: {**defaults, **values}[key] for key in wanted} == wanted
 
 
 def test_sections_of_the_report_can_be_imported(name: str):

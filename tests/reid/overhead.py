@@ -38,6 +38,7 @@ multimodal_attention:
 """
 PARAMS = """\
 run: {executor: local, workers: 2}
+world: {on: {top: {}}} # as if it were rendered
 ingest: {on: {top: {reader: tvpr}}}
 crops:
   with: {backend: depth, max_reject_rate: 0.5}

@@ -58,6 +58,7 @@ attentive_convlstm:
 """
 PARAMS = """\
 run: {executor: local, workers: 2}
+world: {on: {hall: {}}} # as if it were rendered
 ingest: {on: {hall: {reader: ilids_vid}}}
 flow:
   with: {backend: dis}

@@ -16,7 +16,8 @@ def describe(params: Params) -> Described:
     )
     whole, parts = boxes.split("; ", 1) if params.model == "baseline" else (boxes, boxes)
     size = resized(params.part_height, params.part_width)
-    lengths = "whole body and parts of length 1 each" if params.normalize_features else "as it is"
+    joined = params.normalize_features and params.joined != "fc"
+    lengths = "whole body and parts of length 1 each" if joined else "as it is"
     return Described(
         {
             "whole": f"{RGB}{whole}, {resized(params.height, params.width)}",

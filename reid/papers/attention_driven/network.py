@@ -69,8 +69,8 @@ class PartNetwork(nn.Module):
         self.inter_whole = (
             InterAttention(1, params.channels(256)) if self.inter and params.inter_global else None
         )
-        self.fc = nn.Linear(4 * feature, 4 * feature) if self.joined == "fc" else None
         widths = [params.channels(256), *[feature] * 4]
+        self.fc = nn.Linear(sum(widths), sum(widths)) if self.joined == "fc" else None
         fused = [] if self.joined == "test_only" else [sum(widths)]
         self.classifiers = nn.ModuleList(
             nn.Sequential(nn.Dropout(params.dropout), nn.Linear(width, classes))
@@ -83,7 +83,7 @@ class PartNetwork(nn.Module):
 
         `logits`: (B, classes) of the whole body, of each part and, where there is one, of the
         fused feature. `global` (B, 256), `part` (B, 4, 128) and `local` (B, 512) are the features
-        as they are fused.
+        as they are fused; `fused` (B, 768) is there where a layer makes it of them.
         """
         whole = self.whole(self.norm_whole(self.conv1(batch["whole"])).relu())  # (B, 256)
         stacked = self.conv1(batch["parts"].transpose(0, 1).flatten(0, 1))  # (4 * B, 32, h, w)
@@ -94,11 +94,13 @@ class PartNetwork(nn.Module):
             part = self.inter(part)  # (B, 4, 128)
         if self.inter_whole is not None:
             whole = self.inter_whole(whole[:, None])[:, 0]
-        local = part.flatten(1) if self.fc is None else self.fc(part.flatten(1))  # (B, 512)
+        local = part.flatten(1)  # (B, 512)
+        joined = torch.cat([whole, local], 1)  # (B, 768)
+        made = {"fused": self.fc(joined)} if self.fc is not None else {}
         if self.joined != "test_only":
-            branches.append(torch.cat([whole, local], 1))  # (B, 768)
+            branches.append(made.get("fused", joined))
         logits = [c(x) for c, x in zip(self.classifiers, branches, strict=True)]
-        return {"logits": logits, "global": whole, "part": part, "local": local}
+        return {"logits": logits, "global": whole, "part": part, "local": local, **made}
 
 
 def _initialize(module: nn.Module) -> None:

@@ -14,14 +14,19 @@ Differs where the paper is silent or unclear:
     to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid.
   - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
     asks for it.
-  - "FC fusion" is a fully connected layer over the four joined parts.
+  - "FC fusion" is one fully connected layer over the joined features of the whole body and the
+    parts, 768 values to 768, which are the fused feature of training and test.
   - fusion at test only ("Concatenation", also Baseline, Aligned and Intra): trained by the five
     branch losses alone, each with weight 1; the accuracy then counts the branches' mean vote.
   - the whole and the parts' feature are normalised separately before they are joined for the
     test; the distance is cosine.
-  - momentum 0.9, weight decay 5e-4, horizontal flips; pixels are divided by 255 after the mean
-    is taken off, which batch normalisation undoes. Boxes beyond the image repeat its edge.
-  - no pretraining on ImageNet unless `weights` names a file.
+  - momentum 0.9, weight decay 5e-4, horizontal flips. Which images' channel mean is taken off is
+    not said: here the training images'; then pixels are divided by 255, which batch
+    normalisation undoes. Boxes beyond the image repeat its edge.
+  - the paper begins from 9 epochs of ImageNet; here `weights` has to name a file, such as `reid
+    pretrain` makes, else the training is from scratch.
+  - which joints bound a part is a reconstruction from the paper's numbering, of which a part is
+    lost: see the stage `parts`.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from reid.papers.attention_driven import cost
 from reid.papers.attention_driven.exported import describe
 from reid.papers.attention_driven.masks import masks
 from reid.papers.attention_driven.network import PartNetwork, build
-from reid.papers.attention_driven.params import Params, columns, stages, weights
+from reid.papers.attention_driven.params import SCALE, Params, columns, stages, weights
 from reid.papers.attention_driven.pretraining import PRETRAINING
 from reid.papers.attention_driven.printed import TABLES
 from reid.papers.attention_driven.recipe import (
@@ -53,7 +58,10 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    headline=6,
+    left_open=frozenset({"weights"}),
+    scale=SCALE,
+    built={"parts": {"beta": 5 / 48, "wrists": True}},
+    protocols={"cuhk03_labeled": "classic-01", "cuhk03_detected": "classic-01"},
     view=view,
     augment=augment,
     normalize=normalize,

@@ -16,11 +16,20 @@ PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
 Fusion = Literal["inter", "fc", "concatenation", "test_only"]
 
 
+# Of small trainings on rendered worlds.
+SCALE = frozenset(
+    {
+        "height", "width", "part_height", "part_width", "width_scale", "dropout", "epochs",
+        "batch", "learning_rate", "decay", "decay_epochs", "schedule", "weight_decay",
+    }
+)  # fmt: skip
+
+
 class Params(Strict):
     """The paper's numbers; `model` names a row of table 6."""
 
     model: Literal["baseline", "aligned", "intra", "inter", "intra_inter"] = "intra_inter"
-    fusion: Fusion | None = None  # of the parts; null: inter-attention where `model` has it
+    fusion: Fusion | None = None  # null: inter-attention where `model` has it
     shortcut: Shortcut = "projection"
     mask: Mask = "residual"  # eq. 7; plain: eq. 5
     decomposition: bool = True  # of the mask into a place's and a channel's weight

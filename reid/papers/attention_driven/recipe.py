@@ -47,6 +47,8 @@ def embed(module: nn.Module, params: Params, batch: dict[str, Tensor]) -> Tensor
         return output["part"][:, PARTS.index(params.test_feature)]
     if params.test_feature != "fused":
         return output["global" if params.test_feature == "global" else "local"]
+    if "fused" in output:  # of one layer
+        return output["fused"]
     features = [output["global"], output["local"]]
     if params.normalize_features:
         features = [F.normalize(feature, dim=1) for feature in features]

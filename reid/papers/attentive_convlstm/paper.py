@@ -12,6 +12,11 @@ Differs where the paper is silent or unclear:
   - softmax makes weights of about 1 / 1280, which would leave the ConvLSTM next to no input, and at
     a test's 128 frames an eighth of that: weights are multiplied by the number of places
     (`attention_total` places); Cornia et al. leave them as they are (one).
+  - `std_root`: McLaughlin et al.'s code takes the root of the standard deviation (sqrt), which
+    reads like a slip; std divides by the deviation itself.
+  - Lucas and Kanade's method follows windows coarse to fine, in OpenCV's pyramid, where McLaughlin
+    et al.'s is of a single scale (`levels: 0` of the stage). Whether a frame's flow is from the
+    frame before or to the next is not said: to the next.
   - 4 refinement steps, 32 filters in the state; it stands between the third layer's maps and the
     fully connected one. The classifier sees the averaged feature of length 1, as the distance does.
   - no recurrence over frames; `recurrent` is McLaughlin et al.'s without the vector that their code
@@ -30,7 +35,7 @@ from __future__ import annotations
 from reid.papers.attentive_convlstm import cost
 from reid.papers.attentive_convlstm.exported import describe
 from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, build
-from reid.papers.attentive_convlstm.params import Params, clips, columns, stages
+from reid.papers.attentive_convlstm.params import SCALE, Params, clips, columns, stages
 from reid.papers.attentive_convlstm.printed import TABLES
 from reid.papers.attentive_convlstm.recipe import (
     embed,
@@ -54,7 +59,10 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    headline=2,
+    left_open=frozenset(),
+    scale=SCALE,
+    built={"flow": {"backend": "lucas_kanade"}},
+    protocols={"ilids_vid": "split-??"},  # the mean of several
     view=view,
     augment=augment,
     normalize=normalize,

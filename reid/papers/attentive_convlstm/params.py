@@ -16,6 +16,16 @@ from reid.project.params import Strict
 Count = Annotated[int, Field(ge=1)]
 
 
+# Of small trainings on rendered worlds.
+SCALE = frozenset(
+    {
+        "filters", "channels", "feature", "dropout", "height", "width", "crop", "length", "short",
+        "pairs", "epochs", "learning_rate", "schedule", "test_length", "test_crops",
+        "flow.backend",
+    }
+)  # fmt: skip
+
+
 class Params(Strict):
     """McLaughlin et al.'s numbers; `attention_filters` names a row of table 2."""
 

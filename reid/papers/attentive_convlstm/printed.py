@@ -56,6 +56,8 @@ READINGS = Table(
         _row("attention over a clip", "", "1: Ours", attention_filters=3, attention_over="clip"),
         _row("attention over each frame", "", attention_filters=3, attention_over="frame"),
         _row("filters are maps", "", attention_filters=3, filters_are="maps"),
+        _row("weights of sum one", "", attention_filters=3, attention_total="one"),
+        _row("channels over their deviation", "", attention_filters=3, std_root="std"),
     ),
     "Not a table of the paper. The recurrent network without attention is McLaughlin et al.'s but "
     "for the length of its feature, which is one here.",

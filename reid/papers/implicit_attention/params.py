@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,21 @@ from reid.project.params import Strict
 
 Colour = tuple[float, float, float]
 Share = tuple[float, float]
+
+
+# Of small trainings on rendered worlds.
+SCALE = frozenset(
+    {
+        "backbone", "channels", "weights", "side", "height", "width", "pad", "batch", "images",
+        "epochs", "learning_rate", "weight_decay", "schedule", "warm_up", "warm_up_start",
+        "milestones", "decay",
+    }
+)  # fmt: skip
+# How the stage `backgrounds` looks for partners, unless a table's row has it otherwise.
+SEARCH: dict[str, Any] = {
+    "region": "full_body", "area_ratio": 0.8, "iou": 0.5, "same_viewpoint": True,
+    "not_occluded": True, "other_person": True,
+}  # fmt: skip
 
 
 class Params(Strict):

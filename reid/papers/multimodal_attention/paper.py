@@ -30,7 +30,7 @@ from reid.papers.contract import Paper
 from reid.papers.multimodal_attention import cost
 from reid.papers.multimodal_attention.exported import describe
 from reid.papers.multimodal_attention.network import MultimodalNetwork, attention_maps, build
-from reid.papers.multimodal_attention.params import Params, columns, pool, stages, weights
+from reid.papers.multimodal_attention.params import SCALE, Params, columns, pool, stages, weights
 from reid.papers.multimodal_attention.printed import TABLES
 from reid.papers.multimodal_attention.recipe import (
     begin_epoch,
@@ -52,7 +52,10 @@ PAPER: Paper[Params, MultimodalNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    headline="figure-3",
+    left_open=frozenset({"weights"}),
+    scale=SCALE,
+    made_by={"tvpr": "crops"},
+    protocols={"opr": "split-??"},  # the mean of ten
     view=view,
     augment=augment,
     normalize=normalize,

@@ -14,6 +14,17 @@ Phase = Literal["encoders", "whole"]
 Layer = Literal["conv1", "conv2", "conv3", "conv4", "conv5"]
 
 
+# Of small trainings from scratch on rendered worlds.
+SCALE = frozenset(
+    {
+        "joint_normalized", "resized", "side", "fused_width", "width_scale", "pixel_scale",
+        "dropout", "encoder_epochs", "encoder_batch", "encoder_learning_rate", "fusion_epochs",
+        "fusion_batch", "fusion_learning_rate", "decay", "schedule", "weight_decay",
+        "vertical_flip", "brightness", "tint",
+    }
+)  # fmt: skip
+
+
 class Params(Strict):
     """The paper's numbers; `model` names a curve of figure 3."""
 

@@ -10,6 +10,7 @@ Source  average, temporal attention and the recurrent network: Gao and Nevatia, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -83,7 +84,8 @@ class WeightedAddition(nn.Module):
         w_t = exp(cos(e(x_t), e(r))),    phi = sum_t w_t x_t              (equations 6 to 8)
 
     e is two fully connected layers with ReLU between. The reference r is the maximum of each
-    feature value over time ("max"), or the frame whose values have the largest sum ("frame").
+    feature value over time ("max"), or a frame ("frame"), by default the one whose values have the
+    largest sum; several streams have one together.
     Weights are in [1/e, e], so that phi grows with the clip's length, unless they are `normalized`
     to the sum one.
     """
@@ -97,16 +99,21 @@ class WeightedAddition(nn.Module):
             nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
         )
 
-    def weights(self, frames: Tensor) -> Tensor:
-        """(B, T, C) to (B, T)."""
-        reference = self.embedding(self._reference(frames))[:, None]  # (B, 1, C)
+    def weights(self, frames: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, C) to (B, T); `at` (B,) are the frames that are references, if frames are."""
+        reference = self.embedding(self._reference(frames, at))[:, None]  # (B, 1, C)
         weight = F.cosine_similarity(self.embedding(frames), reference, dim=-1).exp()
         return weight / weight.sum(1, keepdim=True) if self.normalized else weight
 
-    def _reference(self, frames: Tensor) -> Tensor:
+    def _reference(self, frames: Tensor, at: Tensor | None) -> Tensor:
         if self.reference == "max":
             return frames.amax(1)
-        return frames[torch.arange(len(frames)), frames.sum(-1).argmax(1)]
+        return frames[torch.arange(len(frames)), strongest([frames]) if at is None else at]
 
-    def forward(self, frames: Tensor, maps: Tensor) -> Tensor:
-        return torch.einsum("bt,btc->bc", self.weights(frames), frames)
+    def forward(self, frames: Tensor, maps: Tensor, at: Tensor | None = None) -> Tensor:
+        return torch.einsum("bt,btc->bc", self.weights(frames, at), frames)
+
+
+def strongest(streams: Sequence[Tensor]) -> Tensor:
+    """The frame of each clip with the largest sum over all streams (B, T, C), as (B,)."""
+    return torch.stack([frames.sum(-1) for frames in streams]).sum(0).argmax(1)

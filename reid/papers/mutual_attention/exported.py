@@ -17,7 +17,7 @@ def describe(params: Params) -> Described:
     views = {name: every[name] for name in params.views}
     inside = f"image: {mean_std(params)}"
     if "flow" in views:
-        inside += f"; flow as {params.flow_view}, cut off at {params.flow_maximum_px} pixels"
+        inside += f"; flow as {params.flow_view}, cut off at {params.flow_most_px} pixels"
     return Described(
         views, inside,
         "as it is; a tracklet's is the mean of its clips': consecutive frames, the last clip's "

@@ -11,6 +11,7 @@ from reid.papers.mutual_attention.aggregation import (
     TemporalAttention,
     WeightedAddition,
     make,
+    strongest,
 )
 from reid.papers.mutual_attention.params import Params
 from reid.papers.mutual_attention.two_stream import LAYERS, Gate, MutualAttention, Stream
@@ -27,7 +28,8 @@ class VideoNetwork(nn.Module):
         image = streams["image"]
         mutual, gated = params.model == "mutual", params.model == "gated"
         self.attention = MutualAttention(image.cut_width) if mutual else None
-        self.gate = Gate(inputs["flow"], params.gate_channels) if gated else None
+        gate = inputs["flow"], params.gate_channels, params.gate_weights
+        self.gate = Gate(*gate) if gated else None
         size = image.map_size(params.height, params.width)
         how = params.aggregation, image.width, size, params.rnn_width, params.reference
         found = {name: make(*how, normalized=params.weighted_normalized) for name in streams}
@@ -54,7 +56,14 @@ class VideoNetwork(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Clips (B, T, 3, h, w) to `feature` (B, 2048) and `logits` (B, classes)."""
         maps, _ = self.maps(batch)
-        each = [agg(maps[n].mean((-2, -1)), maps[n]) for n, agg in self.aggregate.items()]
+        frames = {name: view.mean((-2, -1)) for name, view in maps.items()}
+        at = strongest([*frames.values()])  # of all streams together
+        each = [
+            add(frames[n], maps[n], at)
+            if isinstance(add, WeightedAddition)
+            else add(frames[n], maps[n])
+            for n, add in self.aggregate.items()
+        ]
         feature = each[0] if self.join is None else self.join(torch.cat(each, 1))  # [phi; f]
         return {"feature": feature, "logits": self.classifier(feature)}
 
@@ -87,11 +96,12 @@ def activations(network: VideoNetwork, batch: dict[str, Tensor]) -> dict[str, Te
 @torch.no_grad()
 def frame_weights(network: VideoNetwork, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of the frames in each stream's feature of a clip, (B, T), where they have one."""
-    found = {}
-    for name, maps in network.maps(batch)[0].items():
+    found, maps_of = {}, network.maps(batch)[0]
+    at = strongest([maps.mean((-2, -1)) for maps in maps_of.values()])
+    for name, maps in maps_of.items():
         each = network.aggregate[name]
         if isinstance(each, WeightedAddition):
-            found[name] = each.weights(maps.mean((-2, -1)))
+            found[name] = each.weights(maps.mean((-2, -1)), at)
         elif isinstance(each, TemporalAttention):
             found[name] = each.weights(maps)
     return found

@@ -9,14 +9,19 @@ Differs where the paper is silent, unclear or contradicts itself:
   - the convolutions that make M begin as the mean over channels: with random weights many begin
     below zero everywhere, where ReLU lets nothing be learnt.
   - how flow becomes an image is not said: a colour wheel, white where nothing moves, one maximum
-    for all frames (`flow_maximum_px`), then as images are. `uv_magnitude` and `uv` are ours.
+    for all frames (`flow_maximum_px`; null measures it), then as images are. `uv_magnitude` and
+    `uv` are ours.
+  - flow is from a frame to the next one, and the last frame's is the one before it once more; the
+    paper's F of t-1 leads from the frame before to frame t.
   - the reference of weighted addition is both "the maximum in the temporal domain" and "a frame by
-    maximum activation": the first, or `reference: frame`. Each stream has its own e.
+    maximum activation": the first, or `reference: frame`, one frame for both streams, by the sum
+    of their activations. Each stream has its own e.
   - weights of weighted addition have no denominator in eq. 6 to 8; `weighted_normalized` has one.
   - [phi; f], 4096 values, goes through a fully connected layer to 2048, which is the test feature:
     the layer that "is removed" for the test is the classifier. One stream has no such layer.
   - `gated`: a shallow flow network of AlexNet's five convolutions, with its first two poolings,
-    from random weights; its mean over channels, resized, goes through a sigmoid.
+    from random weights or AlexNet's (`gate_weights`), which the paper does not say; its mean over
+    channels, resized, goes through a sigmoid.
   - temporal attention and the LSTM (512 values, mean over time) are the base system's.
   - one draw of crop and flip for a clip, where the base system's code has one a frame: flow has
     to follow. Enlarged flow is multiplied by as much, and mirrored flow has -u.
@@ -29,8 +34,9 @@ from __future__ import annotations
 from reid.papers.contract import Paper
 from reid.papers.mutual_attention import cost
 from reid.papers.mutual_attention.exported import describe
+from reid.papers.mutual_attention.flow_maximum import choose, left_to_choose
 from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
-from reid.papers.mutual_attention.params import Params, clips, columns, stages, weights
+from reid.papers.mutual_attention.params import SCALE, Params, clips, columns, stages, weights
 from reid.papers.mutual_attention.printed import TABLES
 from reid.papers.mutual_attention.recipe import (
     embed,
@@ -52,7 +58,9 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     tables=TABLES,
     costs=cost.tables,
     describe=describe,
-    headline="models",
+    left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),
+    scale=SCALE,
+    protocols={"ilids_vid": "split-??"},  # the mean of several
     view=view,
     augment=augment,
     normalize=normalize,
@@ -66,5 +74,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     weights=weights,
     together=together,
     clips=clips,
+    left_to_choose=left_to_choose,
+    choose=choose,
     attention_maps=attention_maps,
 )

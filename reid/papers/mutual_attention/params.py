@@ -12,11 +12,22 @@ from reid.papers.mutual_attention.aggregation import (
     Kind,
     Reference,
 )
+from reid.project.errors import ReidError
 from reid.project.params import Strict
 
 Count = Annotated[int, Field(ge=1)]
 Colour = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
+
+
+# Of small trainings from scratch on rendered worlds.
+SCALE = frozenset(
+    {
+        "rnn_width", "gate_channels", "backbone", "channels", "last_stride", "weights", "height",
+        "width", "brightness", "tint", "identities", "tracklets", "epochs", "learning_rate",
+        "weight_decay", "schedule", "decay", "decay_epochs",
+    }
+)  # fmt: skip
 
 
 class Params(Strict):
@@ -30,6 +41,7 @@ class Params(Strict):
     weighted_normalized: bool = False  # weights of weighted addition with the sum one
     rnn_width: Count = 512
     gate_channels: tuple[Count, Count, Count, Count, Count] = (64, 192, 384, 256, 256)
+    gate_weights: Literal["", "pretrained"] = ""  # pretrained: AlexNet's of torchvision; '': none
 
     squeeze_excitation: bool = False  # SE-ResNet in place of ResNet
     backbone: str = ""  # a ResNet of timm's; '': resnet50.tv_in1k or legacy_seresnet50.in1k
@@ -40,7 +52,8 @@ class Params(Strict):
     height: int = Field(default=224, ge=32)  # pixels of what the network sees
     width: int = Field(default=112, ge=32)
     flow_view: Literal["colour", "uv_magnitude", "uv"] = "colour"
-    flow_maximum_px: float = Field(default=10.0, gt=0)  # a frame, at this size; more is cut off
+    # A frame, at this size; more is cut off. null: 99 in 100 pixels of the training rows move less
+    flow_maximum_px: float | None = Field(default=10.0, gt=0)
     crop: float = Field(default=0.5, ge=0, le=1)  # chance that a clip is enlarged and cropped
     enlarge: float = Field(default=1.125, ge=1)
     flip: float = Field(default=0.5, ge=0, le=1)  # chance of a horizontal flip
@@ -76,6 +89,24 @@ class Params(Strict):
         if channels and info.data.get("squeeze_excitation") and not info.data.get("backbone"):
             raise ValueError("legacy_seresnet50 has its own; name a backbone such as resnet50")
         return channels
+
+    @field_validator("gate_weights")
+    @classmethod
+    def _are_of_alexnet(cls, weights: str, info: ValidationInfo) -> str:
+        own = cls.model_fields["gate_channels"].default
+        if weights and info.data.get("gate_channels", own) != own:
+            raise ValueError(f"AlexNet's gate_channels are {', '.join(map(str, own))}")
+        return weights
+
+    @property
+    def flow_most_px(self) -> float:
+        """The maximum of flow as a number; `ReidError` where it is still to be measured."""
+        if self.flow_maximum_px is None:
+            raise ReidError(
+                "flow_maximum_px: null is measured on the data set's flow, which is not built; "
+                "run `reid flow`, or give a number of pixels"
+            )
+        return self.flow_maximum_px
 
     @property
     def streams(self) -> tuple[str, ...]:

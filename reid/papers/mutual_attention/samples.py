@@ -79,7 +79,7 @@ def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[st
     centre, spread = (mean.new_tensor(v)[:, None, None] for v in (params.mean, params.std))
     ready = {"image": (batch["image"].movedim(-1, -3) / 255 - centre) / spread}
     if "flow" in batch:
-        flow_px, most = batch["flow"].float() / FIXED, params.flow_maximum_px
+        flow_px, most = batch["flow"].float() / FIXED, params.flow_most_px
         if params.flow_view == "colour":
             ready["flow"] = (flow_views.colour_wheel(flow_px, most) - centre) / spread
         else:

@@ -7,6 +7,7 @@ Source  Kiran et al., arXiv:2008.03788: mutual attention (equations 3 to 5), and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from reid.nn import backbones
 from reid.project.errors import ReidError
 
 RESNET, SE_RESNET = "resnet50.tv_in1k", "legacy_seresnet50.in1k"
+ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # torchvision's
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -104,10 +106,11 @@ class MutualAttention(nn.Module):
 class Gate(nn.Module):
     """A shallow network of flow, whose mean over channels opens places of the image's maps.
 
-    AlexNet's five convolutions with its first two poolings: few, so that places stay apart.
+    AlexNet's five convolutions with its first two poolings: few, so that places stay apart. With
+    `weights` pretrained they begin as torchvision's AlexNet, the first one's channels repeated.
     """
 
-    def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
+    def __init__(self, inputs: int, channels: tuple[int, ...], weights: str = "") -> None:
         super().__init__()
         one, two, three, four, five = channels
         self.layers = nn.Sequential(
@@ -120,8 +123,36 @@ class Gate(nn.Module):
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if weights:
+            self._start()
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """The layers stand in AlexNet's `features` at the same numbers."""
+        state = _alexnet()
+        for name, layer in self.layers.named_children():
+            if isinstance(layer, nn.Conv2d):
+                kernel = state[f"features.{name}.weight"]
+                source = torch.arange(layer.in_channels) % kernel.shape[1]
+                layer.weight.copy_(kernel[:, source] * (kernel.shape[1] / layer.in_channels))
+                assert layer.bias is not None
+                layer.bias.copy_(state[f"features.{name}.bias"])
 
     def forward(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, c, H, W) to weights (N, 1, h, w) of 0.5 to 1, `size` being (h, w)."""
         mean = self.layers(flow).mean(1, keepdim=True)  # (N, 1, 13, 6) at 224x112
         return F.interpolate(mean, size, mode="bilinear").sigmoid()
+
+
+def _alexnet() -> dict[str, Tensor]:
+    """torchvision's AlexNet of ImageNet, downloaded once; `ReidError` says where to put it."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        return torch.hub.load_state_dict_from_url(
+            ALEXNET, model_dir=str(folder), map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise ReidError(
+            f"gate_weights: {ALEXNET} could not be downloaded ({error}). Fetch it on another "
+            f"machine and put it into {folder}; `gate_weights: ''` begins from random weights"
+        ) from None

@@ -50,5 +50,5 @@ PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     view=view,
     describe=describe,
     tables={},
-    headline=None,
+    built={},
 )

@@ -11,15 +11,20 @@ from ruamel.yaml import YAML
 
 from pipeline import datasets
 from pipeline.builds.add_dataset import add, wanted
+from pipeline.builds.params_edit import with_entries
 from pipeline.commands.build import make_plan
 from pipeline.datasets.base import Sample
 from pipeline.engine import run as engine
+from pipeline.stages import ingest
+from pipeline.stages import stage as find_stage
 from reid import experiments
+from reid.papers import PAPERS
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.project.params import load
+from reid.project.params import check, load, stage_params
 from tests.pipeline.overhead import frame_of
 
+REPOSITORY = Path(__file__).parents[3]
 PARAMS = """\
 # What is built.
 run: {executor: pool, workers: 0} # how
@@ -176,6 +181,11 @@ def test_link_digest_and_parameters(root, source):
     assert "train 1 (12,936)" in lines[1]
     assert f"{root}/data/0-raw/market: linked to {source}" in lines
     assert lines[-1] == (
+        "params.yaml: the paper begins from 9 epochs of ImageNet, and without them these train "
+        "from scratch: run `reid pretrain attention_driven --root IMAGENET`, and give `weights: "
+        "PATH` in attention_driven.scale.market"
+    )
+    assert lines[-2] == (
         "params.yaml: added ingest.on.market, joints.on.market, parts.on.market, "
         "attention_driven.scale.market, attention_driven.on.market-baseline, "
         "attention_driven.on.market-intra-inter, strong_baseline.scale.market, "
@@ -201,7 +211,7 @@ def test_what_was_lost_is_completed_and_the_rest_left(root, source):
     (root / "params.yaml").write_text(changed)
     (root / "data/0-raw/market.json").unlink()
     lines = add(root, "market", "market1501", source)
-    assert lines[-1] == (
+    assert lines[-2] == (
         "params.yaml: added parts.on.market, attention_driven.scale.market, "
         "strong_baseline.scale.market"
     )
@@ -247,7 +257,7 @@ def test_joints_backend(root, source):
 def test_a_scaled_section_is_pointed_at(root, source):
     scaled = PARAMS.replace("    seed: 0\n", "    seed: 0\n    epochs: 8\n    height: 128\n")
     (root / "params.yaml").write_text(scaled)
-    line = add(root, "market", "market1501", source)[-1]
+    line = add(root, "market", "market1501", source)[-2]
     assert line.startswith("params.yaml: attention_driven.with sets epochs, height for these too;")
 
 
@@ -442,6 +452,47 @@ def test_video_gets_flow_and_mutual_attention_and_two_cameras_the_siamese_networ
     of_six = {str(entry) for entry in wanted("mine", "mars", "mmpose", "")}
     assert "mutual_attention.on.mine-one-stream" in of_six
     assert not any("convlstm" in entry or "lucas" in entry for entry in of_six)
+
+
+def test_the_sum_that_is_not_the_papers_stands_beside_it_and_says_why(root):
+    text = with_entries(root / "params.yaml", load(root), wanted("mine", "mars", "mmpose", ""))
+    (root / "params.yaml").write_text(text)
+    literal, other = (
+        experiments.load(Project(root), f"mine-mutual{how}").params for how in ("", "-normalized")
+    )
+    assert literal.model_copy(update={"weighted_normalized": True}) == other
+    assert "weighted_normalized: true # the literal sum of 16 frames is up to 43 times" in text
+    assert "flow_maximum_px: # measured: 99 in 100 pixels" in text
+    assert literal.flow_maximum_px is None
+
+
+@pytest.mark.parametrize("reader", ["cuhk03_labeled", "cuhk03_detected"])
+def test_the_part_network_has_the_classic_split_of_cuhk03_and_the_strong_baseline_the_new(reader):
+    entries = wanted("mine", reader, "mmpose", "")
+    rules = {e.key: e.values.get("protocol") for e in entries if e.section == "attention_driven"}
+    assert rules.pop("mine") is None
+    assert set(rules.values()) == {"classic-01"}
+    (strong,) = [e for e in entries if str(e) == "strong_baseline.on.mine-strong"]
+    assert "protocol" not in strong.values
+
+
+@pytest.mark.parametrize("reader", datasets.READERS)
+def test_what_is_added_has_the_codes_defaults_but_for_what_is_written(reader, tmp_path):
+    """Beside the demo: none of its values hold for a data set that is added."""
+    entries = wanted("mine", reader, "mmpose", "")
+    (tmp_path / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    text = with_entries(tmp_path / "params.yaml", load(tmp_path), entries)
+    (tmp_path / "params.yaml").write_text(text)
+    loaded, project = load(tmp_path), Project(tmp_path)
+    scales = {str(e): e.values for e in entries if e.group == "scale"}
+    for section, key, values, group, _ in entries:
+        if section in PAPERS and group == "on":
+            scale = scales[f"{section}.scale.{values['dataset']}"]
+            expected = check(experiments.params_model(section), {**scale, **values}, key)
+            assert experiments.load(project, key).params == expected
+        elif group == "on":
+            model = ingest.Params if section == "ingest" else find_stage(section).params
+            assert stage_params(loaded, section, key, model) == check(model, values, key)
 
 
 def test_rap_gets_masks_backgrounds_and_both_experiments():

@@ -57,6 +57,15 @@ def test_the_source_and_its_licence_are_on_every_card(built: Project):
         assert INFO["citation"] in text
 
 
+def test_a_note_is_on_the_card_of_a_reader_that_has_one(built: Project):
+    shards = built.built("ingest", "toy")
+    text, (step,) = of(shards, "ingest", source={**INFO, "note": "another count"})
+    assert "\n- note: another count\n" in text
+    assert step["source"]["note"] == "another count"
+    plain, _ = of(shards, "ingest", source=INFO)
+    assert "note:" not in plain
+
+
 def test_every_step_below_is_told_once_and_in_order(built: Project):
     found = cards(built)
     assert [step["stage"] for step in found["ingest"][1]] == ["ingest"]

@@ -14,10 +14,10 @@ from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
 from reid.evaluation.evaluate import evaluate
-from reid.papers import paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results import tables as results
+from reid.results.printed_row import EvaluatedOn
 from reid.training.train import train
 from tests.conftest import make_project
 
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = make_project(tmp_path_factory.mktemp("results") / "project")
+    (made.root / "data/0-raw/toy.truth").mkdir()  # as a rendered world has it
     with contextlib.chdir(made.root):
         for name in ("ingest", "joints", "parts"):
             engine.run(make_plan(name, "toy", made), made, executor="local")
@@ -47,7 +48,27 @@ def test_experiments_stand_beside_the_paper_s_row(project: Project):
     assert [line["experiment"] for line in lines] == ["toy-baseline", "toy-inter"]
     assert lines[0]["paper, market1501 r1"] == 86.63
     assert lines[1]["paper, market1501 mAP"] == 78.46
-    assert float(lines[0]["r1"]) >= 0
+    assert lines[1]["paper, market1501 r20"] == 99.02, "of table 9"
+    assert lines[0]["paper, market1501 r20"] == "not printed"
+    assert lines[0].keys() == lines[1].keys()
+    assert float(lines[0]["r20"]) >= float(lines[0]["r1"]) >= 0
+
+
+def test_a_short_training_on_a_real_data_set_is_no_printed_row(project: Project):
+    truth = project.root / "data/0-raw/toy.truth"
+    truth.rmdir()
+    try:
+        (lines,) = results.evaluated(project).values()
+        run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, print)
+        with contextlib.chdir(project.root):
+            table = results.run_table(run, "6", 1, ["Inter"])
+    finally:
+        truth.mkdir()
+    assert [line["paper"] for line in lines] == ["not printed", "not printed"]
+    by_name = {row["row"]: row for row in table["rows"]}
+    assert by_name["Inter"]["paper, market1501 r1"] == "not printed", "it is smaller"
+    assert by_name["Aligned"]["paper, market1501 r1"] == 89.98, "nothing of ours stands beside it"
+    assert all("dukemtmc_reid" not in key for key in by_name["Inter"])
 
 
 def test_results_with_other_parameters_are_not_shown(project: Project, tmp_path: Path):
@@ -82,34 +103,6 @@ def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Proje
 
 
 @pytest.mark.parametrize(
-    ("paper", "values", "row"),
-    [
-        pytest.param(
-            "implicit_attention", {"dataset": "mall", "builds": {"backgrounds": "mall"}},
-            "Full body, triplet", id="the data set's own build",
-        ),
-        pytest.param(
-            "implicit_attention",
-            {"dataset": "mall", "builds": {"backgrounds": "up"}, "swap_probability": 0.5},
-            "Upper body, triplet", id="another build, where rows differ by it",
-        ),
-        pytest.param(
-            "implicit_attention", {"dataset": "mall", "builds": {"backgrounds": "up"}},
-            None, id="no such row",
-        ),
-        pytest.param(
-            "multimodal_attention", {"dataset": "crops/top", "builds": {"jet": "top-crops"}},
-            "MAT", id="another build, where no row says any",
-        ),
-    ],
-)  # fmt: skip
-def test_the_printed_row_of_an_experiment(paper: str, values, row: str | None):
-    checked = experiments.params_model(paper).model_validate(values)
-    found = results._printed_row(experiments.Experiment("x", paper_of(paper), checked))
-    assert (found.name if found else None) == row
-
-
-@pytest.mark.parametrize(
     ("values", "shown"),
     [
         pytest.param([0.5], "50.00", id="one seed has no spread"),
@@ -121,9 +114,32 @@ def test_spread(values, shown):
     assert results.spread(values) == shown
 
 
+def test_the_figure_s_rank_50_is_shown_though_not_printed():
+    figure = results.find_table("implicit_attention", "figure-3")
+    printed = [row.printed for row in figure.rows]
+    assert results.metrics_shown(printed, figure.metrics) == ["r1", "r5", "r10", "r50", "mAP"]
+    assert "r50" not in results.metrics_shown(printed)
+
+
 def test_an_unknown_table_lists_those_there_are():
     with pytest.raises(ReidError, match=r"no table `99` \(it has .*6.*\)"):
         results.find_table("attention_driven", "99")
+
+
+@pytest.mark.parametrize(
+    ("paper", "on", "rule"),
+    [
+        pytest.param("attention_driven", EvaluatedOn("cuhk03_labeled"), "classic-01", id="CUHK03"),
+        pytest.param("attention_driven", EvaluatedOn("market1501"), "", id="the only rule"),
+        pytest.param("mutual_attention", EvaluatedOn("ilids_vid"), "", id="the first of several"),
+        pytest.param(
+            "attention_driven", EvaluatedOn("cuhk03_labeled", world=True), "", id="a world"
+        ),
+    ],
+)
+def test_the_rows_of_a_table_are_tested_by_the_papers_rule(paper, on, rule):
+    run = results.Run(Project(Path()), paper, "mine", "cpu", variants.build, print)
+    assert run.rule(on) == rule
 
 
 def test_a_row_by_name_is_trained_alone(project: Project):

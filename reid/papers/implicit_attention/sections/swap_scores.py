@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from reid.papers.implicit_attention.printed import TABLE_1
 from reid.papers.implicit_attention.sections import swaps
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Table, svg, table
 from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
+from reid.results.printed_row import beside
 
 NAME = "implicit_attention"
 APART = {"swap_probability", "seed", "builds"}  # all other parameters are equal along a line
 TOLD = {"rank 1": "r1", "rank 5": "r5", "rank 10": "r10", "rank 50": "r50", "mAP": "mAP"}
 DRAWN = ("rank 1", "mAP")
 PRINTED = ("r1", "r5", "r10", "mAP")  # of the paper
-FULL, UPPER, BASELINE = "full body", "upper body", "none"
+BASELINE = "none"
 
 Lines = dict[str, dict[float, list[Run]]]  # by region and probability, one run a seed
 
@@ -36,7 +37,7 @@ def by_probability(runs: Runs) -> Section | None:
             name = str(params.get("configuration", ""))
             apart = _apart(params, [other[0].params for other in together])
             title = f"{name} {apart}".strip().capitalize()
-            blocks += [_plot(lines, title, runs.built.name), _table(lines, title, name)]
+            blocks += [_plot(lines, title, runs.built.name), _table(runs, lines, title)]
     return Section("Scores by the probability of a swap", blocks) if blocks else None
 
 
@@ -95,9 +96,9 @@ def _plot(lines: Lines, title: str, dataset: str) -> Figure:
     return Figure(svg(plots.means(panels, "probability of a swap")), alt, caption)
 
 
-def _table(lines: Lines, title: str, configuration: str) -> Table:
+def _table(runs: Runs, lines: Lines, title: str) -> Table:
     told = [
-        _told(name if p else BASELINE, p, at, configuration)
+        _told(runs, name if p else BASELINE, p, at)
         for name, points in lines.items()
         for p, at in points.items()
     ]
@@ -113,13 +114,13 @@ def _value(run: Run, metric: str) -> float:
     return results.measured(run.metrics or {}, TOLD[metric]) or 0.0
 
 
-def _told(name: str, probability: float, at: list[Run], configuration: str) -> dict[str, Any]:
+def _told(runs: Runs, name: str, probability: float, at: list[Run]) -> dict[str, Any]:
     """One line of the table."""
     scores = {
         metric: results.spread([results.measured(run.metrics or {}, short) for run in at])
         for metric, short in TOLD.items()
     }
-    printed = _printed(name, probability, configuration)
+    printed = _printed(runs, at[0])
     paper = {
         f"paper, RAP {m}": f"{printed[m]:.1f}" if m in printed else results.NOT_PRINTED
         for m in PRINTED
@@ -127,11 +128,9 @@ def _told(name: str, probability: float, at: list[Run], configuration: str) -> d
     return {"swaps": name, "p": probability, "seeds": len(at), **scores, **paper}
 
 
-def _printed(name: str, probability: float, configuration: str) -> dict[str, float]:
+def _printed(runs: Runs, run: Run) -> Mapping[str, float]:
     """The paper's numbers of the same configuration, region and probability."""
-    wanted = {"configuration": configuration, "swap_probability": probability}
-    for row in TABLE_1.rows:
-        region = UPPER if row.stages else FULL
-        if row.overrides == wanted and name in (region, BASELINE):
-            return dict(row.printed["rap"])
-    return {}
+    experiment = experiment_of_now(runs, run, NAME)
+    if experiment is None:
+        return {}
+    return beside(runs.built.project, experiment).numbers.get("rap", {})

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from reid.papers.multimodal_attention.printed import FIGURE_3, FULL_FRAMES, TABLE_2
+from reid.papers.multimodal_attention.printed import FIGURE_3
 from reid.papers.table import Row
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Table, svg, table
 from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
+from reid.results.printed_row import beside
 
 NAME = "multimodal_attention"
 APART = {"seed", "protocol"}  # trainings that differ in these alone are one curve, their mean
@@ -99,7 +100,12 @@ def _mean(group: list[Run]) -> list[float]:
 
 
 def _table(runs: Runs, groups: Groups) -> Table:
-    lines = [_line(runs, name, group) for name, group in groups.items()]
+    printed = [_rank_1(runs, group[0]) for group in groups.values()]
+    datasets = [*dict.fromkeys(dataset for each in printed for dataset in each)]
+    lines = [
+        {**_line(name, group), **_paper(datasets, each)}
+        for (name, group), each in zip(groups.items(), printed, strict=True)
+    ]
     caption = (
         "Percent, mean and spread over trainings. The paper draws the curves; its rank 1 is here "
         "where that follows from its text or tables, of its own data sets."
@@ -107,21 +113,26 @@ def _table(runs: Runs, groups: Groups) -> Table:
     return table(lines, caption)
 
 
-def _line(runs: Runs, name: str, group: list[Run]) -> dict[str, Any]:
+def _line(name: str, group: list[Run]) -> dict[str, Any]:
     scores = {
         f"rank {short[1:]}": results.spread(
             [results.measured(r.metrics or {}, short) for r in group]
         )
         for short in TOLD
     }
-    paper = {f"paper, {d} r1": told for d, told in _paper(runs, _row(group[0])).items()}
-    return {"model": name, "trainings": len(group), **scores, **paper}
+    return {"model": name, "trainings": len(group), **scores}
 
 
-def _paper(runs: Runs, row: Row) -> dict[str, str]:
-    """The paper's rank 1 by data set: of TVPR that of its crops, or of full frames if these are."""
-    datasets, printed = max((r.printed for r in FIGURE_3.rows), key=len), row.printed
-    if any(build.stage == "crops" for build in runs.built.derived):
-        datasets = TABLE_2.row(FULL_FRAMES).printed
-        printed = datasets if row.name == "RGB-D-CNN" else {}  # of which alone the paper has them
-    return {d: f"{printed[d]['r1']:.2f}" if d in printed else results.NOT_PRINTED for d in datasets}
+def _rank_1(runs: Runs, run: Run) -> dict[str, float]:
+    """The paper's rank 1 of a run, by data set."""
+    experiment = experiment_of_now(runs, run, NAME)
+    if experiment is None:
+        return {}
+    return {d: n["r1"] for d, n in beside(runs.built.project, experiment).numbers.items()}
+
+
+def _paper(datasets: list[str], rank_1: dict[str, float]) -> dict[str, str]:
+    return {
+        f"paper, {d} r1": f"{rank_1[d]:.2f}" if d in rank_1 else results.NOT_PRINTED
+        for d in datasets
+    } or {"paper": results.NOT_PRINTED}

@@ -112,7 +112,7 @@ def _look(runs: Runs, run: Run, experiment: Experiment, clip: Clip) -> Looked | 
 
 def _flow(with_: Looked, frames: list[np.ndarray], clip: Clip) -> Row:
     """The flow that the network gets, in its size and by its maximum."""
-    maximum_px = with_.experiment.params.flow_maximum_px
+    maximum_px = with_.experiment.params.flow_most_px
     height, width = frames[0].shape[:2]
     colours = [colour_wheel(flow / FIXED, maximum_px) for flow in with_.views["flow"]]
     shown = [images.resize(image, height, width) for image in colours]

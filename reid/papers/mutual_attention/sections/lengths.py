@@ -14,6 +14,7 @@ from reid.report.blocks import Figure, Section, Table, svg, table
 from reid.results import tables as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
+from reid.results.printed_row import beside
 
 NAME = "mutual_attention"
 LENGTH = "sequence_length"
@@ -28,7 +29,7 @@ Lines = dict[str, Points]  # by the model's name
 def by_length(runs: Runs) -> Section | None:
     """Of models that are evaluated with clips of several lengths, all else being equal."""
     found = lines(runs)
-    return Section("Table 3: frames of a clip", [_plot(runs, found), _table(found)]) if (
+    return Section("Table 3: frames of a clip", [_plot(runs, found), _table(runs, found)]) if (
         found
     ) else None  # fmt: skip
 
@@ -114,9 +115,11 @@ def _plot(runs: Runs, found: Lines) -> Figure:
     return Figure(svg(plots.means(panels, "frames of a clip")), alt, caption)
 
 
-def _table(found: Lines) -> Table:
+def _table(runs: Runs, found: Lines) -> Table:
     lines = [
-        _line(name, length, at) for name, points in found.items() for length, at in points.items()
+        _line(runs, name, length, at)
+        for name, points in found.items()
+        for length, at in points.items()
     ]
     caption = (
         "Percent, mean and spread over trainings. The paper's numbers are of MARS, not of a "
@@ -125,12 +128,12 @@ def _table(found: Lines) -> Table:
     return table(lines, caption)
 
 
-def _line(name: str, length: int, at: list[Run]) -> dict[str, Any]:
+def _line(runs: Runs, name: str, length: int, at: list[Run]) -> dict[str, Any]:
     scores = {
         metric: results.spread([results.measured(run.metrics or {}, short) for run in at])
         for metric, short in DRAWN.items()
     }
-    printed = _printed(at[0].params)
+    printed = _printed(runs, at[0])
     paper = {
         f"paper, MARS {metric}": f"{printed[short]:.1f}" if printed else results.NOT_PRINTED
         for metric, short in DRAWN.items()
@@ -138,9 +141,9 @@ def _line(name: str, length: int, at: list[Run]) -> dict[str, Any]:
     return {"model": name, "frames": length, "trainings": len(at), **scores, **paper}
 
 
-def _printed(params: Mapping[str, Any]) -> Mapping[str, float]:
+def _printed(runs: Runs, run: Run) -> Mapping[str, float]:
     """The paper's numbers of the same model with clips of this length; none where it has none."""
-    for row in TABLE_3.rows:
-        if all(params.get(name) == value for name, value in (row.overrides or {}).items()):
-            return row.printed["mars"]
-    return {}
+    experiment = experiment_of_now(runs, run, NAME)
+    if experiment is None:
+        return {}
+    return beside(runs.built.project, experiment, [3]).numbers.get("mars", {})

@@ -193,6 +193,17 @@ def test_fused_feature_weighs_the_parts():
     assert not torch.allclose(output["logits"][0], network.classifiers[0](output["global"]))
 
 
+def test_fc_fusion_is_one_layer_over_whole_and_parts_in_training_and_test():
+    params = small(model="aligned", fusion="fc")
+    network, batch, output = run(params)
+    joined = torch.cat([output["global"], output["local"]], 1)
+    assert network.fc.weight.shape == (joined.shape[1], joined.shape[1])
+    torch.testing.assert_close(output["fused"], network.fc(joined))
+    torch.testing.assert_close(output["logits"][5], network.classifiers[5](output["fused"]))
+    with torch.no_grad():
+        torch.testing.assert_close(paper.embed(network, params, batch), output["fused"])
+
+
 @pytest.mark.parametrize("key", ["height", "width", "part_height", "part_width"])
 def test_sizes_that_leave_no_map_are_refused(key):
     with pytest.raises(ReidError, match=f"attention_driven.{key}: .*greater than or equal"):

@@ -80,6 +80,7 @@ def test_a_row_of_full_frames_is_of_the_data_set_before_crops(tmp_path, monkeypa
     build(project, "crops")
     build(project, "jet")
     build(project, "jet", "top-crops")
+    Path("data/0-raw/top.truth").mkdir()  # as a rendered world has it: the rows are tiny ones
     found, _ = run(project, "crops/top", "2")
     trained = [
         json.loads(path.read_text())["params"]["dataset"]

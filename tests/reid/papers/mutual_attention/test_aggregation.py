@@ -86,6 +86,19 @@ def test_references_differ_and_the_frame_is_its_own_reference():
     assert by_max.weights(frames)[0, chosen].item() < math.e - 1e-3
 
 
+def test_streams_have_the_frame_that_is_strongest_in_all_together():
+    one, other = torch.zeros(2, 3, 5), torch.zeros(2, 3, 5)
+    one[:, 0], one[:, 1], other[:, 1], other[0, 2] = 3, 2, 2, 9
+    assert aggregation.strongest([one]).tolist() == [0, 0]
+    assert aggregation.strongest([one, other]).tolist() == [2, 1]
+    module = aggregation.WeightedAddition(5, "frame")
+    frames = random_maps(2, 3, 5)
+    at = torch.tensor([2, 1])
+    weights = module.weights(frames, at)
+    assert weights[[0, 1], at].tolist() == pytest.approx([math.e, math.e])
+    assert not torch.allclose(weights, module.weights(frames))
+
+
 def test_literal_weights_grow_with_the_clip_and_normalized_ones_do_not():
     torch.manual_seed(0)
     frames = random_maps(2, 3, 5)

@@ -290,6 +290,31 @@ def test_what_each_model_sees_of_flow(model):
     assert not torch.allclose(other, output["feature"], atol=1e-5)
 
 
+def test_a_reference_frame_is_one_for_both_streams():
+    network, batch, output = run(tiny(model="two_stream", reference="frame"))
+    maps = network.maps(batch)[0]
+    with torch.no_grad():
+        frames = {name: view.mean((-2, -1)) for name, view in maps.items()}
+        sums = frames["image"].sum(-1) + frames["flow"].sum(-1)
+        each = [network.aggregate[n](frames[n], maps[n], sums.argmax(1)) for n in frames]
+        torch.testing.assert_close(output["feature"], network.join(torch.cat(each, 1)))
+        weights = frame_weights(network, batch)
+    at = sums.argmax(1)
+    for name in ("image", "flow"):
+        assert weights[name][[0, 1], at].tolist() == pytest.approx([math.e, math.e])
+
+
+def test_flow_of_a_maximum_that_is_still_to_be_measured_is_not_shown():
+    params = tiny(flow_maximum_px=None)
+    with pytest.raises(ReidError, match=r"flow_maximum_px: null is measured on .* not built"):
+        paper.normalize(params, clips_of(params, 1), MEAN)
+
+
+def test_the_gate_begins_as_alexnet_of_its_own_width_alone():
+    with pytest.raises(ReidError, match="AlexNet's gate_channels are 64, 192, 384, 256, 256"):
+        check(Params, {**TINY, "gate_channels": [2] * 5, "gate_weights": "pretrained"}, "x")
+
+
 def test_without_attention_two_streams_are_two_networks_joined():
     network, batch, output = run(tiny(model="two_stream", aggregation="average"))
     with torch.no_grad():

@@ -172,3 +172,27 @@ def test_the_gate_place_by_place():
         np.testing.assert_allclose(found[n, 0], expected, atol=1e-5)
     assert found.min() >= 0.5
     assert found.std() > 1e-3
+
+
+@pytest.mark.parametrize("inputs", [3, 2])
+def test_the_gate_begins_as_torchvisions_alexnet(inputs, monkeypatch: pytest.MonkeyPatch):
+    torchvision = pytest.importorskip("torchvision")
+    source = torchvision.models.alexnet(weights=None).eval()
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *a, **k: source.state_dict())
+    gate = two_stream.Gate(inputs, (64, 192, 384, 256, 256), "pretrained")
+    flow = random_maps(1, inputs, 96, 64)
+    with torch.no_grad():
+        if inputs == 3:
+            maps = source.features[:12](flow).mean(1, keepdim=True)
+            torch.testing.assert_close(gate.layers(flow).mean(1, keepdim=True), maps)
+        kernel = source.features[0].weight[:, :inputs] * 3 / inputs
+    torch.testing.assert_close(gate.layers[0].weight, kernel)
+
+
+def test_weights_of_the_gate_that_cannot_be_fetched_are_named(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    with pytest.raises(ReidError, match=r"gate_weights: .*alexnet.* \(no route to host\).*put it"):
+        two_stream.Gate(3, (64, 192, 384, 256, 256), "pretrained")

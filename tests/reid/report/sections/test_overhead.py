@@ -276,8 +276,8 @@ def test_models_have_the_names_and_the_order_of_the_figure(bare):
 
 def test_a_curve_is_the_mean_of_its_trainings(bare):
     for seed, rank1 in enumerate((0.2, 0.4)):
-        score(bare, rank1, seed, model="mat")
-    score(bare, 0.5, model="d_cnn")
+        score(bare, rank1, seed, model="mat", pool="max")
+    score(bare, 0.5, model="d_cnn", pool="max")
     section = overhead_curves.curves(runs_of(bare))
     assert kinds(section, "figure")[0].alt == (
         "CMC curves by model on crops/top. Rank 1: D-CNN 50.0 %; MAT 30.0 %."
@@ -294,7 +294,7 @@ def test_a_curve_is_the_mean_of_its_trainings(bare):
 def test_full_frames_stand_beside_the_papers_own(bare):
     """The paper has them of one model and one data set: those that crops are made of."""
     for model in ("rgb_d_cnn", "mat"):
-        score(bare, 0.5, model=model, dataset="top", builds={"jet": "top"})
+        score(bare, 0.5, model=model, pool="max", dataset="top", builds={"jet": "top"})
     runs = runs_of(bare, "top")
     lines = cells(kinds(overhead_curves.curves(runs), "table")[0])
     assert [{k: v for k, v in x.items() if k.startswith("paper")} for x in lines] == [

@@ -42,6 +42,7 @@ def project(tmp_path_factory) -> Iterator[Project]:
         made = Project(make_swaps_project(root, patch).root.resolve())
         params = made.root / "params.yaml"
         text = params.read_text().replace("  on: {toy: {max_reject_rate: 0.5}}\n", BUILDS)
+        text = text.replace("on: {}}\ningest", "on: {toy: {}}}\ningest")  # as if it were rendered
         params.write_text(text + SECTION)
         build(made, "ingest", "joints")
         _spoil(made)
@@ -350,7 +351,17 @@ def scored(project: Project) -> Section | None:
 UPPER = {"builds": {"backgrounds": "toy-upper"}}
 
 
+def searched_as_the_paper_does(project: Project) -> None:
+    """Backgrounds whose manifests say so: these persons have no viewpoint to be searched by."""
+    for path in (project.root / "data/2-derived/backgrounds").glob("*/manifest.json"):
+        told = json.loads(path.read_text())
+        told["parameters"]["same_viewpoint"] = True
+        path.unlink()  # it may be a link to the file of other tests
+        path.write_text(json.dumps(told))
+
+
 def test_scores_by_probability_are_means_over_seeds(copy):
+    searched_as_the_paper_does(copy)
     for seed, rank1 in enumerate((0.2, 0.4)):
         score(copy, rank1, seed=seed)
         score(copy, rank1 + 0.1, 0.3, seed)
@@ -371,6 +382,7 @@ def test_scores_by_probability_are_means_over_seeds(copy):
 
 
 def test_what_is_printed_is_of_the_same_region_and_probability(copy):
+    searched_as_the_paper_does(copy)
     for probability in (0.3, 0.5):
         score(copy, 0.5, probability)
         score(copy, 0.5, probability, **UPPER)
@@ -382,6 +394,13 @@ def test_what_is_printed_is_of_the_same_region_and_probability(copy):
         ("upper body", "0.3"): "not printed", ("upper body", "0.5"): "42.4",
         ("given region", "0.3"): "not printed", ("given region", "0.5"): "not printed",
     }  # fmt: skip
+
+
+def test_nothing_is_printed_of_another_search_of_partners(copy):
+    for probability in (0, 0.3):
+        score(copy, 0.5, probability)
+    lines = cells(kinds(scored(copy), "table")[0])
+    assert [x["paper, RAP r1"] for x in lines] == ["48.5", "not printed"]
 
 
 def test_runs_that_differ_in_more_are_no_line(copy):
