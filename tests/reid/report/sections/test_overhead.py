@@ -246,6 +246,7 @@ def score(
         "cmc": [rank1, (1 + rank1) / 2, 1.0, 1.0], "rank1": rank1, "rank5": 1.0, "rank10": 1.0,
         "rank20": 1.0, "chance_rank1": 0.25, "paper": "multimodal_attention",
         "params": run.described(), "training": run.key(project),
+        "code": run.test_code(project).fingerprint,
     }))  # fmt: skip
     return path
 

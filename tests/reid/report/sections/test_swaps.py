@@ -339,6 +339,7 @@ def score(
     path.write_text(json.dumps({
         **found, "map": rank1 / 2, "cmc": [rank1] * 9 + [0.75], "paper": "implicit_attention",
         "params": run.described(), "training": run.key(project),
+        "code": run.test_code(project).fingerprint,
     }))  # fmt: skip
 
 

@@ -357,6 +357,7 @@ def score(project: Project, length: int, rank1: float, name: str = "", **wanted)
     path.write_text(json.dumps({
         "rank1": rank1, "map": rank1 / 2, "cmc": [rank1], "paper": "mutual_attention",
         "params": run.described(), "training": run.key(project),
+        "code": run.test_code(project).fingerprint,
     }))  # fmt: skip
     return path
 
