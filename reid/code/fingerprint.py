@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,10 @@ class _Summaries:
     def _read(self) -> dict[str, Any]:
         """What is kept; nothing where the file is not there, of another format, or damaged."""
         try:
-            head, _, text = (
-                self.path.read_bytes().partition(b"\n") if self.path else (b"", b"", b"")
-            )
+            at = self.path.stat() if self.path else None
         except OSError:
             return {}
-        return json.loads(text) if head and head == _head(text) else {}
+        return _kept(self.path, at.st_mtime_ns, at.st_size) if self.path and at else {}
 
     def of(self, module: str, packages: Iterable[str]) -> Summary | None:
         """The summary of a module of this project; None where there is no such module."""
@@ -121,6 +119,16 @@ class _Summaries:
         others = {k: v for k, v in self.kept.items() if k.split()[0] not in names}
         text = json.dumps({**others, **self.used}).encode()
         write_atomically(self.path, _head(text) + b"\n" + text)
+
+
+@lru_cache(2)
+def _kept(path: Path, changed_ns: int, size: int) -> dict[str, Any]:
+    """The summaries in a file as it was then."""
+    try:
+        head, _, text = path.read_bytes().partition(b"\n")
+    except OSError:
+        return {}
+    return json.loads(text) if head == _head(text) else {}
 
 
 @cache
@@ -152,6 +160,7 @@ class _Walk:
     def __init__(self, start: Start, summaries: _Summaries):
         self.start, self.summaries = start, summaries
         self.packages = {*PACKAGES, *(root.split(".")[0] for root in start.roots)}
+        self.outside = tuple(f"{name}." for name in start.outside or OUTSIDE)
         self.loaded: dict[str, Summary | None] = {}
         self.seen: set[tuple[str, str]] = set()
         self.digests: dict[str, str] = {}
@@ -176,8 +185,7 @@ class _Walk:
 
     def is_outside(self, module: str) -> bool:
         """Whether a module can change no result."""
-        outside = self.start.outside or OUTSIDE
-        return any(module == name or module.startswith(name + ".") for name in outside)
+        return f"{module}.".startswith(self.outside)
 
     def summary(self, module: str) -> Summary | None:
         if module not in self.loaded:
