@@ -277,10 +277,9 @@ def test_the_command_counts_masks_that_belong_to_no_image(toy: Project, truth: l
 def test_the_right_person_of_a_rendered_image(toy: Project):
     """A rendered street's own truth goes through the stage as it is."""
     from pipeline.world.scenes.street import Params as Street
-    from pipeline.world.scenes.street import render_street
 
     tiny = Street(train_identities=1, test_identities=1, cameras=2, images_min=2, images_max=2)
-    shots = list(render_street(tiny, 1))
+    shots = list(tiny.render())
     write_truth(Path("truth"), [(f"a/{i}", truth, None) for i, (_, truth) in enumerate(shots)])
     sizes = {images.size_of(sample.encoded) for sample, _ in shots}
     assert len(sizes) == 1

@@ -18,7 +18,6 @@ from pipeline.backends.masks.person_mask import central_mask
 from pipeline.backends.sizes import by_size, fit_into, padded_size, scaled_size
 from pipeline.stages.masks import Params
 from pipeline.world.scenes.street import Params as Street
-from pipeline.world.scenes.street import render_street
 from reid.arrays.images import decode
 from reid.project.errors import ReidError
 
@@ -157,7 +156,7 @@ def people():
         pytest.skip("ultralytics, whose photograph this is, is not installed")
     bus = cv2.imread(str(Path(spec.origin).parent / "assets" / "bus.jpg"))[..., ::-1]
     street = Street(train_identities=1, test_identities=1, cameras=2, images_min=2, images_max=2)
-    rendered = [sample for sample, _ in render_street(street, 1)][:2]
+    rendered = [sample for sample, _ in street.render()][:2]
     crops = [bus[400:900, 50:240], bus[390:880, 670:809]]
     return [*crops, *(decode(sample.encoded) for sample in rendered)]
 
