@@ -462,7 +462,9 @@ def test_accuracy_by_hand(tmp_path: Path, top: Project):
     truth[names[3]] = [one(rows[3]["person"], None)]  # not seen: not counted, but a false find
     truth[names[4]].append(one(0, rows[4]["box"]))  # somebody under whom it is: found all the same
     truth["rejected"] = [one(1, [0, 0, 9, 9])]
-    found = accuracy.crops(top.derived("crops", "top"), write_truth(tmp_path / "t", truth))
+    found = accuracy.measured(
+        top.derived("crops", "top"), write_truth(tmp_path / "t", truth)
+    ).numbers
     assert found == {
         "frames": 48, "boxes": 48, "misses": 3, "others": 1, "false": 2,
         "iou": round((0.5 + 44) / 47, 4), "iou_all": round((0.5 + 44) / 48, 4),
@@ -470,11 +472,11 @@ def test_accuracy_by_hand(tmp_path: Path, top: Project):
         "iou_alone": round((0.5 + 43) / 45, 4), "iou_all_alone": round((0.5 + 43) / 46, 4),
     }  # fmt: skip
     with pytest.raises(ReidError, match="knows nothing of"):
-        accuracy.crops(
+        accuracy.measured(
             top.derived("crops", "top"), write_truth(tmp_path / "u", {"x": [one(1, far)]})
         )
-    with pytest.raises(ReidError, match="not the truth"):
-        accuracy.crops(top.derived("crops", "top"), tmp_path / "none")
+    with pytest.raises(ReidError, match="not the ground truth"):
+        accuracy.measured(top.derived("crops", "top"), tmp_path / "none")
 
 
 def test_whole_frames_and_junk_are_no_finds_of_the_person(tmp_path: Path, top: Project):
@@ -487,7 +489,7 @@ def test_whole_frames_and_junk_are_no_finds_of_the_person(tmp_path: Path, top: P
     (folder / "rows").mkdir(parents=True)
     schema = Shards(top.derived("crops", "top")).shards[0].schema
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "rows/all-0.parquet")
-    found = accuracy.crops(folder, write_truth(tmp_path / "t", truth))
+    found = accuracy.measured(folder, write_truth(tmp_path / "t", truth)).numbers
     assert (found["iou"], found["iou_all"], found["misses"]) == (1, round(1 / 3, 4), 2)
     assert (found["boxes"], found["false"]) == (2, 0)
 
@@ -507,7 +509,7 @@ def test_a_rendered_top_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     project = Project(Path())
     build(project, "ingest")
     build(project, "crops")
-    found = accuracy.crops(project.derived("crops", "top"), project.raw("top.truth"))
+    found = accuracy.measured(project.derived("crops", "top"), project.raw("top.truth")).numbers
     assert found["iou_alone"] > 0.95
     assert found["iou"] > 0.8
     assert found["misses_alone"] == 0
