@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from pipeline.backends.checkpoints import (
     download,
@@ -115,13 +115,11 @@ def choose(stage: str, backend: str, settings: Network) -> Choice:
 
 
 def identity(stage: str, params: Any, root: Path) -> str:
-    """What decides a stage's output beside its parameters; '' where nothing does.
+    """Which weights decide a network's output; '' where a backend runs no network.
 
-    That is a hash of the given labels or of the weights, or `random`. A download that is neither
-    pinned nor there is fetched.
+    That is a hash of the weights, or `random`. A download that is neither pinned nor there is
+    fetched.
     """
-    if params.backend == "given":
-        return GIVEN[stage](root / params.path).digest()
     if f"{stage}_{params.backend}" not in NETWORKS:
         return ""
     choice = choose(stage, params.backend, params)
@@ -211,49 +209,6 @@ ADDRESSES: dict[str, Callable[[Choice], str]] = {  # by library
 }
 
 
-# --- given labels --------------------------------------------------------------------------------
-
-
-class Labels(Protocol):
-    """Labels that are there already."""
-
-    def digest(self) -> str:
-        """A hash of what decides a stage's output."""
-        ...
-
-
-def _masks(path: Path) -> Labels:
-    from pipeline.backends.masks import given
-
-    return given.load(path)
-
-
-def _joints(path: Path) -> Labels:
-    from pipeline.backends.joints import given
-
-    return given.load(path)
-
-
-def _crops(path: Path) -> Labels:
-    from pipeline.backends.crops import given
-
-    return given.load(path)
-
-
-def _flow(path: Path) -> Labels:
-    from pipeline.backends.flow import given
-
-    return given.load(path)
-
-
-GIVEN: dict[str, Callable[[Path], Labels]] = {  # by stage
-    "masks": _masks,
-    "joints": _joints,
-    "crops": _crops,
-    "flow": _flow,
-}
-
-
 # --- pins ----------------------------------------------------------------------------------------
 
 
@@ -292,7 +247,8 @@ def _pin(choice: Choice, root: Path) -> Pin:
         pin = known.setdefault(choice.key, new)
         if pin is new:
             write_atomically(root / PINS, as_json({k: p._asdict() for k, p in known.items()}))
-    _differs(choice, path, pin, new.sha256)
+    if pin is not new:  # another process was first
+        _check(choice, path, pin)
     return pin
 
 
@@ -307,13 +263,10 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _check(choice: Choice, path: Path, pin: Pin) -> None:
-    _differs(choice, path, pin, file_hash(path))
-
-
-def _differs(choice: Choice, path: Path, pin: Pin, found: str) -> None:
     """An error where a file is not the pinned one."""
-    if found != pin.sha256:
+    sha256 = file_hash(path)
+    if sha256 != pin.sha256:
         raise ReidError(
-            f"{path}: has SHA-256 {found}, but {PINS} pins {pin.sha256} for `{choice.key}`; delete "
-            "the file to fetch the pinned one again, or that entry to pin the file that is there"
+            f"{path}: has SHA-256 {sha256}, but {PINS} pins {pin.sha256} for `{choice.key}`; "
+            "delete the file to fetch the pinned one again, or that entry to pin the file there is"
         )

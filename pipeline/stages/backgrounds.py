@@ -101,11 +101,9 @@ def _geometry(params: Params, columns: Collection[str]) -> tuple[list[str], dict
         return [], {}
     if params.region == "given":
         return [], {"region_masks": ["mask"]}
-    return (
-        ([*regions.PART_BOXES], {})
-        if set(regions.PART_BOXES) <= set(columns)
-        else ([], {"joints": ["joints"]})
-    )
+    if set(regions.PART_BOXES) <= set(columns):
+        return [*regions.PART_BOXES], {}
+    return [], {"joints": ["joints"]}
 
 
 def fit(tables: Iterator[pa.Table], params: Params) -> Fit:

@@ -47,8 +47,8 @@ def image_table(encoded, height=12, width=8):
     )
 
 
-def given_step(folder: Path, found: dict, **changes):
-    for name, mask in found.items():
+def given_step(folder: Path, computed: dict, **changes):
+    for name, mask in computed.items():
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(mask if isinstance(mask, bytes) else encode_png(mask))
@@ -101,11 +101,11 @@ def test_how_much_a_mask_covers(mask, max_area, reason):
 
 
 def test_given_masks_keep_the_rows_in_order(tmp_path):
-    found = {
+    computed = {
         "a/4": np.ones((12, 8), bool), "a/0": MASK, "a/2": np.zeros((12, 8), bool),
         "a/3": np.ones((8, 12), bool), "a/5": encode_png(MASK)[:-20], "z/extra": MASK,
     }  # fmt: skip
-    result = given_step(tmp_path, found)(image_table([b""] * 6))
+    result = given_step(tmp_path, computed)(image_table([b""] * 6))
     assert result["reject"].to_pylist() == [
         None, "no mask given", "empty mask",
         "given mask: 12 x 8 pixels, of the image 8 x 12", None, "given mask: truncated PNG",
