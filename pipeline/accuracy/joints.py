@@ -64,8 +64,8 @@ def measured(built: Path, truth: Path) -> Measured:
     pck_hidden  of joints that are in the image and hidden, by the body itself or by others
     pck_head ... of the visible joints of a group
     error       mean distance of the visible joints that were detected, in shares of the height
-    swapped     share of the images where left and right exchanged would lie nearer on the mean, by
-                the visible joints that have another side
+    swapped     share of the images whose visible joints with a left and a right side would, on
+                average, lie nearer with the sides exchanged
     nobody      images without a person; false  of these, how many have joints all the same
     """
     people, counts = _read(built, truth)

@@ -21,8 +21,8 @@ NARROWEST = 0.42  # width of a crop, of its height
 class CloseUps(Scene):
     """What a scene of close crops has."""
 
-    height_min: int = Field(80, ge=24)  # pixels of an image, between which no crop is scaled
-    height_max: int = Field(160, ge=24)
+    height_min: int = Field(80, ge=24)  # pixels; a crop as high as that, up to
+    height_max: int = Field(160, ge=24)  # that, is not scaled
 
     @model_validator(mode="after")
     def _in_order(self) -> CloseUps:

@@ -34,9 +34,9 @@ from reid.arrays.images import decode, encode_jpeg
 PAUSE = 25  # frames at least between two passes of a camera's recording
 AGAINST = 0.25  # share of the passes that go against the stream
 TROLLEYS = 0.4  # share of those who cross that push one
-SMOOTH = 3.0  # frames: standard deviation of the tracker's averaging
-STRAY = 8.0  # the same of its straying, to which each frame adds a little of its own
-SHAKE = 0.1  # of the straying
+SMOOTH = 3.0  # frames: standard deviation of the tracker's average over time
+STRAY = 8.0  # frames: the same of its errors, which change slowly
+SHAKE = 0.1  # of their deviation: an error of each frame's own
 MARGIN = 1.12  # height of a window, of the person's
 LEAST_SEEN = 0.5  # of a body, in the median frame; who is hidden more passes elsewhere
 DRAWS = 4  # how often that is tried
