@@ -21,8 +21,9 @@ NARROWEST = 0.42  # width of a crop, of its height
 class CloseUps(Scene):
     """What a scene of close crops has."""
 
-    height_min: int = Field(80, ge=24)  # pixels; a crop as high as that, up to
-    height_max: int = Field(160, ge=24)  # that, is not scaled
+    # Pixels of an image; a crop whose height lies between the two is not scaled.
+    height_min: int = Field(80, ge=24)
+    height_max: int = Field(160, ge=24)
 
     @model_validator(mode="after")
     def _in_order(self) -> CloseUps:
