@@ -43,7 +43,7 @@ def precision_of_crops(built: Path, truth: Path) -> dict[str, Any]:
     ap50_of     everyone: all boxes against all visible people, where the build has rows of them all
                 (`others: junk`); labelled: else, the box that has a frame's label against the
                 person of that label, so that a box of somebody else in the frame is wrong
-    ap50_people visible people that are to be found
+    ap50_people visible people that are to be detected
     ap50_slivers  people who are seen by fewer than `SLIVER_PIXELS` pixels, and do not count
     """
     parameters = manifest_of(built, f"reid crops {built.name}")["parameters"]
@@ -105,9 +105,8 @@ def average_precision(frames: Sequence[Frame]) -> float | None:
         for box, ignored in zip(frame.people, frame.ignored, strict=True)
     ]
     with redirect_stdout(StringIO()):  # its progress
-        run = evaluation.COCOeval(
-            _index(coco, people, len(frames)), _index(coco, predicted, len(frames)), "bbox"
-        )
+        true, ours = (_index(coco, boxes, len(frames)) for boxes in (people, predicted))
+        run = evaluation.COCOeval(true, ours, "bbox")
         run.params.iouThrs, run.params.recThrs = np.array([MATCH_IOU]), RECALLS
         run.params.areaRng, run.params.areaRngLbl = [[0, 2]], ["all"]
         run.params.maxDets = [len(predicted)]

@@ -16,12 +16,7 @@ from pipeline.backends.boxes import iou
 from reid.project.errors import ReidError
 from reid.shards.folder import Shards
 
-FOUND_IOU = 0.5  # a box that meets somebody's true box by so much is that person's
-
-
-def crops(built: Path, truth: Path) -> dict[str, Any]:
-    """The numbers of `measured`."""
-    return measured(built, truth).numbers
+MATCH_IOU = 0.5  # a box that meets somebody's true box by so much is that person's
 
 
 def measured(built: Path, truth: Path) -> Measured:
@@ -34,8 +29,8 @@ def measured(built: Path, truth: Path) -> Measured:
     iou_all     the same over all frames, 0 where there is no such crop
     misses      frames without a crop of that person: none, or one of another or of nobody
     others      of these, how many show another person in the frame
-    false       boxes that are no one's, of all that were found
-    boxes       that were found, junk included
+    false       boxes that are no one's, of all boxes
+    boxes       how many there are, junk included
     iou_alone, misses_alone, frames_alone   of frames where nobody else is seen
     """
     people = _people(truth)
@@ -53,13 +48,13 @@ def measured(built: Path, truth: Path) -> Measured:
     lines = list(by_name.values())
     boxes = [
         max((iou(row["box"], one["box"]) for one in people[name] if one["box"]), default=0.0)
-        for name, found in by_frame.items()
-        for row in found
+        for name, crops in by_frame.items()
+        for row in crops
     ]
     alone = [line for line in lines if line["alone"]]
     numbers = {
         **_summary(lines), "others": sum(line["other"] for line in lines), "boxes": len(boxes),
-        "false": sum(best < FOUND_IOU for best in boxes),
+        "false": sum(best < MATCH_IOU for best in boxes),
         **{f"{name}_alone": value for name, value in _summary(alone).items()},
     }  # fmt: skip
     each = {name: line["iou"] for name, line in by_name.items() if line["iou"] is not None}
@@ -68,19 +63,19 @@ def measured(built: Path, truth: Path) -> Measured:
 
 def _people(truth: Path) -> dict[str, list[dict[str, Any]]]:
     """The people of each frame, the one of its label first."""
-    found = rows(truth, ["image_id", "people"])
-    return {row["image_id"]: row["people"] for row in found if row["people"]}
+    frames = rows(truth, ["image_id", "people"])
+    return {row["image_id"]: row["people"] for row in frames if row["people"]}
 
 
 def _line(
-    people: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
+    people: Sequence[Mapping[str, Any]], crops: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What became of the person of one frame's label."""
     own, others = people[0], [one["box"] for one in people[1:] if one["box"]]
-    crop = next((row["box"] for row in found if row["person"] == own["person"]), None)
+    crop = next((row["box"] for row in crops if row["person"] == own["person"]), None)
     met = None if crop is None else iou(crop, own["box"])
-    missed = met is None or met < FOUND_IOU
-    other = missed and crop is not None and any(iou(crop, box) >= FOUND_IOU for box in others)
+    missed = met is None or met < MATCH_IOU
+    other = missed and crop is not None and any(iou(crop, box) >= MATCH_IOU for box in others)
     return {"iou": met, "missed": missed, "other": other, "alone": not others}
 
 

@@ -54,14 +54,9 @@ class Pair(NamedTuple):
 
     image_id: str
     index: int  # of its row
-    found: Flow | None
+    estimated: Flow | None
     true: Flow
     mask: np.ndarray  # (H, W) bool: the person
-
-
-def flow(built: Path, truth: Path) -> dict[str, Any]:
-    """The numbers of `measured`."""
-    return measured(built, truth).numbers
 
 
 def measured(built: Path, truth: Path, frames: Path | None = None) -> Measured:
@@ -75,18 +70,18 @@ def measured(built: Path, truth: Path, frames: Path | None = None) -> Measured:
     known       share of pixels that the built flow knows; the others count as motionless
     ..._person, ..._elsewhere   of the pixels of the person's mask, and of all others
     epe_still   what no motion at all would reach; likewise _person
-    dis_epe     what OpenCV's DIS reaches on the same pixels; where `frames`, the folder of the
-                shards that the flow is of, is given
+    dis_epe     what OpenCV's DIS reaches on the same pixels; only with `frames`, the folder of the
+                shards that the flow is of
     """
     sums = Sums()
     each: dict[str, float] = {}
     search = None if frames is None else Dis(frames)
     for pair in _pairs(Shards(built), truth):
         sums.frames += 1
-        if pair.found is None:
+        if pair.estimated is None:
             sums.missing += 1
             continue
-        error = _lengths(pair.found.px - pair.true.px)
+        error = _lengths(pair.estimated.px - pair.true.px)
         sums.add(pair, error)
         if search is not None:
             sums.dis.add(_lengths(search(pair) - pair.true.px)[pair.true.valid])
@@ -109,10 +104,10 @@ class Sums:
 
     def add(self, pair: Pair, error: np.ndarray) -> None:
         """A frame with its (H, W) end-point errors."""
-        assert pair.found is not None
+        assert pair.estimated is not None
         valid, person = pair.true.valid, pair.true.valid & pair.mask
         motion = _lengths(pair.true.px)
-        self.known += int(np.count_nonzero(pair.found.valid & valid))
+        self.known += int(np.count_nonzero(pair.estimated.valid & valid))
         self.pixels += int(np.count_nonzero(valid))
         self.ours.add(error[valid])
         self.person.add(error[person])
@@ -168,10 +163,11 @@ def _pairs(built: Shards, truth: Path) -> Iterator[Pair]:
             continue
         true = decode_known_flow(row["flow"]["bytes"])
         data = built.read("flow", index)
-        found = None if data is None else decode_known_flow(data)
-        if found is not None and found.px.shape != true.px.shape:
-            sizes = "flow of {1} x {0} pixels, the truth has {3} x {2}".format(
-                *found.valid.shape, *true.valid.shape
+        estimated = None if data is None else decode_known_flow(data)
+        if estimated is not None and estimated.px.shape != true.px.shape:
+            (height, width), (h, w) = estimated.valid.shape, true.valid.shape
+            raise ReidError(
+                f"{built.folder}: {name}: flow of {width} x {height} pixels, the ground truth has "
+                f"{w} x {h}"
             )
-            raise ReidError(f"{built.folder}: {name}: {sizes}")
-        yield Pair(name, index, found, true, decode_mask(row["mask"]["bytes"]))
+        yield Pair(name, index, estimated, true, decode_mask(row["mask"]["bytes"]))

@@ -20,7 +20,7 @@ from reid.project.errors import ReidError
 from reid.shards.folder import Shards
 
 NEAR = 0.1  # of the person's height: a joint that is not farther away is right
-SEEN, HIDDEN = 1.0, 0.5  # confidences of the truth; 0 is outside the image
+SEEN, HIDDEN = 1.0, 0.5  # confidences of the ground truth; 0 is outside the image
 TRUTH = ["image_id", "joints", "box"]
 GROUPS = {
     "head": ("nose", "right_eye", "left_eye", "right_ear", "left_ear"),
@@ -48,7 +48,7 @@ class People(NamedTuple):
 
     image_ids: list[str]
     true: np.ndarray  # (N, 18, 3)
-    found: np.ndarray  # (N, 18, 3), NaN without joints
+    estimated: np.ndarray  # (N, 18, 3), NaN without joints
     height_px: np.ndarray  # (N,) of the person's box
 
 
@@ -58,21 +58,21 @@ def measured(built: Path, truth: Path) -> Measured:
     images      that have a joint of the person in them, hidden or not
     missing     of these, images that have no joints
     pck         share of the visible joints that lie within `NEAR` of the person's height, over the
-                images that have joints; a joint that was not found (confidence 0) is not near
+                images that have joints; a joint that was not detected (confidence 0) is not near
     pck_all     the same over all images
     pck_hidden  of joints that are in the image and hidden, by the body itself or by others
     pck_head ... of the visible joints of a group
-    error       mean distance of the visible joints that were found, in shares of the height
-    swapped     share of the images where left and right exchanged would lie nearer on the mean, by
-                the visible joints that have another side
+    error       mean distance of the visible joints that were detected, in shares of the height
+    swapped     share of the images whose visible joints with a left and a right side would, on
+                average, lie nearer with the sides exchanged
     nobody      images without a person; false  of these, how many have joints all the same
     """
     people, counts = _read(built, truth)
-    there = np.isfinite(people.found).all(2) & (people.found[..., 2] > 0)  # (N, 18)
-    has = np.array([np.isfinite(joints).any() for joints in people.found])  # (N,)
+    there = np.isfinite(people.estimated).all(2) & (people.estimated[..., 2] > 0)  # (N, 18)
+    has = np.array([np.isfinite(joints).any() for joints in people.estimated])  # (N,)
     seen = people.true[..., 2] == SEEN
     hidden = people.true[..., 2] == HIDDEN
-    distance = _distance(people, people.found)
+    distance = _distance(people, people.estimated)
     near = there & (distance <= NEAR)
     of = has[:, None]
     groups = {name: [JOINT[one] for one in joints] for name, joints in GROUPS.items()}
@@ -96,7 +96,7 @@ def measured(built: Path, truth: Path) -> Measured:
 def _read(built: Path, truth: Path) -> tuple[People, dict[str, int]]:
     """The people of the build's images, and how many of these images show nobody."""
     shards = Shards(built)
-    found = joints_array(shards.scalars(["joints"])["joints"])  # (images, 18, 3)
+    estimated = joints_array(shards.scalars(["joints"])["joints"])  # (images, 18, 3)
     chosen: list[int] = []
     names, true, heights = [], [], []
     nobody = false = 0
@@ -104,7 +104,7 @@ def _read(built: Path, truth: Path) -> tuple[People, dict[str, int]]:
         joints = None if row["joints"] is None else np.array(row["joints"], np.float32)
         if joints is None or row["box"] is None:
             nobody += 1
-            false += bool(np.isfinite(found[index]).any())
+            false += bool(np.isfinite(estimated[index]).any())
         elif (joints[:, 2] > 0).any():
             chosen.append(index)
             names.append(row["image_id"])
@@ -112,18 +112,18 @@ def _read(built: Path, truth: Path) -> tuple[People, dict[str, int]]:
             heights.append(row["box"][3] - row["box"][1])
     if not chosen:
         raise ReidError(f"{truth}: has no joints in any image of {built}")
-    people = People(names, np.stack(true), found[chosen], np.array(heights))
+    people = People(names, np.stack(true), estimated[chosen], np.array(heights))
     return people, {"nobody": nobody, "false": false}
 
 
-def _distance(people: People, found: np.ndarray) -> np.ndarray:
+def _distance(people: People, joints: np.ndarray) -> np.ndarray:
     """(N, 18) from the true joints, in shares of the person's height; NaN where there are none."""
-    away = found[..., :2] - people.true[..., :2]
+    away = joints[..., :2] - people.true[..., :2]
     return np.hypot(away[..., 0], away[..., 1]) / people.height_px[:, None]
 
 
 def _swapped(people: People, compared: np.ndarray) -> np.ndarray:
     """Of each image that has joints to compare, (N, 18) bool, whether they fit better mirrored."""
-    own = np.where(compared, _distance(people, people.found), 0).sum(1)
-    other = np.where(compared, _distance(people, people.found[:, MIRROR]), 0).sum(1)
+    own = np.where(compared, _distance(people, people.estimated), 0).sum(1)
+    other = np.where(compared, _distance(people, people.estimated[:, MIRROR]), 0).sum(1)
     return (other < own)[compared.any(1)]

@@ -18,7 +18,7 @@ from reid.project.errors import ReidError
 from reid.shards.folder import Shards
 
 LEAST_PIXELS = 64  # of a true mask; an image that shows less of its person is not counted
-FOUND_IOU = 0.5  # below it a mask is of another person, or of nobody
+MATCH_IOU = 0.5  # below it a mask is of another person, or of nobody
 WHOLE = 0.9  # of the true box's area, which is of the whole person, seen or not
 TRUTH = ["image_id", "mask", "box"]
 
@@ -39,7 +39,7 @@ def measured(built: Path, truth: Path) -> Measured:
     iou         mean intersection over union, over the images that have a mask
     iou_all     the same over all images, 0 where there is no mask
     iou_median  over the images that have a mask
-    wrong       share of these whose mask meets the true one by less than `FOUND_IOU`
+    wrong       share of these whose mask meets the true one by less than `MATCH_IOU`
     ..._whole   of images where the box around what is seen of the person fills at least `WHOLE` of
                 the true box, which is of the whole person, hidden or outside the image or not
     ..._partly  of the others: an end of the person is hidden or cut off. What is hidden in a
@@ -59,8 +59,8 @@ def measured(built: Path, truth: Path) -> Measured:
         if area == 0:
             empty, false = empty + 1, false + (data is not None)
         elif area >= LEAST_PIXELS:
-            found = None if data is None else decoded(decode_mask, data, built, name)
-            lines.append(Line(name, _iou(found, true, built, name), _whole(true, row["box"])))
+            built_mask = None if data is None else decoded(decode_mask, data, built, name)
+            lines.append(Line(name, _iou(built_mask, true, built, name), _whole(true, row["box"])))
     if not lines:
         raise ReidError(f"{truth}: has no mask of {LEAST_PIXELS} pixels of any image of {built}")
     numbers = {
@@ -71,16 +71,16 @@ def measured(built: Path, truth: Path) -> Measured:
     return Measured(numbers, {line.image_id: line.iou for line in lines if line.iou is not None})
 
 
-def _iou(found: np.ndarray | None, true: np.ndarray, built: Path, name: str) -> float | None:
+def _iou(mask: np.ndarray | None, true: np.ndarray, built: Path, name: str) -> float | None:
     """Intersection over union of two (H, W) bool masks; None without one."""
-    if found is None:
+    if mask is None:
         return None
-    if found.shape != true.shape:
-        sizes = "a mask of {1} x {0} pixels, the truth has {3} x {2}".format(
-            *found.shape, *true.shape
+    if mask.shape != true.shape:
+        (height, width), (h, w) = mask.shape, true.shape
+        raise ReidError(
+            f"{built}: {name}: a mask of {width} x {height} pixels, the ground truth has {w} x {h}"
         )
-        raise ReidError(f"{built}: {name}: {sizes}")
-    return np.count_nonzero(found & true) / np.count_nonzero(found | true)
+    return np.count_nonzero(mask & true) / np.count_nonzero(mask | true)
 
 
 def _whole(true: np.ndarray, box: Sequence[float] | None) -> bool:
@@ -98,5 +98,5 @@ def _summary(lines: Sequence[Line], name: str = "") -> dict[str, Any]:
         f"iou{name}": mean(met),
         f"iou_all{name}": round(float(met.sum()) / len(lines), 4) if lines else None,
         f"iou_median{name}": round(float(np.median(met)), 4) if len(met) else None,
-        f"wrong{name}": mean(met < FOUND_IOU),
+        f"wrong{name}": mean(met < MATCH_IOU),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How near any stage comes to the truth of a rendered world: numbers, a goal, and what to look at.
+"""How near a stage comes to the ground truth of a rendered world: numbers, a goal, and examples.
 
 Reads   2-derived/<stage>/<build>, 0-raw/<world>.truth; for flow 1-shards/<world>
 Writes  4-reports/accuracy/<stage>-<build>.json: stage, build, dataset, backend, model and weights;
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.accuracy import boxes as accuracy_boxes
-from pipeline.accuracy import crops as accuracy
+from pipeline.accuracy import crops as accuracy_crops
 from pipeline.accuracy import flow as accuracy_flow
 from pipeline.accuracy import joints as accuracy_joints
 from pipeline.accuracy import masks as accuracy_masks
@@ -39,7 +39,7 @@ def _joints(project: Project, built: Path, manifest: Manifest) -> Measured:
 
 def _crops(project: Project, built: Path, manifest: Manifest) -> Measured:
     truth = truth_of(project, manifest["dataset"])
-    numbers, each = accuracy.measured(built, truth)
+    numbers, each = accuracy_crops.measured(built, truth)
     return Measured({**numbers, **accuracy_boxes.precision_of_crops(built, truth)}, each)
 
 
@@ -70,7 +70,7 @@ MEASURES = {
 
 
 def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
-    """Measure a build over a rendered world, and write what was found; returns the file's content.
+    """Measure a build over a rendered world, and write the result; returns the file's content.
 
     Raises `ReidError` where the stage has no measure, the build is not there, or its data set is no
     rendered world.
@@ -82,16 +82,16 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
     numbers, each = MEASURES[stage].of_build(project, folder, manifest)
     parameters, world = manifest["parameters"], truth_of(project, manifest["dataset"])
     itself = parameters.get("backend") == "given" and _is_below(project, parameters, world)
-    found = {
+    result = {
         "stage": stage, "build": build, "dataset": manifest["dataset"],
         "backend": parameters.get("backend"), "model": parameters.get("model") or None,
         "weights": manifest.get("weights") or None, "shards": digest_of(manifest),
         "numbers": numbers, "goal": None if itself else goal_of(stage, numbers),
         "shown": _shown(stage, each),
     }  # fmt: skip
-    found |= {"truth_itself": True} if itself else {}
-    write_atomically(file_of(project, stage, build), as_json(found), project.publishing)
-    return found
+    result |= {"truth_itself": True} if itself else {}
+    write_atomically(file_of(project, stage, build), as_json(result), project.publishing)
+    return result
 
 
 def file_of(project: Project, stage: str, build: str) -> Path:
@@ -130,13 +130,13 @@ def _shown(stage: str, each: dict[str, float]) -> dict[str, list[dict[str, Any]]
         worst_first.reverse()
     count = len(worst_first)
     middle = max(0, min((count - SHOWN) // 2, count - SHOWN))
-    places = {
+    ranges = {
         "worst": range(SHOWN), "middle": range(middle, middle + SHOWN),
         "best": range(count - SHOWN, count),
     }  # fmt: skip
     shown: dict[str, list[dict[str, Any]]] = {}
     taken: set[int] = set()
-    for word, numbers in places.items():
+    for word, numbers in ranges.items():
         free = [n for n in numbers if 0 <= n < count and n not in taken]
         taken.update(free)
         shown[word] = [

@@ -1,4 +1,4 @@
-"""The truth of a rendered world as the measures of accuracy read it, and what they give back.
+"""The ground truth of a rendered world as measures of accuracy read it, and what they give back.
 
 Reads   0-raw/<world>.truth/rows/*.parquet
 """
@@ -17,21 +17,22 @@ from reid.arrays.images import BadImage
 from reid.project.errors import ReidError
 from reid.shards.folder import Shards
 
-ROWS_AT_ONCE = 256  # of the truth in memory
+NONE = "not the ground truth of a rendered world"
+ROWS_AT_ONCE = 256  # of the ground truth in memory
 
 
 class Measured(NamedTuple):
-    """How near a build comes to the truth."""
+    """How near a build comes to the ground truth."""
 
     numbers: dict[str, Any]
     each: dict[str, float]  # by image_id what pictures are chosen by
 
 
 def rows(truth: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """Rows of a world's truth in the order of its files, a few at a time."""
+    """Rows of a world's ground truth in the order of its files, a few at a time."""
     paths = sorted((truth / "rows").glob("*.parquet"))
     if not paths:
-        raise ReidError(f"{truth}: not the truth of a rendered world: no rows/*.parquet")
+        raise ReidError(f"{truth}: {NONE}: no rows/*.parquet")
     for path in paths:
         yield from _rows_of(path, columns)
 
@@ -41,22 +42,21 @@ def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         with pq.ParquetFile(path) as file:
             missing = sorted(set(columns) - set(file.schema_arrow.names))
             if missing:
-                raise ReidError(
-                    f"{path}: not the truth of a rendered world: no column {', '.join(missing)}"
-                )
+                names = ", ".join(missing)
+                raise ReidError(f"{path}: {NONE}: no column {names}")
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns)):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise ReidError(f"{path}: not the truth of a rendered world: {error}") from None
+        raise ReidError(f"{path}: {NONE}: {error}") from None
 
 
 def rows_of_build(
     built: Shards, truth: Path, columns: Sequence[str]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """A build's row number and the truth of its image, of every row; `image_id` is among `columns`.
+    """Of every row of a build its number, and the ground truth of its image in `columns`.
 
-    Images of the truth that the build does not have are left out; an image of the build that the
-    truth does not know is an error.
+    `image_id` is among the columns. Images that the build does not have are left out; an image
+    of the build that the ground truth does not know is an error.
     """
     names = built.scalars(["image_id"])["image_id"].to_pylist()
     number = {name: index for index, name in enumerate(names)}

@@ -2,7 +2,7 @@
 
 A backend is a module `<stage>/<name>.py` with `build(settings, device)`, which loads the model and
 returns a function from images, a list of (H, W, 3) uint8 RGB, to as many results, None where the
-model found nobody. Libraries are imported in `build`. A result is
+model detects nobody. Libraries are imported in `build`. A result is
 
     joints    (18, 3) float32 joints in pixels of the image
     masks     a `masks.person_mask.PersonMask`: (H, W) bool and a score

@@ -167,11 +167,7 @@ def pins(root: Path) -> dict[str, Pin]:
 
 def check(choice: Choice, path: Path, pin: Pin) -> None:
     """`ReidError` where a download is not the pinned one; reads it whole."""
-    differs(choice, path, pin, file_hash(path))
-
-
-def differs(choice: Choice, path: Path, pin: Pin, sha256: str) -> None:
-    """`ReidError` where a file's hash is not the pinned one."""
+    sha256 = file_hash(path)
     if sha256 != pin.sha256:
         raise ReidError(
             f"{path}: has SHA-256 {sha256}, but {PINS} pins {pin.sha256} for `{choice.key}`; "

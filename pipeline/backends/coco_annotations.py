@@ -19,7 +19,7 @@ from pipeline.backends.given import BadLabel
 from reid.project.errors import ReidError
 
 PERSON, PERSON_ID = "person", 1  # the category's name, and its number in results
-Found = TypeVar("Found")
+Label = TypeVar("Label")  # what is made of a person's entry
 Image = dict[str, Any]
 WRONG = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 
@@ -27,10 +27,10 @@ WRONG = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
 def people(
     path: Path,
     loaded: Any,
-    annotation: Callable[[str, Image, Image], Iterable[Found]],
-    result: Callable[[str, Image], Iterable[Found]],
+    annotation: Callable[[str, Image, Image], Iterable[Label]],
+    result: Callable[[str, Image], Iterable[Label]],
     expected: str,
-) -> list[Found | BadLabel]:
+) -> list[Label | BadLabel]:
     """What `annotation(name, image, entry)` or `result(name, entry)` make of each person.
 
     Names are the images' as the file writes them. Raises `ReidError` where `loaded` is neither
@@ -50,8 +50,8 @@ def people(
 
 
 def _results(
-    entries: list[Any], result: Callable[[str, Image], Iterable[Found]]
-) -> Iterator[Found | BadLabel]:
+    entries: list[Any], result: Callable[[str, Image], Iterable[Label]]
+) -> Iterator[Label | BadLabel]:
     for entry in entries:
         if entry.get("category_id", PERSON_ID) == PERSON_ID:
             name = str(entry["image_id"])
@@ -59,8 +59,8 @@ def _results(
 
 
 def _annotations(
-    path: Path, loaded: Any, annotation: Callable[[str, Image, Image], Iterable[Found]]
-) -> Iterator[Found | BadLabel]:
+    path: Path, loaded: Any, annotation: Callable[[str, Image, Image], Iterable[Label]]
+) -> Iterator[Label | BadLabel]:
     images = {image["id"]: image for image in loaded["images"]}
     names = {key: str(image["file_name"]) for key, image in images.items()}
     wanted = _wanted(path, loaded.get("categories") or [])
@@ -74,7 +74,7 @@ def _annotations(
             yield from _read(names[key], partial(annotation, names[key], images[key], entry))
 
 
-def _read(name: str, read: Callable[[], Iterable[Found]]) -> list[Found | BadLabel]:
+def _read(name: str, read: Callable[[], Iterable[Label]]) -> list[Label | BadLabel]:
     try:
         return [*read()]
     except WRONG as error:
@@ -88,9 +88,9 @@ def _words(error: Exception) -> str:
 def _wanted(path: Path, categories: list[dict[str, Any]]) -> set[Any]:
     """The ids of the categories that are people; empty where none are listed."""
     names = {category["id"]: str(category.get("name", "")).strip() for category in categories}
-    found = {key for key, name in names.items() if name.casefold() == PERSON}
-    if found or len(names) <= 1:
-        return found or set(names)
+    people = {key for key, name in names.items() if name.casefold() == PERSON}
+    if people or len(names) <= 1:
+        return people or set(names)
     raise ReidError(
         f"{path}: none of its categories is `{PERSON}` ({', '.join(sorted(names.values()))}); name "
         "the one of people so, or leave one alone"

@@ -3,7 +3,8 @@
 A label is an image's own where one of the two names ends with the other, folder by folder: the
 label 0001.png or person_3/0001.png is that of the image train/person_3/0001, as is the label
 /home/me/train/person_3/0001.png; person_9/0001.png is not. Of several the one counts that has most
-in common with the image. Names are compared in Unicode's composed form, without the image's ending.
+folders in common with the image. Names are compared in Unicode's composed form, without an image's
+ending.
 
 A label that cannot be used is a `BadLabel` with the reason: the image is rejected with it, unless
 another label of the image can be used.
@@ -13,9 +14,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv
@@ -36,7 +37,26 @@ class BadLabel(NamedTuple):
     reason: str
 
 
+Label = TypeVar("Label")
 IDS = {"rows": ["image_id"]}  # what a stage reads anywhere, so that it knows all images
+
+
+def reads_anywhere(params: Any) -> dict[str, list[str]]:
+    """All image_ids with backend `given`: which label is whose depends on all images."""
+    return IDS if params.backend == "given" else {}
+
+
+def good_and_bad(labels: Iterable[Label | BadLabel]) -> tuple[list[Label], list[BadLabel]]:
+    """Labels that can be used, and those that cannot."""
+    labels = list(labels)
+    good = [label for label in labels if not isinstance(label, BadLabel)]
+    return good, [label for label in labels if isinstance(label, BadLabel)]
+
+
+def no_labels(where: Path, what: str, bad: Sequence[BadLabel]) -> ReidError:
+    """The error where no label can be used, with the first that cannot."""
+    first = f"; {': '.join(bad[0])}" if bad else ""
+    return ReidError(f"{where}: no {what} in it{first}")
 
 
 class Names:

@@ -23,6 +23,15 @@ class Detector(Network, Protocol):
     def person_score(self) -> float: ...
 
 
+class Joints(Detector, Protocol):
+    """One that also gives their joints, of images scaled to fit into one size."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
 class Masks(Detector, Protocol):
     """One that also gives their masks, of images scaled between two sides."""
 

@@ -46,7 +46,7 @@ def by_size(
         groups.setdefault(size_of((image.shape[0], image.shape[1])), []).append(index)
     results: list[Any] = [None] * len(images)
     for size, chosen in groups.items():
-        found = run([images[index] for index in chosen], size)
-        for index, result in zip(chosen, found, strict=True):
+        outputs = run([images[index] for index in chosen], size)
+        for index, result in zip(chosen, outputs, strict=True):
             results[index] = result
     return results

@@ -6,7 +6,7 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.backends.checkpoints import (
     download,
@@ -21,7 +21,6 @@ from pipeline.backends.choices import (
     Pin,
     check,
     choose,
-    differs,
     file_of,
     pins,
 )
@@ -29,13 +28,11 @@ from reid.project.layout import as_json, write_atomically
 
 
 def identity(stage: str, params: Any, root: Path) -> str:
-    """What decides a stage's output beside its parameters; '' where nothing does.
+    """Which weights decide a network's output; '' where a backend runs no network.
 
-    That is a hash of the given labels or of the weights, or `random`. A download that is neither
-    pinned nor there is fetched.
+    That is a hash of the weights, or `random`. A download that is neither pinned nor there is
+    fetched.
     """
-    if params.backend == "given":
-        return GIVEN[stage](root / params.path).digest()
     if f"{stage}_{params.backend}" not in NETWORKS:
         return ""
     choice = choose(stage, params.backend, params)
@@ -89,49 +86,6 @@ ADDRESSES: dict[str, Callable[[Choice], str]] = {  # by library
 }
 
 
-# --- given labels --------------------------------------------------------------------------------
-
-
-class Labels(Protocol):
-    """Labels that are there already."""
-
-    def digest(self) -> str:
-        """A hash of what decides a stage's output."""
-        ...
-
-
-def _masks(path: Path) -> Labels:
-    from pipeline.backends.masks import given
-
-    return given.load(path)
-
-
-def _joints(path: Path) -> Labels:
-    from pipeline.backends.joints import given
-
-    return given.load(path)
-
-
-def _crops(path: Path) -> Labels:
-    from pipeline.backends.crops import given
-
-    return given.load(path)
-
-
-def _flow(path: Path) -> Labels:
-    from pipeline.backends.flow import given
-
-    return given.load(path)
-
-
-GIVEN: dict[str, Callable[[Path], Labels]] = {  # by stage
-    "masks": _masks,
-    "joints": _joints,
-    "crops": _crops,
-    "flow": _flow,
-}
-
-
 # --- pins ----------------------------------------------------------------------------------------
 
 
@@ -156,7 +110,8 @@ def _pin(choice: Choice, root: Path) -> Pin:
         pin = known.setdefault(choice.key, new)
         if pin is new:
             write_atomically(root / PINS, as_json({k: p._asdict() for k, p in known.items()}))
-    differs(choice, path, pin, new.sha256)
+    if pin is not new:  # another process was first
+        check(choice, path, pin)
     return pin
 
 

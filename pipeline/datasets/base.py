@@ -2,11 +2,11 @@
 
 A data set's own file makes one `Reader`, and `pipeline.datasets` lists it.
 
-A protocol, one rule of evaluation, is a dictionary that JSON can hold:
+A protocol, one named way of evaluation, is a dictionary that JSON can hold:
 
     name, title   short and full name
     published     counts as published, by name
-    found         the same counts as found here
+    found         the same counts as they are here
     members       "columns" where train, query and gallery are the rows' own columns;
                   {"train": {"persons": [...]}, "test": {"persons": [...]}} where all images of the
                   test persons are both query and gallery; {"train": {"persons": [...]}, "query":
@@ -77,13 +77,13 @@ class Info:
 
 @dataclass
 class Listing:
-    """What `read` found. `files` has the columns of `LISTED` and `extra`, in no order of rows."""
+    """What `read` lists. `files` has the columns of `LISTED` and `extra`, in no order of rows."""
 
     files: pa.Table
     found: dict[str, int]  # counts by the names of `Info.published`
     rejects: list[Reject] = field(default_factory=list)
     protocols: list[dict[str, Any]] = field(default_factory=list)  # the first is the default
-    notes: list[str] = field(default_factory=list)  # what a user is to be told, a line each
+    notes: list[str] = field(default_factory=list)  # for the user, a line each
     # Of labels that are names: their numbers, by persons and cameras.
     names: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
@@ -100,7 +100,7 @@ class Sample:
     tracklet: int = 0  # sequence of the camera
     viewpoint: int | None = None
     depth_mm: np.ndarray | None = None  # (H, W) uint16
-    encoded: bytes | None = None  # written as it is instead of `image`, where given
+    encoded: bytes | None = None  # written as it is instead of `image`
     extra: dict[str, Any] = field(default_factory=dict)  # labels of the layout's `extra`, by name
 
 
@@ -143,39 +143,37 @@ class Reader:
         return pa.schema([*ROW, *self.extra])
 
 
+# The rule by which each query tracklet is searched among all gallery tracklets.
+ALL_TRACKLETS = {"exclude": "none", "junk": [], "distractors": [], "query": "tracklet",
+                 "gallery": "tracklet"}  # fmt: skip
+
+
 def single_query(
     name: str,
     title: str,
     published: Mapping[str, int],
-    found: Mapping[str, int],
+    counts: Mapping[str, int],
     junk: Sequence[int] = (),
     distractors: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The usual protocol of still images: each query by itself, members as the rows' columns."""
     rule = {
-        "exclude": "same_person_same_camera",
-        "junk": list(junk),
-        "distractors": list(distractors),
+        "exclude": "same_person_same_camera", "junk": list(junk), "distractors": list(distractors),
         "query": "single",
-    }
+    }  # fmt: skip
     return {
-        "name": name,
-        "title": title,
-        "published": published,
-        "found": found,
-        "members": "columns",
-        "rule": rule,
-        "metrics": ["cmc", "map"],
-    }
+        "name": name, "title": title, "published": published, "found": counts,
+        "members": "columns", "rule": rule, "metrics": ["cmc", "map"],
+    }  # fmt: skip
 
 
 def counts_table(
-    published: Mapping[str, int], found: Mapping[str, int]
+    published: Mapping[str, int], counts: Mapping[str, int]
 ) -> list[tuple[str, int | None, int | None, bool]]:
     """Rows of (name, published, found, differs); what is not published cannot differ."""
-    names = [*published, *(name for name in found if name not in published)]
+    names = [*published, *(name for name in counts if name not in published)]
     return [
-        (n, published.get(n), found.get(n), n in published and published[n] != found.get(n))
+        (n, published.get(n), counts.get(n), n in published and published[n] != counts.get(n))
         for n in names
     ]
 

@@ -72,8 +72,8 @@ def read(root: Path) -> Listing:
     )
     people = {role: set(who) for role, who in names.persons_of(columns, FOLDERS).items()}
     names.check_not_swapped(home, people, FOLDERS["train"], FOLDERS["gallery"])
-    found = _count(columns, people)
-    return Listing(names.listed(columns), found, rejects, _protocols(found))
+    counts = _count(columns, people)
+    return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
 def parse(name: str) -> tuple[int, int, str]:
@@ -84,23 +84,23 @@ def parse(name: str) -> tuple[int, int, str]:
         if other is not None:
             return 0, 0, f"camera {other[1]}; DukeMTMC-reID has cameras 1 to 8"
         return 0, 0, "not a DukeMTMC-reID name such as 0005_c2_f0046985.jpg"
-    if int(match[1]) == 0:  # a distractor elsewhere, where a rule names it; no rule does here
+    if int(match[1]) == 0:  # a distractor elsewhere, where a protocol names it
         return 0, 0, "person 0000; DukeMTMC-reID numbers its persons from 0001"
     return int(match[1]), int(match[2]), ""
 
 
 def _count(columns: dict[str, list[Any]], people: dict[str, set[int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for role in FOLDERS:
-        found[role] = sum(columns[role])
-        found[f"{role}_identities"] = len(people[role])
-    found["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
-    return found
+        counts[role] = sum(columns[role])
+        counts[f"{role}_identities"] = len(people[role])
+    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
+    return counts
 
 
-def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
-    """The one rule of the data set: single query, whole gallery, nobody by a label of their own."""
-    return [single_query("dukemtmc_reid", "DukeMTMC-reID, single query", PUBLISHED, found)]
+def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """The one protocol of the data set: single query, whole gallery, no label of distractors."""
+    return [single_query("dukemtmc_reid", "DukeMTMC-reID, single query", PUBLISHED, counts)]
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:

@@ -66,12 +66,12 @@ def read(root: Path) -> Listing:
     home = locate(root)
     below = "" if home == root else f"{INNER}/"
     columns, rejects = names.read_folders(home, below, FOLDERS, parse, NAME.fullmatch)
-    found = names.count_roles(columns, FOLDERS, JUNK, DISTRACTOR)
-    return Listing(names.listed(columns), found, rejects, _protocols(found))
+    counts = names.count_roles(columns, FOLDERS, JUNK, DISTRACTOR)
+    return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
 def parse(name: str, role: str) -> tuple[int, int, str]:
-    """(person, camera, "") of a file's name, or (0, 0, why it has no place in the folder)."""
+    """(person, camera, "") of a file's name, or (0, 0, why it does not belong in the folder)."""
     match = NAME.fullmatch(name)
     if match is None:
         other = OTHER_CAMERA.fullmatch(name)
@@ -85,20 +85,20 @@ def parse(name: str, role: str) -> tuple[int, int, str]:
     return person, int(match[2]), ""
 
 
-def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
-    """The one rule of the data set: single query, whole gallery.
+def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """The one protocol of the data set: single query, whole gallery.
 
-    Junk stays in the gallery as it does on disk; the rule names it, and the metrics drop it.
+    Junk stays in the gallery as it does on disk; the protocol names it, and the metrics drop it.
     """
     title = "Market-1501, single query"
-    return [single_query("market1501", title, PUBLISHED, found, [JUNK], [DISTRACTOR])]
+    return [single_query("market1501", title, PUBLISHED, counts, [JUNK], [DISTRACTOR])]
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Write samples in the official layout; yields the image_id of each, in order.
 
-    Names hold person, camera, sequence and frame, so samples that share all four are told apart by
-    their box number. Folders must be new or empty. Raises `ReidError` where a label does not fit
+    Names hold person, camera, sequence and frame, so samples that share all four differ by their
+    box number. Folders must be new or empty. Raises `ReidError` where a label does not fit
     into a name, or where a file cannot be written.
     """
     for folder in FOLDERS.values():

@@ -11,14 +11,7 @@ from typing import Any
 
 from pipeline.engine.inputs import Inputs
 from pipeline.engine.stage import AnyStage, Fit
-from reid.project.layout import (
-    Project,
-    as_json,
-    key_of,
-    sha256_of,
-    this_process,
-    write_atomically,
-)
+from reid.project.layout import Project, as_json, key_of, sha256_of, this_process, write_atomically
 from reid.project.params import DerivedParams
 from reid.shards.folder import Shard, write_shard
 
@@ -39,7 +32,7 @@ class Kept:
 
     @property
     def keys(self) -> list[str]:
-        """The names, less their last ending, of the files that `reid gc` must leave."""
+        """Names, without their last ending, of the files that `reid gc` must keep."""
         return [self.key, f"{self.key}.fit"] if self.path else [self.key]
 
     def load(self) -> dict[str, Any] | Fit:

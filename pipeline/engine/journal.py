@@ -21,14 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from reid.project.errors import ReidError
-from reid.project.layout import (
-    as_json,
-    link,
-    sha256_of,
-    this_host,
-    this_process,
-    write_atomically,
-)
+from reid.project.layout import as_json, link, sha256_of, this_host, this_process, write_atomically
 from reid.shards.folder import Shard, write_shard
 
 ABANDONED_S = 7 * 24 * 3600.0  # another host's temporary file, untouched so long, is nobody's
@@ -128,7 +121,7 @@ def note_keys(work: Path, stage: str, dataset: str, keys: list[str]) -> None:
 
 def unused(work: Path) -> list[Path]:
     """Finished shards, fits and temporary files that no published data set uses."""
-    found: list[Path] = []
+    paths: list[Path] = []
     for folder in sorted(p for p in work.glob("*") if any(p.glob("*.keys"))):
         used: set[str] = set()
         for noted in folder.glob("*.keys"):
@@ -136,8 +129,8 @@ def unused(work: Path) -> list[Path]:
         for path in sorted(folder.iterdir()):
             done = path.suffix in {".parquet", ".json", ".fit"}
             if (done and path.stem not in used) or (path.suffix == ".tmp" and not alive(path)):
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 def _keys(noted: Path) -> set[str]:

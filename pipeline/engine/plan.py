@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,18 +33,16 @@ from reid.shards.folder import Shard, Shards
 from reid.shards.schema import ORDER, SCHEMA_VERSION
 
 LIBRARIES = ("numpy", "opencv-contrib-python", "pyarrow", "simplejpeg")
-NO_KEY = set(DerivedParams.model_fields)  # they do not change a shard's content, or its inputs do
+NO_KEY = set(DerivedParams.model_fields)  # what they change of a shard is in its inputs
 
 
 def libraries(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """Versions of what is installed, for the footer."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def plan(
@@ -90,9 +89,9 @@ def plan(
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         own = protocols.carried(read.folders["rows"], paths) if stage.new_rows else {}
-        rules = json.loads(own["protocol.json"]) if own else None
+        protocol = json.loads(own["protocol.json"]) if own else None
         folders = read.folders.values()
-        text = card(stage.name, build, described, paths, rejects, inputs=folders, protocol=rules)
+        text = card(stage.name, build, described, paths, rejects, inputs=folders, protocol=protocol)
         return {"README.md": text, **(fitted.published() if fitted else {}), **own}
 
     described |= {"code": code.fingerprint, "texts": codes.of_texts(project)}
@@ -106,13 +105,13 @@ def _described(
     stage: AnyStage, dataset: str, parameters: dict[str, Any], weights: str
 ) -> dict[str, Any]:
     """What the manifest says beside the shards."""
-    found = {
+    return {
         "stage": stage.name, "dataset": dataset, "schema_version": SCHEMA_VERSION,
         "parameters": parameters, "weights": weights,
         "columns": stage.columns().names,
         "libraries": libraries([*LIBRARIES, *stage.libraries]),
+        **({"new_rows": True} if stage.new_rows else {}),
     }  # fmt: skip
-    return {**found, "new_rows": True} if stage.new_rows else found
 
 
 @dataclass(frozen=True)

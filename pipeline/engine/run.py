@@ -57,7 +57,7 @@ class Plan:
     manifest: dict[str, Any]  # what the manifest says beside its shards
     max_reject_rate: float
     code: Code
-    rejects: list[tuple[str, str]] = field(default_factory=list)  # found while planning
+    rejects: list[tuple[str, str]] = field(default_factory=list)  # those known before any task
     finish: Callable[[list[Path], list[tuple[str, str]]], dict[str, bytes]] | None = None
     keys: list[str] = field(default_factory=list)  # further keys in use, such as a fit's
     skip_empty: bool = False  # whether a shard without rows is left out of what is published
@@ -176,14 +176,8 @@ def _publish(
         for t, o in zip(plan.tasks, done, strict=True)
         if t.name in made
     ]
-    manifest = as_json(
-        {
-            **plan.manifest,
-            "rows": sum(o.rows for o in done),
-            "rejects": len(rejects),
-            "shards": shards,
-        }
-    )
+    rows = sum(o.rows for o in done)
+    manifest = as_json({**plan.manifest, "rows": rows, "rejects": len(rejects), "shards": shards})
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
     if not anew and _is_published(target, manifest, shards):
         return False
@@ -195,8 +189,8 @@ def _publish(
         write_shard(folder / "rejects.parquet", pa.table(columns, REJECT), {})
         paths = [folder / "rows" / name for name in made]
         extras = plan.finish(paths, rejects) if plan.finish else {}
-        told = {FILE: as_file(plan.code), "manifest.json": manifest}
-        for name, data in {**extras, **told}.items():
+        extras |= {FILE: as_file(plan.code), "manifest.json": manifest}
+        for name, data in extras.items():
             (folder / name).write_bytes(data)
     return True
 

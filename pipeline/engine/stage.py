@@ -118,7 +118,7 @@ class Stage(Generic[Params, Fitted]):
     reads_anywhere: Reads | Callable[[Params], Reads] = field(default_factory=dict[str, list[str]])
     new_rows: bool = False  # whether the rows are a new data set's
     libraries: tuple[str, ...] = ()  # whose versions the footer tells
-    # The given labels that belong to no image; None: nothing is given by name.
+    # The given labels that belong to no image; None: the stage has no labels by name.
     unmatched: Callable[[Params, Iterable[str]], list[str]] | None = None
     # What to tell the user of a finished build, a line each, from its data set's rows and its own
     # folder; None: nothing.

@@ -52,13 +52,13 @@ def batch(frames: Sequence[Frame], rng: np.random.Generator) -> Batch:
     images, boxes, owners = [], [], []
     for number, frame in enumerate(frames):
         image = degrade(change_light(frame.image, rng), rng)
-        matrix = _place(image.shape[0], image.shape[1], rng)
+        matrix = _matrix(image.shape[0], image.shape[1], rng)
         size = SIZE[1], SIZE[0]
         images.append(cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REFLECT_101))
         corners = np.stack([frame.boxes[:, :2], frame.boxes[:, 2:]], 1)  # (N, 2, 2)
-        placed = corners @ matrix[:, :2].T + matrix[:, 2]
-        low = placed.min(1).clip(0, size)
-        high = placed.max(1).clip(0, size)
+        moved = corners @ matrix[:, :2].T + matrix[:, 2]
+        low = moved.min(1).clip(0, size)
+        high = moved.max(1).clip(0, size)
         seen = (high - low > LEAST_SIDE).all(1)
         shares = np.hstack([(low + high) / 2, high - low])[seen] / [*size, *size]
         boxes.append(shares.astype(np.float32))
@@ -70,7 +70,7 @@ def batch(frames: Sequence[Frame], rng: np.random.Generator) -> Batch:
     )
 
 
-def _place(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def _matrix(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """(2, 3) from a frame's pixels to the input's: scaled about a point near the middle."""
     scale = min(SIZE[0] / height, SIZE[1] / width) * float(np.exp(SCALE * rng.normal()))
     signs = rng.choice([-1.0, 1.0], 2)
@@ -83,13 +83,13 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     """The library's losses of boxes, classes and their distributions, a frame."""
     del share
     images, boxes, frames = (part.to(device) for part in batch)
-    found, _ = model.loss(
+    losses, _ = model.loss(
         {
             "img": images.float() / 255, "bboxes": boxes, "batch_idx": frames,
             "cls": torch.zeros(len(boxes), 1, device=device),
         }
     )  # fmt: skip
-    return found.sum() / len(images)
+    return losses.sum() / len(images)
 
 
 LESSON = Lesson(

@@ -38,7 +38,7 @@ SHIFTED = 0.6  # of the pairs have a second frame that is moved besides ...
 SHIFTS_PX = (1.0, 2.0, 5.0)  # ... by a normal draw of one of these deviations
 LARGEST_PX = 24
 SMALL = 0.1  # of the weights that flow begins with: it is of pixels / 20
-FAR = 2.0  # distance of the places around, whose flow then counts exp(-FAR ** 2) as much
+FAR = 2.0  # distance of the pixels around, whose flow then counts exp(-FAR ** 2) as much
 LOUD, LOUDER = 37.0, 1.17  # of the features' first layer; of each, without their kernels' means
 SLACK_PX = 0.01  # so that the error's slope at no error is finite
 
@@ -90,7 +90,7 @@ def _begin_features(features: Any) -> None:
 
 
 def _begin_smoothing(distance: Any) -> None:
-    """A pixel's flow begins as mostly its own: of other places in its window it is far.
+    """A pixel's flow begins as mostly its own: of other pixels in its window it is far.
 
     Distances are squared. Where all begin alike the network makes them larger and larger, until
     gradients are no numbers.
@@ -157,11 +157,11 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     images, flow, valid = (part.to(device) for part in batch)
     with warnings.catch_warnings(), _levels(model, 5 if share >= COARSE else 4):
         warnings.simplefilter("ignore")  # torch's older names
-        found: Any = model({"images": images.float() / 255})
+        result: Any = model({"images": images.float() / 255})
     total = flow.new_zeros(())
     if share >= COARSE:
-        total = _error(found["flows"][:, 0].float(), flow, valid)
-    for weight, level in zip(LEVELS, found["flow_preds"], strict=False):
+        total = _error(result["flows"][:, 0].float(), flow, valid)
+    for weight, level in zip(LEVELS, result["flow_preds"], strict=False):
         stride = flow.shape[-1] // level.shape[-1]
         known = avg_pool2d(valid, stride)
         target = avg_pool2d(flow * valid, stride) / known.clamp(min=1e-6)
@@ -181,9 +181,9 @@ def _levels(model: Any, count: int) -> Iterator[None]:
         model.num_levels, model.feat2_conv = kept
 
 
-def _error(found: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def _error(flow: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Mean distance over the pixels that are known."""
-    distance = ((found - target).square().sum(1, keepdim=True) + SLACK_PX**2).sqrt()
+    distance = ((flow - target).square().sum(1, keepdim=True) + SLACK_PX**2).sqrt()
     return (distance * valid).sum() / valid.sum().clamp(min=1)
 
 

@@ -61,15 +61,15 @@ def batch(crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
         image = change_light(crop.image, rng)
         if rng.random() < 0.15:
             image, _ = crop_views.hide(image, crop.mask, rng)
-        matrix = _place(crop.mask.shape[0], crop.mask.shape[1], rng)
+        matrix = _matrix(crop.mask.shape[0], crop.mask.shape[1], rng)
         images.append(cv2.warpAffine(degrade(image, rng), matrix, SIZE, flags=cv2.INTER_LINEAR))
         assert crop.joints is not None  # `examples` keeps no others
         joints = to_coco(crop.joints)  # (17, 3)
-        placed = joints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        moved = joints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         weight = np.where(joints[:, 2] == 1, 1.0, HIDDEN_WEIGHT * (joints[:, 2] > 0))
-        inside = (placed >= 0).all(1) & (placed < SIZE).all(1)
+        inside = (moved >= 0).all(1) & (moved < SIZE).all(1)
         weight = (weight * inside).astype(np.float32)
-        encoded = codec.encode(placed[None].astype(np.float32), weight[None])
+        encoded = codec.encode(moved[None].astype(np.float32), weight[None])
         labels.append((encoded["heatmaps"], weight * (encoded["keypoint_weights"][0] > 0)))
     heatmaps, weights = (np.stack(part) for part in zip(*labels, strict=True))
     return Batch(
@@ -78,8 +78,8 @@ def batch(crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
     )  # fmt: skip
 
 
-def _place(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """(2, 3) from a crop's pixels to the input's: as the library places it, moved a little."""
+def _matrix(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """(2, 3) from a crop's pixels to the input's: as the library puts it, moved a little."""
     scale = min(SIZE[0] / width, SIZE[1] / height) / PADDING * float(np.exp(0.12 * rng.normal()))
     middle = np.array([width, height]) * (0.5 + 0.03 * rng.normal(size=2))
     matrix = cv2.getRotationMatrix2D(middle.tolist(), ROTATION * float(rng.normal()), scale)
@@ -94,8 +94,8 @@ def loss(model: Any, batch: Batch, device: str, share: float) -> Tensor:
     shown = model.data_preprocessor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # mmpose calls torch's older names
-        found = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
-    return SCALE * model.head.loss_module(found.float(), heatmaps, weights)
+        heatmap = model.head(model.extract_feat((images.float() - shown.mean) / shown.std))
+    return SCALE * model.head.loss_module(heatmap.float(), heatmaps, weights)
 
 
 LESSON = Lesson(

@@ -1,4 +1,4 @@
-"""Changes of an image's look that leave its truth as it is: light, colour, blur, noise, JPEG."""
+"""Changes of an image's look that keep its ground truth: light, colour, blur, noise, JPEG."""
 
 from __future__ import annotations
 

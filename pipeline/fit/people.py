@@ -1,9 +1,11 @@
-"""Freshly rendered people, without end, to fit networks to: images with their truth.
+"""Freshly rendered people, without end, to fit networks to: images with their ground truth.
 
 A sheet is a small world of its own: new people, clothes, cameras and backgrounds, with light, lens,
 noise, JPEG quality, cropping and occlusion drawn far wider than in any world of params.yaml. Sheets
-are numbered; each is rendered once and kept as Parquet in `.work/fit/people`. Their seeds begin at
-`SEEDS`, which no world of params.yaml may reach: what is measured on a world was never fitted to.
+are numbered. Each is rendered once and kept as Parquet in `.work/fit/people`; its file's name has a
+fingerprint of the code that renders it, so that after an edit of that code it is rendered anew.
+Seeds of sheets begin at `SEEDS`, which no world of params.yaml may reach: what is measured on a
+world was never fitted to.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,13 +27,13 @@ from pipeline.world.crowd import Rendered
 from pipeline.world.scenes.scenes import SCENES
 from reid.arrays.flow import Flow, decode_known_flow
 from reid.arrays.images import decode, decode_mask, encode_png
+from reid.code.fingerprint import Code, Start, of
 from reid.project.layout import write_atomically
 from reid.project.threads import end_with
 
 SEEDS = 1_000_000_000  # of sheets, and what is drawn for them
 VIEWS = ("street", "mall", "hall", "topview")
 PASSES = 8  # of a sheet: people before its cameras
-VERSION = 1  # of what a sheet's number stands for
 
 COLUMNS = pa.schema(
     [
@@ -97,16 +100,16 @@ def draw_scene(view: str, number: int) -> Any:
 def render_sheet(view: str, number: int) -> Rendered:
     """The images of a sheet, pass by pass."""
     scene = draw_scene(view, number)
-    of = SCENES[view]()
+    rendered = SCENES[view]()
     rng = np.random.default_rng([SEEDS, VIEWS.index(view), number, 1])
-    passes = of.plan(scene)
+    passes = rendered.plan(scene)
     chosen = sorted(rng.permutation(len(passes))[:PASSES].tolist())
-    return [shot for index in chosen for shot in of.render_pass(scene, passes[index])]
+    return [shot for index in chosen for shot in rendered.render_pass(scene, passes[index])]
 
 
 def keep_sheet(folder: Path, view: str, number: int) -> Path:
-    """A sheet's file below `folder`, rendered if it is not there yet."""
-    path = folder / f"{view}-v{VERSION}-{number:05d}.parquet"
+    """A sheet's file below `folder`, rendered if the code as it is has not done so yet."""
+    path = folder / f"{view}-{code_of(view).fingerprint[:8]}-{number:05d}.parquet"
     if not path.is_file():
         rows = [_row(sample, truth) for sample, truth in render_sheet(view, number)]
         sink = pa.BufferOutputStream()
@@ -115,13 +118,19 @@ def keep_sheet(folder: Path, view: str, number: int) -> Path:
     return path
 
 
+@cache
+def code_of(view: str) -> Code:
+    """The code that decides what a number's sheet of a view holds."""
+    roots = tuple(f"{__name__}:{name}" for name in ("render_sheet", "_row", "COLUMNS"))
+    return of(Start(roots, {"pipeline.world.scenes.scenes:SCENES": (view,)}))
+
+
 def _row(sample: Any, truth: Any) -> dict[str, Any]:
-    boxes = [p["box"] for p in truth.people or () if p["box"] is not None]
     return {
         "image": sample.encoded or encode_png(sample.image),
         "mask": truth.mask,
         "joints": None if truth.joints is None else truth.joints.reshape(-1).tolist(),
-        "boxes": boxes,
+        "boxes": [p["box"] for p in truth.people or () if p["box"] is not None],
         "flow": truth.flow,
     }
 
@@ -140,13 +149,11 @@ def read_sheet(path: Path) -> list[Example]:
 
 
 def _example(row: dict[str, Any]) -> Example:
-    joints = None
-    if row["joints"] is not None:
-        joints = np.array(row["joints"], np.float32).reshape(18, 3)
+    joints, flow = row["joints"], row["flow"]
     return Example(
         image=decode(row["image"]),
         mask=decode_mask(row["mask"]),
-        joints=joints,
+        joints=None if joints is None else np.array(joints, np.float32).reshape(18, 3),
         boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
-        flow=None if row["flow"] is None else decode_known_flow(row["flow"]),
+        flow=None if flow is None else decode_known_flow(flow),
     )

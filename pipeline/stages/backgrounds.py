@@ -104,11 +104,9 @@ def _geometry(params: Params, columns: Collection[str]) -> tuple[list[str], dict
         return [], {}
     if params.region == "given":
         return [], {"region_masks": ["mask"]}
-    return (
-        ([*regions.PART_BOXES], {})
-        if set(regions.PART_BOXES) <= set(columns)
-        else ([], {"joints": ["joints"]})
-    )
+    if set(regions.PART_BOXES) <= set(columns):
+        return [*regions.PART_BOXES], {}
+    return [], {"joints": ["joints"]}
 
 
 def fit(tables: Iterator[pa.Table], params: Params) -> Fit:
@@ -121,10 +119,10 @@ def fit(tables: Iterator[pa.Table], params: Params) -> Fit:
     areas: list[int] = []
     for table in tables:
         with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
-            found = list(pool.map(lambda row: _outline(row, params), _rows(table, params)))
-        good = [f is not None for f in found]
-        outlines += [f[0] for f in found if f is not None]
-        areas += [f[1] for f in found if f is not None]
+            results = list(pool.map(lambda row: _outline(row, params), _rows(table, params)))
+        good = [r is not None for r in results]
+        outlines += [r[0] for r in results if r is not None]
+        areas += [r[1] for r in results if r is not None]
         drop = [c for c in table.column_names if c.endswith("mask")]
         kept.append(table.drop_columns(drop).filter(pa.array(good, pa.bool_())))
     rows = pa.concat_tables(kept) if kept else pa.table({})
@@ -195,21 +193,21 @@ def _viewpoints(rows: pa.Table, params: Params) -> tuple[np.ndarray, dict[str, A
     return viewpoint, {"poses": centres.round(6).tolist()}
 
 
-def _facts(found: pairs.Partners, viewpoint: np.ndarray) -> dict[str, Any]:
+def _facts(partners: pairs.Partners, viewpoint: np.ndarray) -> dict[str, Any]:
     """How many partners there are, in all and by viewpoint, before any draw."""
     by_viewpoint = {
         str(value): {
             "images": int((viewpoint == value).sum()),
-            "partners_median": float(np.median(found.found[viewpoint == value])),
+            "partners_median": float(np.median(partners.counts[viewpoint == value])),
         }
         for value in np.unique(viewpoint)
     }
     return {
         "images": len(viewpoint),
-        "partners_mean": round(float(found.found.mean()), 3),
-        "partners_median": float(np.median(found.found)),
-        "without_partner": int((found.found == 0).sum()),
-        "share_without_partner": round(float((found.found == 0).mean()), 6),
+        "partners_mean": round(float(partners.counts.mean()), 3),
+        "partners_median": float(np.median(partners.counts)),
+        "without_partner": int((partners.counts == 0).sum()),
+        "share_without_partner": round(float((partners.counts == 0).mean()), 6),
         "viewpoints": by_viewpoint,
     }
 
@@ -260,10 +258,10 @@ def _row(row: dict[str, Any] | None, params: Params) -> dict[str, Any]:
 
 def region_of(row: dict[str, Any], params: Params) -> regions.Region:
     """What is swapped of one row. Raises `BadImage` where that is nothing, or all there is."""
-    found = regions.region_of(row, params.region, params.side)
-    if swaps.dilate(found.mask, params.iterations).all():
+    region = regions.region_of(row, params.region, params.side)
+    if swaps.dilate(region.mask, params.iterations).all():
         raise BadImage(f"region {params.region} leaves nothing to fill it in from")
-    return found
+    return region
 
 
 def _rows(table: pa.Table, params: Params) -> list[dict[str, Any]]:

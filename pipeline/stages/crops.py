@@ -3,15 +3,15 @@
 Reads   1-shards (all columns; `depth` where there is some)
 Writes  2-derived/crops: rows of the base columns, a frame's own labels, image and depth cut out of
         its by the same whole pixels, so that a reading of the crop is one of the frame; and
-        `source_image_id`, the frame; `box`, the person as found, x1, y1, x2, y2 pixels of the
+        `source_image_id`, the frame; `box`, the person's, x1, y1, x2, y2 pixels of the
         frame, and its `score`; `crop_box`, the pixels that were cut out; `people`, how many were
-        found. Roles and protocols are the frames'.
+        detected. Roles and protocols are the frames'.
         With backend depth fit.json and fit.parquet: the floor that was learnt
 Source  boxes of a library's detector (`backend` ultralytics), of blobs above the floor (depth), or
         that are already there (given). Lejbolle et al., CVPRW 2018, crop TVPR by a YOLO detector
 Differs The paper does not say how boxes are cut, nor whose crop it is where several people are in
         a frame. Here one of them has the frame's label, by `own`, see
-        `pipeline.backends.crops.person_box`. TVPR's own tables have the place of a person's head,
+        `pipeline.backends.crops.person_box`. TVPR's own tables have the position of each head,
         which could tell, but ingested rows do not carry it. Where a data set draws its splits at
         random the floor is learnt from all its frames, without their labels.
 
@@ -34,8 +34,8 @@ from pydantic import Field, model_validator
 from pipeline.backends.boxes import crop_box, inside
 from pipeline.backends.crops import depth as crops_depth
 from pipeline.backends.crops import given as crops_given
-from pipeline.backends.crops.person_box import Found, Frame, PersonBox, Rule, labelled_box
-from pipeline.backends.given import IDS
+from pipeline.backends.crops.person_box import Detected, Frame, PersonBox, Rule, labelled_box
+from pipeline.backends.given import reads_anywhere
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Fit, NewRows, Resources, Stage, Step
 from reid.arrays.images import BadImage, decode, decode_depth, encode_jpeg, encode_png
@@ -95,17 +95,14 @@ def batch_rows(params: Params) -> int:
     return params.batch
 
 
-def reads_anywhere(params: Params) -> dict[str, list[str]]:
-    """Which label is whose depends on all images."""
-    return IDS if params.backend == "given" else {}
-
-
 def needs_device(params: Params) -> bool:
     return params.backend == "ultralytics"
 
 
 def weights(params: Params, root: Path) -> str:
     """What decides the boxes beside the parameters: a hash of the given ones or of the weights."""
+    if params.backend == "given":
+        return crops_given.load(root / params.path).digest()
     return identity("crops", params, root)
 
 
@@ -165,11 +162,11 @@ class Decoded(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The same with the people that were found in each frame, or why it has none."""
+    """The same with the people that were detected in each frame, or why it has none."""
 
     rows: list[dict[str, Any]]
     frames: list[Frame | str]
-    people: list[Found]
+    people: list[Detected]
 
 
 def build(params: Params, resources: Resources[dict[str, Any] | Fit]) -> Crops:
@@ -179,7 +176,7 @@ def build(params: Params, resources: Resources[dict[str, Any] | Fit]) -> Crops:
 
 def _finder(
     params: Params, resources: Resources[dict[str, Any] | Fit]
-) -> Callable[[list[Frame]], list[Found]]:
+) -> Callable[[list[Frame]], list[Detected]]:
     if params.backend == "depth":
         fitted = resources.fitted
         if not isinstance(fitted, Fit):
@@ -195,13 +192,13 @@ def _finder(
     return crops_ultralytics.build(params, resources.device)
 
 
-def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Found]]:
-    def find(frame: Frame) -> Found:
+def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Detected]]:
+    def find(frame: Frame) -> Detected:
         try:
-            found = labels.find(frame.image_id, *frame.image.shape[:2])
+            people = labels.find(frame.image_id, *frame.image.shape[:2])
         except BadImage as error:
             return f"given box: {error}"
-        return "no box given" if found is None else found
+        return "no box given" if people is None else people
 
     return lambda frames: [find(frame) for frame in frames]
 
@@ -209,7 +206,7 @@ def _given(labels: crops_given.Labels) -> Callable[[list[Frame]], list[Found]]:
 class Crops(Step):
     """Finds the people of frames and cuts them out; a batch's frames are looked at together."""
 
-    def __init__(self, find: Callable[[list[Frame]], list[Found]], params: Params):
+    def __init__(self, find: Callable[[list[Frame]], list[Detected]], params: Params):
         self.find, self.params = find, params
 
     def prepare(self, table: pa.Table) -> Decoded:
@@ -218,8 +215,8 @@ class Crops(Step):
 
     def __call__(self, ready: Decoded) -> Seen:
         good = [frame for frame in ready.frames if not isinstance(frame, str)]
-        found = iter(self.find(good) if good else [])
-        people = [frame if isinstance(frame, str) else next(found) for frame in ready.frames]
+        detected = iter(self.find(good) if good else [])
+        people = [frame if isinstance(frame, str) else next(detected) for frame in ready.frames]
         return Seen(*ready, people)
 
     def finish(self, made: Seen) -> NewRows:
@@ -235,14 +232,14 @@ class Crops(Step):
         return pa.Table.from_pylist(rows, COLUMNS), rejects
 
     def _rows(
-        self, row: dict[str, Any], frame: Frame | str, found: Found
+        self, row: dict[str, Any], frame: Frame | str, people: Detected
     ) -> list[dict[str, Any]] | str:
         """The new rows of one frame, or why there are none."""
         if isinstance(frame, str):
             return frame
-        if isinstance(found, str):
-            return self._nobody(row, frame, found)
-        people = [person for person in found if self._large_enough(person, frame)]
+        if isinstance(people, str):
+            return self._nobody(row, frame, people)
+        people = [person for person in people if self._large_enough(person, frame)]
         try:
             own = labelled_box(people, row["person"], frame, self.params.own)
         except BadImage as error:
@@ -272,11 +269,11 @@ class Crops(Step):
         return min(x2 - x1, y2 - y1) >= self.params.min_side
 
     def _crop(
-        self, row: dict[str, Any], frame: Frame, found: PersonBox, people: int
+        self, row: dict[str, Any], frame: Frame, person: PersonBox, people: int
     ) -> dict[str, Any]:
         """The row of one person."""
         (height, width), wanted = frame.image.shape[:2], self.params
-        pixels = crop_box(found.box, height, width, wanted.margin, square=wanted.square)
+        pixels = crop_box(person.box, height, width, wanted.margin, square=wanted.square)
         x1, y1, x2, y2 = pixels
         image = frame.image[y1:y2, x1:x2]
         quality = wanted.quality
@@ -285,7 +282,7 @@ class Crops(Step):
             cut |= _encoded("depth", encode_png(frame.depth_mm[y1:y2, x1:x2]))
         return {
             **row, **cut, "height": y2 - y1, "width": x2 - x1, "source_image_id": row["image_id"],
-            "box": inside(found.box, height, width), "score": found.score,
+            "box": inside(person.box, height, width), "score": person.score,
             "crop_box": pixels, "people": people,
         }  # fmt: skip
 

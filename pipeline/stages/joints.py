@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.backends.given import IDS
+from pipeline.backends.given import reads_anywhere
 from pipeline.backends.joints import BACKENDS
 from pipeline.backends.joints import given as joints_given
 from pipeline.backends.weights import identity
@@ -57,17 +57,14 @@ def batch_rows(params: Params) -> int:
     return 2048 if params.backend == "given" else params.batch
 
 
-def reads_anywhere(params: Params) -> dict[str, list[str]]:
-    """Which label is whose depends on all images."""
-    return IDS if params.backend == "given" else {}
-
-
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
 
 def weights(params: Params, root: Path) -> str:
     """What decides the joints beside the parameters: a hash of the given labels or the weights."""
+    if params.backend == "given":
+        return joints_given.load(root / params.path).digest()
     return identity("joints", params, root)
 
 
@@ -103,8 +100,8 @@ class Given(Step):
         self.labels = labels
 
     def __call__(self, ready: pa.Table) -> pa.Table:
-        found = [self._find(image_id) for image_id in ready["image_id"].to_pylist()]
-        return to_table([joints for joints, _ in found], [reason for _, reason in found])
+        results = [self._find(image_id) for image_id in ready["image_id"].to_pylist()]
+        return to_table([joints for joints, _ in results], [reason for _, reason in results])
 
     def _find(self, image_id: str) -> tuple[np.ndarray | None, str | None]:
         try:
@@ -125,8 +122,8 @@ class Estimate(Step):
 
     def __call__(self, ready: Decoded) -> pa.Table:
         good = [image for image in ready.images if image is not None]
-        found = iter(self.network(good) if good else [])
-        joints = [None if image is None else next(found) for image in ready.images]
+        results = iter(self.network(good) if good else [])
+        joints = [None if image is None else next(results) for image in ready.images]
         nobody = ["no person found" if j is None else None for j in joints]
         return to_table(joints, [r or n for r, n in zip(ready.reasons, nobody, strict=True)])
 
@@ -135,9 +132,9 @@ def to_table(joints: list[np.ndarray | None], reasons: list[str | None]) -> pa.T
     """(18, 3) joints, or None where there is a reason, as the stage's columns."""
     array = np.zeros((len(joints), 18, 3), np.float32)
     missing = np.array([j is None for j in joints], bool)
-    for index, found in enumerate(joints):
-        if found is not None:
-            array[index] = found
+    for index, person in enumerate(joints):
+        if person is not None:
+            array[index] = person
     score = pa.array(array[..., 2].mean(1), pa.float32(), mask=missing)
     columns = {"joints": joints_column(array, missing), "joints_score": score}
     return pa.table({**columns, "reject": pa.array(reasons, pa.string())})

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pipeline.backends.given import IDS
+from pipeline.backends.given import reads_anywhere
 from pipeline.backends.masks import BACKENDS
 from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
@@ -73,17 +73,14 @@ def batch_rows(params: Params) -> int:
     return 256 if params.backend == "given" else params.batch
 
 
-def reads_anywhere(params: Params) -> dict[str, list[str]]:
-    """Which label is whose depends on all images."""
-    return IDS if params.backend == "given" else {}
-
-
 def needs_device(params: Params) -> bool:
     return params.backend != "given"
 
 
 def weights(params: Params, root: Path) -> str:
     """What decides the masks beside the parameters: a hash of the given labels or the weights."""
+    if params.backend == "given":
+        return masks_given.load(root / params.path).digest()
     return identity("masks", params, root)
 
 
@@ -111,21 +108,21 @@ class Given(Step):
 
     def __call__(self, ready: pa.Table) -> pa.Table:
         rows = ready.select(["image_id", "height", "width"]).to_pylist()
-        found = [self._find(**row) for row in rows]
-        return to_table([f for f, _ in found], [reason for _, reason in found], self.max_area)
+        results = [self._find(**row) for row in rows]
+        return to_table([m for m, _ in results], [reason for _, reason in results], self.max_area)
 
     def _find(self, image_id: str, height: int, width: int) -> tuple[PersonMask | None, str | None]:
         try:
-            found = self.labels.find(image_id)
+            person = self.labels.find(image_id)
         except BadImage as error:
             return None, f"given mask: {error}"
-        if found is None:
+        if person is None:
             return None, "no mask given"
-        have = found.mask.shape
+        have = person.mask.shape
         if have != (height, width):
             size = f"{have[1]} x {have[0]} pixels, of the image {width} x {height}"
             return None, f"given mask: {size}"
-        return found, None
+        return person, None
 
 
 class Estimate(Step):
@@ -146,33 +143,33 @@ class Estimate(Step):
 
     def __call__(self, ready: Decoded) -> pa.Table:
         good = [image for image in ready.images if image is not None]
-        found = iter(self.network(good) if good else [])
-        masks = [None if image is None else next(found) for image in ready.images]
+        results = iter(self.network(good) if good else [])
+        masks = [None if image is None else next(results) for image in ready.images]
         nobody = ["no person found" if m is None else None for m in masks]
         reasons = [r or n for r, n in zip(ready.reasons, nobody, strict=True)]
         return to_table(masks, reasons, self.max_area)
 
 
 def to_table(
-    found: Iterable[PersonMask | None], reasons: Iterable[str | None], max_area: float
+    masks: Iterable[PersonMask | None], reasons: Iterable[str | None], max_area: float
 ) -> pa.Table:
     """Masks, or reasons why there are none, as the stage's columns."""
-    rows = [_row(f, reason, max_area) for f, reason in zip(found, reasons, strict=True)]
+    rows = [_row(mask, reason, max_area) for mask, reason in zip(masks, reasons, strict=True)]
     return pa.Table.from_pylist(rows, SCHEMA.append(pa.field("reject", pa.string())))
 
 
-def _row(found: PersonMask | None, reason: str | None, max_area: float) -> dict[str, Any]:
-    if found is None or reason is not None:
+def _row(person: PersonMask | None, reason: str | None, max_area: float) -> dict[str, Any]:
+    if person is None or reason is not None:
         return {"reject": reason}
-    area = int(np.count_nonzero(found.mask))
+    area = int(np.count_nonzero(person.mask))
     if area == 0:
         return {"reject": "empty mask"}
-    if area > max_area * found.mask.size:
-        return {"reject": f"the mask covers {area / found.mask.size:.2f} of the image"}
-    data = encode_png(found.mask)
+    if area > max_area * person.mask.size:
+        return {"reject": f"the mask covers {area / person.mask.size:.2f} of the image"}
+    data = encode_png(person.mask)
     return {
-        "mask": {"bytes": data, "path": None}, "mask_size": len(data), "mask_score": found.score,
-        "mask_box": tight_box(found.mask), "mask_area": area,
+        "mask": {"bytes": data, "path": None}, "mask_size": len(data), "mask_score": person.score,
+        "mask_box": tight_box(person.mask), "mask_area": area,
     }  # fmt: skip
 
 

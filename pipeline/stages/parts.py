@@ -75,9 +75,9 @@ def fit(tables: Iterator[pa.Table], params: Params) -> dict[str, Any]:
     Poses with at most `FIT_MISSING` joints missing are completed, centred on their mean joint,
     scaled to body height 1 and clustered; the most common pose comes first.
     """
-    found = [_fit_rows(table, params) for table in tables]
-    xy = np.concatenate([f[0] for f in found]) if found else np.empty((0, 18, 2))
-    confident = np.concatenate([f[1] for f in found]) if found else np.empty((0, 18), bool)
+    parts = [_fit_rows(table, params) for table in tables]
+    parts = parts or [(np.empty((0, 18, 2)), np.empty((0, 18), bool))]
+    xy, confident = (np.concatenate(part) for part in zip(*parts, strict=True))
     if len(xy) > params.fit_poses:
         generator = np.random.default_rng(params.seed)
         chosen = np.sort(generator.choice(len(xy), params.fit_poses, replace=False))

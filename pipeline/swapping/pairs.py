@@ -1,4 +1,4 @@
-"""Which images may swap: pairs of like masks, found among all images of a viewpoint.
+"""Which images may swap: pairs of like masks, among all images of a viewpoint.
 
 Two masks are cropped to their boxes, scaled to one width and laid over each other from the top
 left corner; what one is longer than the other counts as empty. A pair is alike where the ratio of
@@ -61,11 +61,11 @@ class Outlines:
 
 
 class Partners(NamedTuple):
-    """Image i's are `partners[offsets[i]:offsets[i + 1]]`, ascending; `found` before any draw."""
+    """Image i's are `partners[offsets[i]:offsets[i + 1]]`, ascending; `counts` before any draw."""
 
     offsets: np.ndarray  # (N + 1,) int64
     partners: np.ndarray  # int32, numbers of images
-    found: np.ndarray  # (N,) int64
+    counts: np.ndarray  # (N,) int64, of its partners
 
 
 def outline(mask: np.ndarray, width: int) -> Outline:
@@ -79,9 +79,9 @@ def outline(mask: np.ndarray, width: int) -> Outline:
     return Outline(bits, counts.sum(1, dtype=np.uint8))
 
 
-def gather(found: Iterable[Outline]) -> Outlines:
+def gather(results: Iterable[Outline]) -> Outlines:
     """Results of `outline`, all at one width, as one."""
-    outlines = list(found)
+    outlines = list(results)
     if not outlines:
         empty = np.empty((0, 1), np.uint8)
         return Outlines(np.empty(0, np.uint64), empty, np.zeros(1, np.int64), np.empty(0, np.int64))
@@ -107,24 +107,24 @@ def search(
     `choose(i, partners)` may keep some.
     """
     lists: list[np.ndarray] = [np.empty(0, np.int32)] * len(area)
-    found = np.zeros(len(area), np.int64)
+    counts = np.zeros(len(area), np.int64)
     for group in _groups(viewpoint, rules):
         order = group[np.argsort(area[group], kind="stable")]
         alike = _alike(outlines, order, area[order].astype(np.float64), rules)
-        for place, i in enumerate(order.tolist()):
-            row = np.unpackbits(alike[place], count=len(order)).astype(bool)
-            row[place] = False
+        for position, i in enumerate(order.tolist()):
+            row = np.unpackbits(alike[position], count=len(order)).astype(bool)
+            row[position] = False
             partners = order[row]
             if rules.other_person:
                 partners = partners[person[partners] != person[i]]
             if rules.not_occluded:
                 partners = partners[donor[partners]]
             partners = np.sort(partners).astype(np.int32)
-            found[i] = len(partners)
+            counts[i] = len(partners)
             lists[i] = choose(i, partners) if choose else partners
     offsets = np.cumsum([0, *(len(p) for p in lists)], dtype=np.int64)
     joined = np.concatenate([np.empty(0, np.int32), *lists])
-    return Partners(offsets, joined.astype(np.int32), found)
+    return Partners(offsets, joined.astype(np.int32), counts)
 
 
 def _groups(viewpoint: np.ndarray, rules: Rules) -> Iterator[np.ndarray]:
@@ -189,9 +189,9 @@ def _bounds(
     for begin in range(0, int(min(lengths[first].max(), lengths[second].max())), CELL_ROWS):
         a, b = (_piece(outlines, c, begin) for c in (first[one], second[two]))
         part_a, part_b = np.where(a < CELL**2, a, 0), np.where(b < CELL**2, b, 0)
-        place = np.s_[: len(a), : len(b)]
-        surely[place] += (a - part_a) / CELL**2 @ b.T + part_a @ ((b - part_b) / CELL**2).T
-        mixed[place] += np.sqrt(part_a) @ np.sqrt(part_b).T
+        block = np.s_[: len(a), : len(b)]
+        surely[block] += (a - part_a) / CELL**2 @ b.T + part_a @ ((b - part_b) / CELL**2).T
+        mixed[block] += np.sqrt(part_a) @ np.sqrt(part_b).T
     least, most = np.empty(shape), np.empty(shape)
     least[np.ix_(one, two)] = surely
     smaller = np.minimum(outlines.pixels[first, None], outlines.pixels[second])

@@ -1,4 +1,4 @@
-"""The place that a camera watches: its empty full frame with depth, drawn once per camera.
+"""The scene that a camera watches: its empty full frame with depth, drawn once per camera.
 
 A paved ground, one long facade (brick, plaster or concrete with windows, doors and shop signs),
 and things that stand about: posts, trees, bins and parked cars. What stands before the walking
@@ -33,7 +33,7 @@ class Backdrop(NamedTuple):
 
 
 def draw_backdrop(camera: Camera, rng: np.random.Generator, things: int) -> Backdrop:
-    """The empty place of a camera, with about `things` posts, trees, bins and cars."""
+    """The empty scene before a camera, with about `things` posts, trees, bins and cars."""
     rays = rays_of(camera)
     colour, depth = _sky(rays, rng), np.full(rays.shape[:2], np.inf)
     _draw_wall(rays, colour, depth, camera, rng)
@@ -67,16 +67,14 @@ def finish(
 def wall_points(
     rays: np.ndarray, camera: Camera, rng: np.random.Generator, near: float, far: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where rays meet an endless wall behind the path: ray parameter, height, place along it (m).
+    """Where rays meet an endless wall behind the path: ray parameter, height and way along it (m).
 
     The wall stands `near` to `far` metres behind the middle of the path, a little aslant. Rays that
     lead away from it have a parameter of 0 or less, or none.
     """
     slant = rng.uniform(-0.35, 0.35)
-    normal, along = (
-        np.array([np.sin(slant), -np.cos(slant)]),
-        np.array([np.cos(slant), np.sin(slant)]),
-    )
+    c, s = np.cos(slant), np.sin(slant)
+    normal, along = np.array([s, -c]), np.array([c, s])
     away = camera.distance + rng.uniform(near, far)
     with np.errstate(divide="ignore", invalid="ignore"):
         hit = -away / (rays[..., :2] @ normal)

@@ -121,7 +121,7 @@ def draw_gait(rng: np.random.Generator) -> Gait:
 
 
 def draw_person(rng: np.random.Generator, outfit: Outfit, saturated: float) -> Person:
-    """A random person in the given clothes."""
+    """A random person in these clothes."""
     styles = ["short", "short", "long", "bun", "bald", "cap"]
     bags = ["none", "backpack", "shoulder", "hand"]
     return Person(

@@ -1,4 +1,4 @@
-"""Renders a world and writes it in the official layout of a data set, its truth beside it.
+"""Renders a world and writes it in the official layout of a data set, its ground truth beside it.
 
 Writes  0-raw/<name>/          as `pipeline.datasets.<layout>` writes it, and rendered.json, by
                                which ingest knows that no camera took these images

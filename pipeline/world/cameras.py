@@ -1,6 +1,6 @@
 """Street cameras: where each stands, what its lens and sensor do to the light.
 
-World coordinates of a camera's place: x to the right, y ahead, z up, metres; the camera is at
+World coordinates of a camera: x to the right, y ahead, z up, metres; the camera is at
 (0, 0, height). Camera coordinates: right, down, ahead. Frame pixels: column j covers [j, j + 1).
 """
 

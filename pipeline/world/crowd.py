@@ -21,10 +21,10 @@ from pydantic import Field, model_validator
 
 from pipeline.datasets.base import Sample
 from pipeline.world.bodies import Outfit, Person, at_phase, draw_outfit, draw_person, solids_of
-from pipeline.world.cameras import Camera
+from pipeline.world.cameras import Camera, draw_camera
 from pipeline.world.gait import turn, walk
 from pipeline.world.paint import Light
-from pipeline.world.shapes import Frames, Solids
+from pipeline.world.shapes import Frames, Solids, join_frames
 from pipeline.world.truth import Truth
 from reid.project.params import Strict
 from reid.project.threads import end_with
@@ -53,7 +53,7 @@ class Scene(Strict):
     saturated_share: float = Field(0.45, ge=0, le=1)  # of the garments that are not muted
     heading_jitter_degrees: float = Field(18.0, ge=0)  # of a walk against its camera's path
     occluder_probability: float = Field(0.2, ge=0, le=1)  # of a pass: someone or a thing in the way
-    things: int = Field(6, ge=1)  # that stand about each camera's place
+    things: int = Field(6, ge=1)  # that stand about in each camera's scene
     box_jitter: float = Field(0.05, ge=0)  # of the detector's boxes, in box heights
     truncation_probability: float = Field(0.06, ge=0, le=1)  # of a box: legs or head cut off
     light_variation: float = Field(0.14, ge=0)  # log standard deviation of a pass's brightness
@@ -68,15 +68,15 @@ class Scene(Strict):
         return self
 
     def __hash__(self) -> int:
-        return hash(tuple(self.model_dump().values()))  # equal scenes share their drawn places
+        return hash(tuple(self.model_dump().values()))  # equal scenes share their drawn sites
 
     @abstractmethod
     def render(self, workers: int = 1) -> Iterator[tuple[Sample, Truth]]:
-        """All images with their truth, in the order of their passes."""
+        """All images with their ground truth, in the order of their passes."""
 
 
 class Walker(NamedTuple):
-    """Someone, or a car, on a straight way through a camera's place."""
+    """Someone, or a car, on a straight way through a camera's scene."""
 
     solids: Solids
     person: Person | None  # None: a thing
@@ -127,7 +127,7 @@ def _begin(parent: int) -> None:
 
 
 def slots(rng: np.random.Generator, cameras: list[int]) -> list[int]:
-    """For each pass its place in its camera's recording: a random order without gaps."""
+    """For each pass its position in its camera's recording: a random order without gaps."""
     orders = {c: list(rng.permutation(cameras.count(c))) for c in sorted(set(cameras))}
     return [int(orders[camera].pop()) for camera in cameras]
 
@@ -157,6 +157,16 @@ def _shared_outfit(scene: Scene, number: int) -> Outfit:
     return draw_outfit(rng, scene.saturated_share)
 
 
+def someone(scene: Scene, identity: int, rng: np.random.Generator) -> Person:
+    """A person anywhere in the walking cycle."""
+    return at_phase(person_of(scene, identity), float(rng.uniform(0, 2 * np.pi)))
+
+
+def stranger(scene: Scene, rng: np.random.Generator, first: int = 2 * EXTRA_PEOPLE) -> Person:
+    """A passer-by, of those who are numbered from `first`."""
+    return someone(scene, first + int(rng.integers(EXTRA_PEOPLE)), rng)
+
+
 def walker_of(person: Person, start: np.ndarray, heading: float) -> Walker:
     """A person who walks at the speed of their steps."""
     return Walker(solids_of(person), person, start, heading, person.gait.speed(person.body))
@@ -164,18 +174,48 @@ def walker_of(person: Person, start: np.ndarray, heading: float) -> Walker:
 
 def passer_by(scene: Scene, kind: str, meant: Walker, rng: np.random.Generator) -> Walker:
     """Somebody else: `beside` the person meant, `crossing` before them, or `behind` them."""
-    other = person_of(scene, 2 * EXTRA_PEOPLE + int(rng.integers(EXTRA_PEOPLE)))
-    other = at_phase(other, float(rng.uniform(0, 2 * np.pi)))
+    other = stranger(scene, rng)
     start, heading = meant.start, meant.heading
     if kind == "beside":
         aside = turn(heading)[:2, 1] * rng.choice([-1, 1]) * rng.uniform(0.45, 0.7)
-        place = start + aside + rng.uniform(-0.3, 0.3) * turn(heading)[:2, 0]
-        return Walker(solids_of(other), other, place, heading, meant.speed)
+        start = start + aside + rng.uniform(-0.3, 0.3) * turn(heading)[:2, 0]
+        return Walker(solids_of(other), other, start, heading, meant.speed)
     to_camera = -start / np.linalg.norm(start)
     nearer = rng.uniform(-1.9, -0.8) if kind == "behind" else rng.uniform(0.7, 1.6)
-    place = start + nearer * to_camera + rng.normal(0, 0.2, 2)
-    way = float(heading + np.pi + 0.4 * rng.normal())
-    return walker_of(other, place, way)
+    start = start + nearer * to_camera + rng.normal(0, 0.2, 2)
+    return walker_of(other, start, float(heading + np.pi + 0.4 * rng.normal()))
+
+
+def train_persons(scene: Scene, rng: np.random.Generator) -> tuple[list[int], set[int]]:
+    """All persons, numbered from 1, and which of them are drawn for training."""
+    count = scene.train_identities + scene.test_identities
+    train = 1 + rng.permutation(count)[: scene.train_identities]
+    return list(range(1, count + 1)), set(train.tolist())
+
+
+def frames_of(scene: Scene, one: Any, rng: np.random.Generator) -> tuple[np.ndarray, list[float]]:
+    """Frame numbers of a pass's images, and their seconds, 0 in its middle.
+
+    A pass of a person has several images; one of a stranger, of junk or of nobody has one.
+    """
+    images = int(rng.integers(scene.images_min, scene.images_max + 1))
+    gaps = rng.integers(scene.gap_min, scene.gap_max + 1, images)
+    frames = np.cumsum(gaps)[: images if one.kind == "identity" else 1]
+    return frames, ((frames - frames[-1] / 2) / scene.frames_per_second).tolist()
+
+
+def everyone_at(walkers: Sequence[Walker], seconds: float) -> tuple[Frames, np.ndarray, np.ndarray]:
+    """Bones of all walkers, joints (18, 3) of the first, ground points (A, 2) of all, at a time."""
+    frames, joints, feet = zip(*(walker.at(seconds) for walker in walkers), strict=True)
+    assert joints[0] is not None  # the first is a person
+    return join_frames(frames), joints[0], np.array(feet)
+
+
+def camera_of(scene: Scene, number: int, rng: np.random.Generator) -> Camera:
+    """A random street camera with the scene's differences, noise, blur and quality."""
+    return draw_camera(
+        rng, number, scene.cast_strength, scene.noise, scene.blur, scene.jpeg_quality
+    )
 
 
 def light_of(scene: Scene, camera: Camera, low: float, high: float, rng) -> Light:

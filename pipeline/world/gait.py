@@ -82,8 +82,8 @@ def turn(angle: float) -> np.ndarray:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
 
-def walk(body: Body, gait: Gait, place: np.ndarray, heading: float, seconds: float) -> Pose:
-    """The pose at a time: `place` (2,) is the ground point below, `heading` the walking direction.
+def walk(body: Body, gait: Gait, feet: np.ndarray, heading: float, seconds: float) -> Pose:
+    """The pose at a time: `feet` (2,) is the ground point below, `heading` the walking direction.
 
     `heading` is in radians from the world's x axis to its y axis.
     """
@@ -98,7 +98,7 @@ def walk(body: Body, gait: Gait, place: np.ndarray, heading: float, seconds: flo
         _leg(body, gait, side, sign, cycle, rotation, origin)
         _arm(body, gait, side, sign, cycle, rotation, origin)
     sole = 0.08 - min(origin["right_foot"][2], origin["left_foot"][2])  # the ankle is 8 cm high
-    base = np.array([place[0], place[1], sole])
+    base = np.array([*feet, sole])
     bones = Frames(
         np.stack([origin[name] for name in BONES]) + base, np.stack([rotation[n] for n in BONES])
     )

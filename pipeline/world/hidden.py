@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.world.bodies import PART
 from pipeline.world.cameras import Camera, Window
 from pipeline.world.shapes import Solids, cast, some_solids
-from pipeline.world.shots import Moment, Place, cut, person_box
+from pipeline.world.shots import Moment, Site, cut, person_box
 
 ROWS, COLUMNS = 48, 24  # of the grid
 HIDDEN_SHARE = 0.4  # of the body at a side, from which on the side counts as hidden
@@ -34,17 +34,16 @@ SHOULDER_M = 0.08  # from the joint to the outside
 
 
 def labels_of(
-    place: Place, solids: Solids, own: int, moment: Moment, height: int, width: int
+    site: Site, solids: Solids, own: int, moment: Moment, height: int, width: int
 ) -> tuple[dict[str, Any], float]:
     """`occlusion_*` flags and `box_*` pixels of the person, and the share of the body that is seen.
 
     The person is the first `own` solids; `height` and `width` are the image's.
     """
-    camera, body = place.camera, some_solids(solids, own)
+    camera, body = site.camera, some_solids(solids, own)
     others = some_solids(solids, np.arange(len(solids.kind)) >= own)
-    whole = Window(0, 0, width, height)  # so that the box is in frame pixels
-    box = person_box(camera, body, own, moment.frames, whole, height, width)
-    part, seen = _grid(place, body, others, moment, Window(*box.tolist()))
+    box = person_box(camera, body, own, moment.frames)
+    part, seen = _grid(site, body, others, moment, Window(*box.tolist()))
     labels: dict[str, Any] = {}
     for side, (top, bottom, left, right) in SIDES.items():
         rows = slice(round(top * ROWS), round(bottom * ROWS))
@@ -62,18 +61,17 @@ def labels_of(
 
 
 def _grid(
-    place: Place, body: Solids, others: Solids, moment: Moment, box: Window
+    site: Site, body: Solids, others: Solids, moment: Moment, box: Window
 ) -> tuple[np.ndarray, np.ndarray]:
     """(ROWS, COLUMNS) part of the body that each ray meets, 0 for none; and whether it is seen."""
-    camera, window = place.camera, moment.window
+    camera, window = site.camera, moment.window
     x, y = camera.slopes(box, ROWS, COLUMNS)
     alone = cast(body, camera.see(moment.frames.take(body.bone)), x, y)
     before = cast(others, camera.see(moment.frames.take(others.bone)), x, y).depth
-    before = np.minimum(before, cut(place.backdrop.depth, box, ROWS, COLUMNS, cv2.INTER_NEAREST))
+    before = np.minimum(before, cut(site.backdrop.depth, box, ROWS, COLUMNS, cv2.INTER_NEAREST))
     columns, rows = box.centres(ROWS, COLUMNS)
-    inside = ((rows > window.y1) & (rows < window.y2))[:, None] & (
-        (columns > window.x1) & (columns < window.x2)
-    )
+    inside = ((rows > window.y1) & (rows < window.y2))[:, None]
+    inside = inside & (columns > window.x1) & (columns < window.x2)
     part = np.where(alone.index >= 0, body.part[alone.index], 0)
     seen = (alone.depth < before) & inside & (part > 0)
     return part, seen

@@ -57,12 +57,12 @@ def _normals(points: Surface, solids: Solids) -> np.ndarray:
     box = solids.kind[points.solid] == BOX
     axis = np.where(box[:, None], 1.0, end - start)
     offset = points.local - start
-    place = ((offset * axis).sum(1) / np.maximum((axis * axis).sum(1), 1e-12)).clip(0, 1)
-    normal = offset - place[:, None] * axis
+    share = ((offset * axis).sum(1) / np.maximum((axis * axis).sum(1), 1e-12)).clip(0, 1)
+    normal = offset - share[:, None] * axis
     if box.any():
-        share = offset / np.where(box[:, None], end, 1.0)
-        face = np.abs(share).argmax(1)[:, None] == np.arange(3)
-        normal = np.where(box[:, None], np.sign(share) * face, normal)
+        shares = offset / np.where(box[:, None], end, 1.0)
+        face = np.abs(shares).argmax(1)[:, None] == np.arange(3)
+        normal = np.where(box[:, None], np.sign(shares) * face, normal)
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
 
 

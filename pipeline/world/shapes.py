@@ -9,6 +9,7 @@ Rays start at the camera and have z = 1, so the ray parameter is the depth along
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -42,11 +43,11 @@ class Frames(NamedTuple):
     rotation: np.ndarray
 
     def take(self, bones: np.ndarray) -> Frames:
-        """The frames of the given bones, one per entry."""
+        """The frames of these bones, one per entry."""
         return Frames(self.origin[bones], self.rotation[bones])
 
     def seen_from(self, origin: np.ndarray, rotation: np.ndarray) -> Frames:
-        """The same frames in another frame's coordinates, its pose given in the present ones."""
+        """The same frames in another frame's coordinates, whose pose is in the present ones."""
         return Frames((self.origin - origin) @ rotation, rotation.T @ self.rotation)
 
     def to_outer(self, local: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ def some_solids(solids: Solids, chosen: int | np.ndarray) -> Solids:
     return Solids(**{f.name: getattr(solids, f.name)[keep] for f in fields(Solids)})
 
 
-def join_frames(parts: list[Frames]) -> Frames:
+def join_frames(parts: Sequence[Frames]) -> Frames:
     """The frames of several actors, one after the other."""
     return Frames(
         np.concatenate([p.origin for p in parts]), np.concatenate([p.rotation for p in parts])
@@ -121,15 +122,15 @@ def ray_capsule(
     met = np.nonzero(under >= 0)  # the endless cylinder, in which the half spheres lie too
     a, b, along, toward, norm2 = a[met], b[met], along[met], toward[met], norm2[met]
     side = (-b - np.sqrt(under[met])) / np.maximum(a, 1e-12)
-    place = offset + side * along  # along the axis, in units of its squared length
-    at_end = place >= length2
+    position = offset + side * along  # along the axis, in units of its squared length
+    at_end = position >= length2
     reach = np.where(at_end, toward + along, toward)
     size = np.where(at_end, float(end @ end), float(start @ start)) - radius * radius
     under_cap = reach * reach - norm2 * size
     cap = (reach - np.sqrt(np.maximum(under_cap, 0))) / norm2
     cap = np.where(under_cap >= 0, cap, np.inf)
-    found = np.where(at_end | (place <= 0), cap, side)
-    depth[met] = np.where(found > 0, found, np.inf)
+    first = np.where(at_end | (position <= 0), cap, side)
+    depth[met] = np.where(first > 0, first, np.inf)
     return depth
 
 
@@ -171,11 +172,11 @@ def cast(solids: Solids, frames: Frames, x: np.ndarray, y: np.ndarray) -> Hits:
         rays = x[None, columns], y[rows, None]
         if box[k]:
             frame = Frames(frames.origin[k], frames.rotation[k])
-            found = ray_box(*rays, frame, solids.start[k], solids.end[k])
+            hit = ray_box(*rays, frame, solids.start[k], solids.end[k])
         else:
-            found = ray_capsule(*rays, starts[k], ends[k], reach[k])
-        nearer = found < depth[rows, columns]
-        depth[rows, columns][nearer] = found[nearer]
+            hit = ray_capsule(*rays, starts[k], ends[k], reach[k])
+        nearer = hit < depth[rows, columns]
+        depth[rows, columns][nearer] = hit[nearer]
         index[rows, columns][nearer] = k
     return Hits(index, depth)
 

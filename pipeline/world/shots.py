@@ -1,6 +1,6 @@
-"""One picture of one moment: rays through a window of a camera's frame, and their truth.
+"""One picture of one moment: rays through a window of a camera's frame, and their ground truth.
 
-The image takes several rays a pixel; the truth is that of the one ray through a pixel's centre.
+The image takes several rays a pixel; the ground truth is that of the ray through a pixel's centre.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ JOINT_COVER_M = np.array(
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """A camera and what it sees when nobody is there."""
 
     camera: Camera
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
 
 
 def picture(
-    place: Place,
+    site: Site,
     solids: Solids,
     moment: Moment,
     light: Light,
@@ -53,13 +53,13 @@ def picture(
     width: int,
 ) -> np.ndarray:
     """The (height, width, 3) uint8 image of a moment."""  # fmt: skip
-    camera, window = place.camera, moment.window
+    camera, window = site.camera, moment.window
     fine = height * SUPERSAMPLING, width * SUPERSAMPLING
     x, y = camera.slopes(window, *fine)
     frames = camera.see(moment.frames.take(solids.bone))
     hits = cast(solids, frames, x, y)
-    behind = cut(place.backdrop.depth, window, *fine, cv2.INTER_NEAREST)
-    colour = cut(place.backdrop.colour, window, *fine, cv2.INTER_LINEAR)
+    behind = cut(site.backdrop.depth, window, *fine, cv2.INTER_NEAREST)
+    colour = cut(site.backdrop.colour, window, *fine, cv2.INTER_LINEAR)
     colour *= light.tint.astype(np.float32)
     coarse = _shadows(camera, moment.feet, behind[::2, ::2], light, x[::2], y[::2])
     colour *= cv2.resize(coarse, fine[::-1], interpolation=cv2.INTER_LINEAR)[..., None]
@@ -68,17 +68,17 @@ def picture(
     return develop(camera, colour, window, rng, height, width)
 
 
-def look(place: Place, solids: Solids, moment: Moment, height: int, width: int) -> Hits:
+def look(site: Site, solids: Solids, moment: Moment, height: int, width: int) -> Hits:
     """What the ray through each pixel's centre meets: -1 and its depth where it is the backdrop."""
     window = moment.window
-    x, y = place.camera.slopes(window, height, width)
-    hits = cast(solids, place.camera.see(moment.frames.take(solids.bone)), x, y)
-    behind = cut(place.backdrop.depth, window, height, width, cv2.INTER_NEAREST)
+    x, y = site.camera.slopes(window, height, width)
+    hits = cast(solids, site.camera.see(moment.frames.take(solids.bone)), x, y)
+    behind = cut(site.backdrop.depth, window, height, width, cv2.INTER_NEAREST)
     return Hits(np.where(hits.depth < behind, hits.index, -1), np.minimum(hits.depth, behind))
 
 
 def truth_of(
-    place: Place,
+    site: Site,
     solids: Solids,
     own: int,
     moment: Moment,
@@ -89,15 +89,15 @@ def truth_of(
     *,
     hits: Hits | None = None,
 ) -> Truth:
-    """The truth of a moment's image.
+    """The ground truth of a moment's image.
 
     The first `own` solids are the person meant (0: nobody is). `following` is the moment of the
     next image of the pass, `facing` the person's walking direction in the world; `hits` are of
     `look`, where it was called already.
     """  # fmt: skip
-    camera, window = place.camera, moment.window
+    camera, window = site.camera, moment.window
     frames = camera.see(moment.frames.take(solids.bone))
-    solid, depth = hits or look(place, solids, moment, height, width)
+    solid, depth = hits or look(site, solids, moment, height, width)
     mask = (solid >= 0) & (solid < own)
     parts = np.where(mask, solids.part[solid], 0).astype(np.uint8)
     depth_mm = np.where(np.isfinite(depth), np.rint(1000 * depth), 0).clip(0, 65535)
@@ -115,21 +115,31 @@ def truth_of(
 
 
 def person_box(
-    camera: Camera, solids: Solids, own: int, bones: Frames, window: Window, height: int, width: int
+    camera: Camera,
+    solids: Solids,
+    own: int,
+    bones: Frames,
+    window: Window | None = None,
+    height: int = 0,
+    width: int = 0,
 ) -> np.ndarray:
-    """(4,) float32 x1, y1, x2, y2 of the whole person in image pixels, hidden or not."""
+    """(4,) float32 x1, y1, x2, y2 of the whole person, hidden or not.
+
+    In pixels of the `window`'s image; without one in pixels of the frame.
+    """  # fmt: skip
     frames = camera.see(bones.take(solids.bone[:own]))
     ends = np.stack([frames.to_outer(solids.start[:own]), frames.to_outer(solids.end[:own])])
     centres = camera.project(ends.reshape(-1, 3))
     reach = camera.focal * solids.radius[:own] / ends[..., 2]  # (2, own) frame pixels
     reach = reach.reshape(-1, 1)
     corners = np.stack([(centres - reach).min(0), (centres + reach).max(0)])
-    return window.to_image(corners, height, width).reshape(4).astype(np.float32)
+    corners = corners if window is None else window.to_image(corners, height, width)
+    return corners.reshape(4).astype(np.float32)
 
 
-def viewpoint(place: np.ndarray, facing: float) -> int:
-    """Which side of a person at the ground point `place` (2,) the camera at the origin sees."""
-    to_camera = np.arctan2(-place[1], -place[0])
+def viewpoint(feet: np.ndarray, facing: float) -> int:
+    """Which side of a person at the ground point `feet` (2,) the camera at the origin sees."""
+    to_camera = np.arctan2(-feet[1], -feet[0])
     angle = (to_camera - facing + np.pi) % (2 * np.pi) - np.pi  # to the person's left
     if abs(angle) < np.pi / 4:
         return FRONT
@@ -165,14 +175,14 @@ def _joints(camera: Camera, moment: Moment, mask: np.ndarray, depth: np.ndarray)
     """(18, 3) float32: x, y in image pixels; 1 seen, 0.5 hidden, 0 outside the image."""
     height, width = mask.shape
     points = camera.to_camera(moment.joints)
-    places = moment.window.to_image(camera.project(points), height, width)
-    columns, rows = np.floor(places).astype(int).T
+    image_px = moment.window.to_image(camera.project(points), height, width)
+    columns, rows = np.floor(image_px).astype(int).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     at = rows.clip(0, height - 1), columns.clip(0, width - 1)
     cover = points[:, 2] - depth[at]
     seen = mask[at] & (cover < JOINT_COVER_M)
     confidence = np.where(inside, np.where(seen, 1.0, 0.5), 0.0)
-    return np.column_stack([places, confidence]).astype(np.float32)
+    return np.column_stack([image_px, confidence]).astype(np.float32)
 
 
 def _flow(camera, solids, frames, hits: Hits, moment: Moment, following: Moment) -> bytes:

@@ -1,4 +1,4 @@
-"""What stands about in a camera's place, and where: posts, trees, bins and parked cars."""
+"""What stands about before a camera, and where: posts, trees, bins and parked cars."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pipeline.world.bodies import draw_colour
 from pipeline.world.cameras import Camera
 from pipeline.world.gait import turn
 from pipeline.world.shapes import BOX, Frames, Solids, make_solids
+
+Thing = tuple[list[dict], np.ndarray, float]  # its solids, ground point (2,) and turn, radians
 
 
 def stand_about(
@@ -24,25 +26,29 @@ def stand_about(
 
     `make` gives the solids of a kind of thing. What stands before the path hides people.
     """
-    rows, places = [], []
+    things: list[Thing] = []
     across, away = np.array([np.cos(camera.path), np.sin(camera.path)]), camera.distance
     aside = np.array([across[1], -across[0]])
     aside = aside if aside @ [0, -1] >= 0 else -aside  # towards the camera where it can be
     for number in range(max(count, 1)):
         side = 1 if number % 2 == 0 else -1
-        place = np.array([0, away]) + side * rng.uniform(0.9, 1.7) * aside
-        place = place + rng.uniform(-3.5, 3.5) * across
-        if place[1] < 0.45 * away:  # not right before the lens
+        spot = np.array([0, away]) + side * rng.uniform(0.9, 1.7) * aside
+        spot = spot + rng.uniform(-3.5, 3.5) * across
+        if spot[1] < 0.45 * away:  # not right before the lens
             continue
         kind = str(rng.choice(before if side > 0 else behind))
         if kind == "car":
-            place = place - 1.2 * aside
-        rows += [{**row, "bone": len(places)} for row in make(kind, rng)]
-        places.append(([*place, 0.0], turn(camera.path + rng.uniform(-0.1, 0.1))))
-    if not rows:
-        rows, places = make(before[0], rng), [([0.0, away + 2.5, 0.0], np.eye(3))]
-    origin, rotation = (np.array(v, float) for v in zip(*places, strict=True))
-    return make_solids(rows), Frames(origin, rotation)
+            spot = spot - 1.2 * aside
+        solids = make(kind, rng)
+        things.append((solids, spot, camera.path + rng.uniform(-0.1, 0.1)))
+    return assemble(things or [(make(before[0], rng), np.array([0.0, away + 2.5]), 0.0)])
+
+
+def assemble(things: Sequence[Thing]) -> tuple[Solids, Frames]:
+    """The solids of all things, each thing on a bone of its own, and these bones."""
+    rows = [{**row, "bone": n} for n, (solids, _, _) in enumerate(things) for row in solids]
+    origin = np.array([[*spot, 0.0] for _, spot, _ in things], float)
+    return make_solids(rows), Frames(origin, np.array([turn(angle) for _, _, angle in things]))
 
 
 def thing(kind: str, rng: np.random.Generator) -> list[dict]:

@@ -1,4 +1,4 @@
-"""What a rendered world knows of each image, and the Parquet files that hold it.
+"""Ground truth: what a rendered world knows of each image, and the Parquet files that hold it.
 
 Writes  0-raw/<world>.truth/rows/*.parquet, keyed by image_id, in the order of writing
 """
@@ -45,9 +45,7 @@ SCHEMA = pa.schema(
         pa.field("flow_size", pa.int32()),
         pa.field("flow_to", pa.string()),  # image_id of the next image of the pass
         pa.field("people", pa.list_(PERSON)),  # where an image shows several: the one meant first
-        pa.field(
-            "instances", schema.IMAGE
-        ),  # 8-bit PNG: n where the n-th of `people` is seen, or 0
+        pa.field("instances", schema.IMAGE),  # 8-bit PNG: n where the n-th of `people` is, or 0
         pa.field("instances_size", pa.int32()),
     ]
 )
@@ -55,7 +53,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Truth:
-    """The truth of one image; pictures are PNG bytes. Fields are as in `SCHEMA`."""
+    """The ground truth of one image; pictures are PNG bytes. Fields are as in `SCHEMA`."""
 
     mask: bytes
     depth: bytes

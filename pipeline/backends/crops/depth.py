@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from pipeline.backends.crops.person_box import Found, Frame, PersonBox
+from pipeline.backends.crops.person_box import Detected, Frame, PersonBox
 from pipeline.engine.run import generator
 from reid.arrays.depth import nearest_of
 from reid.arrays.images import BadImage, decode_depth
@@ -75,11 +75,13 @@ def learn_floor(frames: list[np.ndarray]) -> np.ndarray:
     return floor
 
 
-def build(settings: Settings, floors: Iterable[np.ndarray]) -> Callable[[list[Frame]], list[Found]]:
+def build(
+    settings: Settings, floors: Iterable[np.ndarray]
+) -> Callable[[list[Frame]], list[Detected]]:
     """What finds people above floors of one size each: boxes, or why a frame cannot have any."""
     known = {floor.shape: floor for floor in floors}
 
-    def find(frame: Frame) -> Found:
+    def find(frame: Frame) -> Detected:
         if frame.depth_mm is None:
             return "no depth"
         floor = known.get(frame.depth_mm.shape)
@@ -105,8 +107,8 @@ def people_above(
     if not is_top.any():
         return []
     owner = blob[is_top][nearest_of(is_top)]  # (H, W): each pixel's nearest blob
-    found = [_box(owner == one, is_top, bodies, above >= body_mm) for one in np.flatnonzero(large)]
-    return [box for _, box in sorted(found, key=lambda f: (-f[0], f[1].box))]
+    boxes = [_box(owner == one, is_top, bodies, above >= body_mm) for one in np.flatnonzero(large)]
+    return [box for _, box in sorted(boxes, key=lambda b: (-b[0], b[1].box))]
 
 
 def _box(

@@ -33,7 +33,9 @@ from pipeline.backends.given import (
     BadLabel,
     Names,
     files_below,
+    good_and_bad,
     label_key,
+    no_labels,
     read_csv,
     read_json,
     read_parquet,
@@ -64,21 +66,14 @@ class Labels(Names):
     """Boxes by frame name; `find` gives those of a frame, in the order of the file."""
 
     def __init__(self, entries: Iterable[tuple[str, Label | None] | BadLabel], where: Path):
-        found: dict[str, list[Label]] = {}
-        bad: list[BadLabel] = []
-        for entry in entries:
-            if isinstance(entry, BadLabel):
-                bad.append(entry)
-                continue
-            name, label = entry
-            boxes = found.setdefault(label_key(name), [])
-            if label is not None:
-                boxes.append(label)
-        if not any(found.values()):
-            first = f"; {': '.join(bad[0])}" if bad else ""
-            raise ReidError(f"{where}: no boxes of people in it{first}")
-        super().__init__(found, where, bad)
-        self.boxes = {key: found[key] for key in sorted(found)}
+        good, bad = good_and_bad(entries)
+        by_key: dict[str, list[Label]] = {}
+        for name, label in good:
+            by_key.setdefault(label_key(name), []).extend([label] if label else [])
+        if not any(by_key.values()):
+            raise no_labels(where, "boxes of people", bad)
+        super().__init__(by_key, where, bad)
+        self.boxes = dict(sorted(by_key.items()))
 
     def find(self, image_id: str, height: int, width: int) -> list[PersonBox] | None:
         """The people of a frame in its pixels; None where the labels do not know the frame.
@@ -202,7 +197,7 @@ def _from_line(name: str, values: list[float]) -> Entries:
 
 def _from_json(path: Path) -> Entries:
     loaded = read_json(path)
-    found = coco_annotations.people(
+    people = coco_annotations.people(
         path, loaded, lambda name, _, entry: [_box(name, entry)],
         lambda name, entry: [_box(name, entry)],
         "neither COCO annotations with images nor a list of {image_id, bbox}",
@@ -210,7 +205,7 @@ def _from_json(path: Path) -> Entries:
     if isinstance(loaded, dict):
         for image in loaded["images"]:
             yield str(image["file_name"]), None
-    yield from found
+    yield from people
 
 
 def _box(name: str, entry: dict[str, Any]) -> tuple[str, Label] | BadLabel:

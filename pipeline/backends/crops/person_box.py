@@ -1,6 +1,6 @@
 """A person's box in a frame, and which of several is the one that the frame's label names.
 
-Where boxes are given with labels it is the one of that label, or one without any. Of several that
+Where boxes come with labels it is the one of that label, or one without any. Of several that
 remain it is, by the rule that is chosen,
 
     central   the one whose middle is nearest to the frame's: a camera is put where people pass
@@ -26,11 +26,11 @@ NEAREST_PERCENT = 2  # of a box's readings may be nearer still: specks
 
 class PersonBox(NamedTuple):
     box: Box  # x1, y1, x2, y2 in pixels of the frame
-    score: float  # the detector's, 0 to 1; 1 where the box was given without
-    person: int | None = None  # whose it is, where it was given with a label
+    score: float  # the detector's, 0 to 1; 1 where the box comes without one
+    person: int | None = None  # whose it is, where it comes with a label
 
 
-Found = list[PersonBox] | str  # the people of a frame, or why it can have none
+Detected = list[PersonBox] | str  # the people of a frame, or why it can have none
 
 
 class Frame(NamedTuple):
@@ -43,8 +43,8 @@ class Frame(NamedTuple):
 
 def labelled_box(people: Sequence[PersonBox], person: int, frame: Frame, rule: Rule) -> int | None:
     """The index of the box that the label `person` is of; None where that is none of them."""
-    own = [i for i, found in enumerate(people) if found.person == person]
-    own = own or [i for i, found in enumerate(people) if found.person is None]
+    own = [i for i, one in enumerate(people) if one.person == person]
+    own = own or [i for i, one in enumerate(people) if one.person is None]
     if not own:
         return None
     return min(own, key=lambda i: _rank(people[i].box, frame, rule)) if len(own) > 1 else own[0]

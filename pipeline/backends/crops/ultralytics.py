@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.backends import settings
-from pipeline.backends.crops.person_box import Found, Frame, PersonBox
+from pipeline.backends.crops.person_box import Detected, Frame, PersonBox
 from pipeline.backends.libraries.ultralytics import load_yolo, own_threads
 from pipeline.backends.sizes import Size, by_size, padded_size, scaled_size
 from reid.project.errors import ReidError
@@ -30,7 +30,7 @@ class Settings(settings.Detector, Protocol):
     def longest_side(self) -> int: ...
 
 
-def build(settings: Settings, device: str) -> Callable[[list[Frame]], list[Found]]:
+def build(settings: Settings, device: str) -> Callable[[list[Frame]], list[Detected]]:
     """Load the network; what is returned gives the people of each frame, the surest first."""
     yolo = load_yolo("crops", settings)
     person = class_of(yolo.names, settings.person_class)
@@ -45,7 +45,7 @@ def build(settings: Settings, device: str) -> Callable[[list[Frame]], list[Found
             )  # fmt: skip
         return [boxes_of(result) for result in results]
 
-    def find(frames: list[Frame]) -> list[Found]:
+    def find(frames: list[Frame]) -> list[Detected]:
         images = [frame.image for frame in frames]
         return by_size(images, lambda size: padded_size(scaled_size(size, side, side), STRIDE), run)
 

@@ -21,7 +21,7 @@ MODULE = "ptlflow.utils.correlation"
 class Correlation(nn.Module):
     """Products of two maps (B, C, H, W) at `side` x `side` displacements, summed over channels.
 
-    Displacements are `dilation` cells apart. Of the places each `stride`th is kept, either way.
+    Displacements are `dilation` cells apart. Of the cells each `stride`th is kept, either way.
     """
 
     def __init__(self, side: int, stride: int, dilation: int):
@@ -38,17 +38,12 @@ class Correlation(nn.Module):
         padded = pad(second, [reach] * 4)
         tall, wide = stride * (height - 1) + 1, stride * (width - 1) + 1  # of a slice
         begins = range(0, self.side * dilation, dilation)
-        rows = [
-            torch.stack(
-                [
-                    (first * padded[..., y : y + tall : stride, x : x + wide : stride]).sum(1)
-                    for x in begins
-                ],
-                1,
-            )
+        products = [
+            (first * padded[..., y : y + tall : stride, x : x + wide : stride]).sum(1)
             for y in begins
+            for x in begins
         ]
-        return torch.stack(rows, 1)
+        return torch.stack(products, 1).unflatten(1, (self.side, self.side))
 
 
 def quicken(model: nn.Module) -> None:
@@ -61,7 +56,10 @@ def quicken(model: nn.Module) -> None:
 
 
 def _ours(part: Any) -> nn.Module:
-    """Itself where it is not of single places, the same both ways, as those of its networks are."""
+    """A `Correlation` in its place; itself where it does more than products of single cells.
+
+    No network of the library has such a one, nor one with other sides in height than in width.
+    """
     sides = part.patch_size, part.stride, part.dilation_patch
     same = all(isinstance(side, int) for side in sides) and part.patch_size % 2 == 1
     if same and (part.kernel_size, part.padding, part.dilation) == (1, 0, 1):

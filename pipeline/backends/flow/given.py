@@ -2,7 +2,7 @@
 
 Read are, by what the path is:
     .parquet, folder with them  image_id and `flow` (flow PNG bytes, or the shards' struct of bytes
-                                and path); so a world's truth, and this stage's own output
+                                and path); so a world's ground truth, and this stage's own output
     folder with *.flo or *.png  one file a frame, named as its image_id, or as its file if unique:
                                 Middlebury's .flo (more than 1e9 pixels are unknown), KITTI's PNG
 

@@ -25,7 +25,7 @@ class Warp(nn.Module):
 
     def forward(self, maps: Tensor, flow: Tensor, height: int, width: int, per_px: float) -> Tensor:
         """`flow` (B, 2, h, w) is in units, `per_px` of them to a pixel of (height, width)."""
-        maps, flow = maps.float(), flow.float()  # places in half precision are pixels off
+        maps, flow = maps.float(), flow.float()  # positions in half precision are pixels off
         span = flow.new_tensor([max(width - 1, 1), max(height - 1, 1)]) * per_px / 2
         along_y, along_x = (torch.linspace(-1, 1, n).to(flow) for n in maps.shape[2:])
         here = torch.stack(torch.meshgrid(along_x, along_y, indexing="xy"), -1)  # (h, w, 2)

@@ -35,14 +35,14 @@ def build(
     def follow(pair: tuple[np.ndarray, np.ndarray]) -> Flow:
         first, following = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair)
         height, width = first.shape
-        places = np.indices((height, width), np.float32)[::-1].reshape(2, -1).T  # (H*W, 2) x, y
-        places = np.ascontiguousarray(places)
-        found, status, _ = cv2.calcOpticalFlowPyrLK(  # in OpenCV's own threads
-            first, following, places, np.zeros_like(places), winSize=window,
+        points = np.indices((height, width), np.float32)[::-1].reshape(2, -1).T  # (H*W, 2) x, y
+        points = np.ascontiguousarray(points)
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(  # in OpenCV's own threads
+            first, following, points, np.zeros_like(points), winSize=window,
             maxLevel=settings.levels,
         )  # fmt: skip
         valid = status.reshape(height, width) > 0
-        flow_px = (found - places).reshape(height, width, 2)
+        flow_px = (moved - points).reshape(height, width, 2)
         return Flow(np.where(valid[..., None], flow_px, 0).astype(np.float32), valid)
 
     return lambda pairs: [follow(pair) for pair in pairs]

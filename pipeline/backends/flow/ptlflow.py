@@ -49,11 +49,11 @@ def build(
         network.check_batches()
 
     def run(pairs: list[np.ndarray], size: Size) -> list[Flow]:
-        found: list[Flow] = []
+        flows: list[Flow] = []
         for first in range(0, len(pairs), settings.batch):
-            flows = network(np.stack(pairs[first : first + settings.batch]))
-            found += [Flow(flow_px, np.ones(size, bool)) for flow_px in flows]
-        return found
+            batch = network(np.stack(pairs[first : first + settings.batch]))
+            flows += [Flow(flow_px, np.ones(size, bool)) for flow_px in batch]
+        return flows
 
     return lambda pairs: by_size([np.stack(pair, 2) for pair in pairs], lambda size: size, run)
 

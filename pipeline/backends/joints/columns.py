@@ -3,7 +3,7 @@
 Read are
     x0, y0, c0, x1, ...           an axis and a joint's number, from 0 or from 1, in either order
     nose_x, nose_y, nose_c, ...   an axis and a joint's name, of COCO, OpenPose or BODY_25, each
-    v0, v1, v2, ...               one word for all, or none, and the place in x, y, c, x, y, c, ...
+    v0, v1, v2, ...               one word for all, or none, and the position in x, y, c, x, ...
 
 The axes are x, y and c, conf, confidence, score, p, prob or likelihood. Case does not count, nor do
 spaces, dots, dashes and underlines. Other names, or some that are missing, are refused.
@@ -38,14 +38,14 @@ def in_order(names: Sequence[str], path: Path) -> list[str]:
         raise ReidError(
             f"{path}: {len(names)} numbers; a person has 51 (COCO), 54 (OpenPose) or 75 (BODY_25)"
         )
-    by_place = _numbered(names)
-    if by_place:
-        return by_place
+    by_number = _numbered(names)
+    if by_number:
+        return by_number
     split = {name: _split(name) for name in names}
-    unknown = [name for name, found in split.items() if found is None]
+    unknown = [name for name, key in split.items() if key is None]
     if unknown:
         raise ReidError(f"{path}: column `{unknown[0]}` says neither joint nor axis; {ALLOWED}")
-    by_joint = {found: name for name, found in split.items() if found is not None}
+    by_joint = {key: name for name, key in split.items() if key is not None}
     joints = _joints({joint for joint, _ in by_joint})
     wanted = [(joint, axis) for joint in joints for axis in range(3)]
     missing = [f"{'xyc'[axis]} of joint {joint}" for joint, axis in wanted
@@ -58,14 +58,17 @@ def in_order(names: Sequence[str], path: Path) -> list[str]:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Columns of one word and running numbers, by number; empty where they are not so."""
-    found = {name: re.fullmatch(r"(.*?)[ ._-]*([0-9]+)", name.strip()) for name in names}
-    matches = {name: match for name, match in found.items() if match}
+    matches = {
+        name: match
+        for name in names
+        if (match := re.fullmatch(r"(.*?)[ ._-]*([0-9]+)", name.strip()))
+    }
     if len(matches) < len(names) or len({m[1].lower() for m in matches.values()}) > 1:
         return []
-    places = {int(match[2]): name for name, match in matches.items()}
-    first = min(places)
-    running = sorted(places) == list(range(first, first + len(names))) and first in (0, 1)
-    return [places[place] for place in sorted(places)] if running else []
+    by_number = {int(match[2]): name for name, match in matches.items()}
+    first = min(by_number)
+    running = sorted(by_number) == list(range(first, first + len(names))) and first in (0, 1)
+    return [name for _, name in sorted(by_number.items())] if running else []
 
 
 def _split(name: str) -> tuple[str, int] | None:

@@ -29,7 +29,9 @@ from pipeline.backends.given import (
     BadLabel,
     Names,
     files_below,
+    good_and_bad,
     label_key,
+    no_labels,
     read_csv,
     read_json,
     read_parquet,
@@ -51,18 +53,14 @@ class Labels(Names):
     """Joints by image name; `find` gives those of an image."""
 
     def __init__(self, people: Iterable[Person | BadLabel], where: Path):
+        good, bad = good_and_bad(people)
         best: dict[str, Person] = {}
-        bad: list[BadLabel] = []
-        for person in people:
-            if isinstance(person, BadLabel):
-                bad.append(person)
-                continue
+        for person in good:
             key = label_key(person.name)
             if key not in best or person.score > best[key].score:
                 best[key] = person
         if not best:
-            first = f"; {': '.join(bad[0])}" if bad else ""
-            raise ReidError(f"{where}: no joints in it{first}")
+            raise no_labels(where, "joints", bad)
         super().__init__(best, where, bad)
         self.joints = {key: best[key].joints for key in sorted(best)}
 
@@ -140,8 +138,8 @@ def _rows(table: pa.Table, path: Path) -> np.ndarray:
 
 def _from_openpose(path: Path, root: Path) -> Iterator[Person | BadLabel]:
     name = path.relative_to(root).as_posix()[: -len(OPENPOSE_ENDING)]
-    found = read_json(path)
-    people = found.get("people") if isinstance(found, dict) else None
+    loaded = read_json(path)
+    people = loaded.get("people") if isinstance(loaded, dict) else None
     if not isinstance(people, list):
         raise ReidError(f"{path}: no list `people`; this is not OpenPose's output")
     for person in people:

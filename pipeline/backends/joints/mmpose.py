@@ -111,10 +111,10 @@ def _load(settings: Settings, device: str) -> Any:
 
 def _zoo() -> Path:
     """The configs that lie in the library's folder; it is not loaded for that."""
-    found = find_spec("mmpose")
-    if found is None or found.origin is None:
+    spec = find_spec("mmpose")
+    if spec is None or spec.origin is None:
         raise ReidError(f"mmpose is not usable here (it is not installed); {INSTALL}")
-    return Path(found.origin).parent / ".mim" / "configs"
+    return Path(spec.origin).parent / ".mim" / "configs"
 
 
 def _config(name: str) -> Path:
@@ -124,12 +124,12 @@ def _config(name: str) -> Path:
             raise ReidError(f"joints.model: {name}: no such config file")
         return Path(name)
     base = small_pose.BASE if name == small_pose.NAME else name
-    found = sorted((_zoo() / "body_2d_keypoint").rglob(f"{base}.py"))
-    if not found:
+    configs = sorted((_zoo() / "body_2d_keypoint").rglob(f"{base}.py"))
+    if not configs:
         raise ReidError(
             f"joints.model: mmpose's model zoo has no `{name}`; its configs lie in {_zoo()}"
         )
-    return found[0]
+    return configs[0]
 
 
 def address(choice: Choice) -> str:

@@ -6,26 +6,17 @@ Every image is scaled into the same height x width, so a batch gives what single
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from pipeline.backends import settings
 from pipeline.backends.coco import central_person, from_coco
 from pipeline.backends.libraries.ultralytics import load_yolo, own_threads
+from pipeline.backends.settings import Joints
 from reid.project.errors import ReidError
 
 
-class Settings(settings.Detector, Protocol):
-    """What this backend takes from the stage's parameters."""
-
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-
-
-def build(settings: Settings, device: str) -> Callable[[list[np.ndarray]], list[np.ndarray | None]]:
+def build(settings: Joints, device: str) -> Callable[[list[np.ndarray]], list[np.ndarray | None]]:
     """Load the network; see `pipeline.backends` for what is returned."""
     yolo = load_yolo("joints", settings)
     shape = tuple(getattr(yolo.model, "kpt_shape", None) or yolo.model.yaml.get("kpt_shape", ()))

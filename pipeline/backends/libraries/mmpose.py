@@ -42,17 +42,17 @@ def import_mmpose() -> ModuleType:
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    found: dict[str, ModuleType] = {}
+    modules: dict[str, ModuleType] = {}
     if not _works("mmcv.ops"):
-        found["mmcv.ops"] = _module("mmcv.ops", MultiScaleDeformableAttention=_absent)
+        modules["mmcv.ops"] = _module("mmcv.ops", MultiScaleDeformableAttention=_absent)
     if not _works("mmdet"):
-        found["mmdet"] = _module("mmdet")
-        found["mmdet.utils"] = _module("mmdet.utils", ConfigType=Any, reduce_mean=_absent)
+        modules["mmdet"] = _module("mmdet")
+        modules["mmdet.utils"] = _module("mmdet.utils", ConfigType=Any, reduce_mean=_absent)
     if not _works("xtcocotools.mask"):
         for name in COCO_MODULES:
             real = library("pycocotools" + name, "`pip install pycocotools`")
-            found["xtcocotools" + name] = real
-    return found
+            modules["xtcocotools" + name] = real
+    return modules
 
 
 def _works(name: str) -> bool:

@@ -1,6 +1,6 @@
 """A small pose network of mmpose for crops of one person: RTMPose-t's backbone with heatmaps.
 
-RTMPose tells a place by two lists of cells, for which it looks at all features at once; from
+RTMPose gives a position by two lists of cells, for which it looks at all features at once; from
 scratch that took a hundred times more examples than two cores render and see in an hour. Heatmaps
 say it where the joint is, and learn from far fewer. All of it is mmpose's own.
 """

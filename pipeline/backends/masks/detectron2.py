@@ -53,9 +53,10 @@ class Network:
 
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = self.model.inference([self._input(i) for i in images], do_postprocess=False)
-            found = found[0] if isinstance(found, tuple) else found  # a panoptic network's things
-            return [self._mask(f, image) for f, image in zip(found, images, strict=True)]
+            results = self.model.inference([self._input(i) for i in images], do_postprocess=False)
+            if isinstance(results, tuple):  # a panoptic network's, of which the first are things
+                results = results[0]
+            return [self._mask(r, image) for r, image in zip(results, images, strict=True)]
 
     def _input(self, image: np.ndarray) -> dict[str, Any]:
         import torch
@@ -65,8 +66,8 @@ class Network:
         tensor = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
         return {"image": tensor.float()}  # (3, H, W), 0 to 255; the model moves it to its device
 
-    def _mask(self, found: Any, image: np.ndarray) -> PersonMask | None:
-        people = found[found.pred_classes == self.person]
+    def _mask(self, result: Any, image: np.ndarray) -> PersonMask | None:
+        people = result[result.pred_classes == self.person]
         paste = _part("modeling.postprocessing").detector_postprocess
         pasted = paste(people, *image.shape[:2], self.settings.mask_threshold)
         return central_mask(pasted.pred_masks.cpu().numpy(), pasted.scores.cpu().numpy())

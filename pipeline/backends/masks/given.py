@@ -2,7 +2,7 @@
 
 Read are, by what the path is:
     .parquet, folder with them  image_id, `mask` (PNG bytes, or the shards' struct of bytes and
-                                path) and if there `mask_score`; so a world's truth, and this
+                                path) and if there `mask_score`; so a world's ground truth, and this
                                 stage's own output
     folder with *.png           one file an image, named as its image_id, or as its file if unique
     .json with annotations      COCO: polygons or run lengths of people, see
@@ -29,7 +29,9 @@ from pipeline.backends.given import (
     BadLabel,
     Names,
     files_below,
+    good_and_bad,
     label_key,
+    no_labels,
     read_json,
     read_parquet,
 )
@@ -82,18 +84,14 @@ class Labels(Names):
     """Masks by image name, decoded when they are asked for."""
 
     def __init__(self, people: Iterable[tuple[str, Label] | BadLabel], where: Path):
-        found: dict[str, list[Label]] = {}
-        bad: list[BadLabel] = []
-        for entry in people:
-            if isinstance(entry, BadLabel):
-                bad.append(entry)
-            else:
-                found.setdefault(label_key(entry[0]), []).append(entry[1])
-        if not found:
-            first = f"; {': '.join(bad[0])}" if bad else ""
-            raise ReidError(f"{where}: no masks of people in it{first}")
-        super().__init__(found, where, bad)
-        self.people = {key: found[key] for key in sorted(found)}
+        good, bad = good_and_bad(people)
+        by_key: dict[str, list[Label]] = {}
+        for name, label in good:
+            by_key.setdefault(label_key(name), []).append(label)
+        if not by_key:
+            raise no_labels(where, "masks of people", bad)
+        super().__init__(by_key, where, bad)
+        self.people = dict(sorted(by_key.items()))
 
     def find(self, image_id: str) -> PersonMask | None:
         """The mask of an image's own person, None where no label is its own.

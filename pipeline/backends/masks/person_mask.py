@@ -19,7 +19,7 @@ from pipeline.backends.coco import middle_overlap
 
 class PersonMask(NamedTuple):
     mask: np.ndarray  # (H, W) bool
-    score: float  # the detector's, 0 to 1; 1 where the mask was given without
+    score: float  # the detector's, 0 to 1; 1 where the mask comes without one
 
 
 def central_mask(masks: np.ndarray, scores: Sequence[float]) -> PersonMask | None:

@@ -10,7 +10,8 @@ picture has transparent pixels, how opaque it is. Then
     colours                        black and one other: the other is the person
 
 What is none of these, such as the numbers of several people or classes, is refused: which of them
-is the person is not known. Soft edges are told from numbers by a level from `NUMBERS` to the last.
+is the person is not known. Gray levels count as soft edges where one that is below the highest is
+at least `NUMBERS`.
 """
 
 from __future__ import annotations
@@ -78,11 +79,11 @@ def _colours(picture: np.ndarray) -> np.ndarray:
 def _as_gray(data: bytes) -> bytes:
     """A palette's PNG with its indexes as gray levels."""
     head = data[12:25] + b"\0" + data[26:29]  # IHDR with another colour type
-    found = [images.PNG_MAGIC, data[8:12], head, struct.pack(">I", zlib.crc32(head))]
+    chunks = [images.PNG_MAGIC, data[8:12], head, struct.pack(">I", zlib.crc32(head))]
     at = 33
     while at + 8 <= len(data):
         end = at + 12 + struct.unpack(">I", data[at : at + 4])[0]
         if data[at + 4 : at + 8] not in (b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sPLT", b"sBIT"):
-            found.append(data[at:end])
+            chunks.append(data[at:end])
         at = end
-    return b"".join(found)
+    return b"".join(chunks)

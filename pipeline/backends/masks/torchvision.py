@@ -31,8 +31,8 @@ def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[Per
         import torch
 
         with torch.inference_mode():
-            found = model(as_tensors(images, device))
-        return [_mask(each, settings.mask_threshold) for each in found]
+            results = model(as_tensors(images, device))
+        return [_mask(each, settings.mask_threshold) for each in results]
 
     def estimate(images: list[np.ndarray]) -> list[PersonMask | None]:
         return by_size(images, lambda size: padded_size(scaled_size(size, *sides), STRIDE), run)
@@ -40,8 +40,8 @@ def build(settings: Masks, device: str) -> Callable[[list[np.ndarray]], list[Per
     return estimate
 
 
-def _mask(found: dict[str, Any], threshold: float) -> PersonMask | None:
+def _mask(result: dict[str, Any], threshold: float) -> PersonMask | None:
     """The crop's own person, None where there is none among the detections of all classes."""
-    people = found["labels"] == PERSON
-    masks = (found["masks"][people, 0] >= threshold).cpu().numpy()  # (N, H, W)
-    return central_mask(masks, found["scores"][people].cpu().numpy())
+    people = result["labels"] == PERSON
+    masks = (result["masks"][people, 0] >= threshold).cpu().numpy()  # (N, H, W)
+    return central_mask(masks, result["scores"][people].cpu().numpy())

@@ -48,8 +48,8 @@ class Mat:
         try:
             link = self.file.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):  # a link may lead to any file of this machine
-                found = "no such variable" if link is None else "a link"
-                raise ReidError(f"{self.path}: {found}; {wanted}, in the file itself")
+                kind = "no such variable" if link is None else "a link"
+                raise ReidError(f"{self.path}: {kind}; {wanted}, in the file itself")
             cells = hdf5.own(self.file[name])
             if cells.size != count or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
                 raise ReidError(f"{self.path}: `{name}` is {hdf5.form(cells)}; {wanted}")
@@ -83,8 +83,8 @@ class Mat:
         if not reference:
             return None, EMPTY
         try:
-            found = hdf5.own(self.file[reference])
-            return found, _why_no_image(found)
+            data = hdf5.own(self.file[reference])
+            return data, _why_no_image(data)
         except hdf5.TROUBLE as error:
             return None, f"cannot be read: {hdf5.short(error)}"
 
@@ -92,21 +92,21 @@ class Mat:
         """(H, W, 3) uint8 RGB. Raises `BadImage`."""
         if not (pair <= PAIRS and 1 <= index <= len(self.pairs[pair - 1])):
             raise BadImage(f"{MAT} has no such person")
-        found, reason = self.cell(pair, index, number)
+        data, reason = self.cell(pair, index, number)
         if reason:
             raise BadImage(reason)
         try:
-            return np.ascontiguousarray(found[()].T)  # (3, W, H) -> (H, W, 3)
+            return np.ascontiguousarray(data[()].T)  # (3, W, H) -> (H, W, 3)
         except hdf5.TROUBLE as error:
             raise BadImage(f"cannot be read: {hdf5.short(error)}") from None
 
     def split(self, reference: Any) -> list[int]:
         """Sorted test persons of one split. Raises `ValueError` with the reason."""
         try:
-            found = hdf5.own(self.file[reference])
-            if found.ndim != 2 or found.shape[0] != 2 or not 0 < found.shape[1] <= 9_999:
-                raise ValueError(f"{hdf5.form(found)}; expected rows of pair and index")
-            rows = np.asarray(found[()], np.float64).T  # (persons, 2)
+            cells = hdf5.own(self.file[reference])
+            if cells.ndim != 2 or cells.shape[0] != 2 or not 0 < cells.shape[1] <= 9_999:
+                raise ValueError(f"{hdf5.form(cells)}; expected rows of pair and index")
+            rows = np.asarray(cells[()], np.float64).T  # (persons, 2)
         except hdf5.TROUBLE as error:
             raise ValueError(hdf5.short(error)) from None
         if not np.isfinite(rows).all() or (rows != np.rint(rows)).any():
@@ -119,18 +119,18 @@ class Mat:
         return sorted(persons)
 
 
-def _is_empty(found: Any) -> bool:
+def _is_empty(data: Any) -> bool:
     """MATLAB writes an empty array as its size, [0 0]."""
-    return found.size == 0 or "MATLAB_empty" in found.attrs
+    return data.size == 0 or "MATLAB_empty" in data.attrs
 
 
-def _why_no_image(found: Any) -> str:
-    if _is_empty(found) or (found.ndim == 1 and found.dtype == np.uint64 and found.size <= 3):
+def _why_no_image(data: Any) -> str:
+    if _is_empty(data) or (data.ndim == 1 and data.dtype == np.uint64 and data.size <= 3):
         return EMPTY
-    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[0] != 3:
-        return f"{hdf5.form(found)}; expected 3 x width x height of uint8"
-    if found.shape[1] * found.shape[2] > MAX_PIXELS:
-        return f"{found.shape[1]} x {found.shape[2]} pixels; at most {MAX_PIXELS:,} are read"
+    if data.dtype != np.uint8 or data.ndim != 3 or data.shape[0] != 3:
+        return f"{hdf5.form(data)}; expected 3 x width x height of uint8"
+    if data.shape[1] * data.shape[2] > MAX_PIXELS:
+        return f"{data.shape[1]} x {data.shape[2]} pixels; at most {MAX_PIXELS:,} are read"
     return ""
 
 

@@ -63,8 +63,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _indices(path: Path, name: str, values: dict[str, Any], files: int) -> list[int]:
     """1-based positions in the list of files."""
-    found = np.ravel(values[name])
-    whole = found.dtype.kind in "iuf" and bool((found == np.rint(found)).all())
-    if not whole or (len(found) and not (found.min() >= 1 and found.max() <= files)):
+    positions = np.ravel(values[name])
+    whole = positions.dtype.kind in "iuf" and bool((positions == np.rint(positions)).all())
+    if not whole or (len(positions) and not (positions.min() >= 1 and positions.max() <= files)):
         raise ReidError(f"{path}: {name} must hold positions 1 to {files}")
-    return found.astype(int).tolist()
+    return positions.astype(int).tolist()

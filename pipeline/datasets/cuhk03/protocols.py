@@ -1,4 +1,4 @@
-"""CUHK03's rules of evaluation with their published counts: the new protocol, and 20 splits."""
+"""CUHK03's protocols with their published counts: the new protocol, and 20 splits."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def counts(columns: dict[str, list[Any]]) -> dict[str, int]:
     }  # fmt: skip
 
 
-def new_protocol(found: dict[str, int], kind: str) -> dict[str, Any]:
+def new_protocol(counted: dict[str, int], kind: str) -> dict[str, Any]:
     """The 767 persons to train and 700 to test, whose roles are the rows' columns."""
     title = f"CUHK03 {kind}, 767 persons to train and 700 to test"
-    return single_query("new", title, PUBLISHED[kind], found)
+    return single_query("new", title, PUBLISHED[kind], counted)
 
 
 def classic_protocol(
@@ -44,7 +44,7 @@ def classic_protocol(
     held, everyone = set(test), set(persons)
     train = sorted(everyone - held)
     seen = sum(person in held for person in persons)
-    found = {"images": len(persons), "identities": len(everyone),
+    counted = {"images": len(persons), "identities": len(everyone),
              "train": len(persons) - seen, "train_identities": len(train),
              "test": seen, "test_identities": len(held & everyone)}  # fmt: skip
     published = {"images": PUBLISHED[kind]["images"], "identities": 1_467,
@@ -53,7 +53,7 @@ def classic_protocol(
         "name": name,
         "title": f"CUHK03 {kind}, split {int(name[-2:])} of {SPLITS}, single gallery shot",
         "published": published,
-        "found": found,
+        "found": counted,
         "members": {"train": {"persons": train}, "test": {"persons": list(test)}},
         "rule": {"exclude": "same_camera", "views": 2, "junk": [], "distractors": [],
                  "query": "every test image", "gallery": "single shot by repeats", "repeats": 10},

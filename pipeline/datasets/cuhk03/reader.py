@@ -179,8 +179,8 @@ def _listing(
     if roles is None:
         classic[0]["members"] = "columns"
         return Listing(names.listed(columns), classic[0]["found"], rejects, classic)
-    found = counts(columns)
-    return Listing(names.listed(columns), found, rejects, [new_protocol(found, kind), *classic])
+    counted = counts(columns)
+    return Listing(names.listed(columns), counted, rejects, [new_protocol(counted, kind), *classic])
 
 
 def open_source(root: Path) -> Source:
@@ -212,9 +212,7 @@ def open_source(root: Path) -> Source:
 def _read_copy(root: Path, below: str, kind: str) -> Listing:
     home = names.locate(root / below, "", FOLDERS.values(), f"CUHK03 {kind}")
     prefix = f"{below}/" if below else ""
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", "camera", *FOLDERS)
-    }
+    rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
     for role, folder in FOLDERS.items():
         files, odd = names.files_in(home / folder, folder)
@@ -229,12 +227,11 @@ def _read_copy(root: Path, below: str, kind: str) -> Listing:
                 rejects.append(Reject(f"{folder}/{names.printable(name)}", reason))
                 continue
             taken.add(name[:-4])
-            columns["path"].append(f"{prefix}{folder}/{name}")
-            columns["part"].append("train" if role == "train" else "test")
-            columns["image_id"].append(f"{folder}/{name[:-4]}")
-            columns["person"].append(int(match[1]))
-            columns["camera"].append(int(match[2]))
-            for other in FOLDERS:
-                columns[other].append(other == role)
-    found = counts(columns)
-    return Listing(names.listed(columns), found, rejects, [new_protocol(found, kind)])
+            rows.append({
+                "path": f"{prefix}{folder}/{name}", "part": "train" if role == "train" else "test",
+                "image_id": f"{folder}/{name[:-4]}", "person": int(match[1]),
+                "camera": int(match[2]), **{other: other == role for other in FOLDERS},
+            })  # fmt: skip
+    columns = names.columns_of(rows)
+    counted = counts(columns)
+    return Listing(names.listed(columns), counted, rejects, [new_protocol(counted, kind)])

@@ -93,21 +93,21 @@ def write(root: Path, samples: Iterable[Sample], kind: str) -> Iterator[str]:
 
 
 def _put(group: Any, name: str, data: np.ndarray, matlab_class: str) -> Any:
-    found = group.create_dataset(name, data=data)
-    found.attrs["MATLAB_class"] = np.bytes_(matlab_class)
-    return found
+    array = group.create_dataset(name, data=data)
+    array.attrs["MATLAB_class"] = np.bytes_(matlab_class)
+    return array
 
 
 def _put_cell(group: Any, name: str, references: np.ndarray) -> Any:
-    found = group.create_dataset(name, data=references, dtype=hdf5.library().ref_dtype)
-    found.attrs["MATLAB_class"] = np.bytes_("cell")
-    return found
+    array = group.create_dataset(name, data=references, dtype=hdf5.library().ref_dtype)
+    array.attrs["MATLAB_class"] = np.bytes_("cell")
+    return array
 
 
 def _put_empty(group: Any, name: str, matlab_class: str) -> Any:
-    found = _put(group, name, np.zeros(2, np.uint64), matlab_class)
-    found.attrs["MATLAB_empty"] = np.uint8(1)
-    return found
+    array = _put(group, name, np.zeros(2, np.uint64), matlab_class)
+    array.attrs["MATLAB_empty"] = np.uint8(1)
+    return array
 
 
 def _finish(file: Any, cells: Any, written: _Written, kind: str) -> None:

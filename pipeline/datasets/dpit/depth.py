@@ -123,7 +123,7 @@ def scale_of(median: float) -> float:
         return 1000.0
     if median >= MILLIMETRES_FROM:
         return 1.0
-    raise ValueError(f"the unit of depth cannot be told: its median is {median:g}, neither metres "
+    raise ValueError(f"the unit of depth is not clear: its median is {median:g}, neither metres "
                      "nor millimetres from a ceiling")  # fmt: skip
 
 

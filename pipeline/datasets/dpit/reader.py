@@ -6,7 +6,7 @@
 The archives of other names that the colour images come in are to be unpacked to these folders. The
 data set counts persons from 0; here they are from 1, as in its authors' loader. Training videos are
 camera 1, test videos camera 2; the video is the tracklet. The n-th map of an array is the n-th
-frame of its video by number: where their numbers differ, none of them can be told, and all are
+frame of its video by number: where their numbers differ, no map's frame is known, and all are
 rejects. DPI-T_train_depth/ (8-bit pictures of the depth) and the point clouds are left alone.
 
 Depth becomes millimetres. Its unit is not published: whole numbers are taken as millimetres;
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample, Source
+from pipeline.datasets.base import ALL_TRACKLETS, Info, Listing, Reader, Reject, Sample, Source
 from pipeline.datasets.dpit.depth import DepthFile, DepthWriter
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import depth_of
@@ -65,10 +65,7 @@ def read(root: Path) -> Listing:
     Raises `ReidError` where a folder or file of the layout is missing or cannot be read.
     """
     names.locate(root, "", COLOUR.values(), INFO.title)
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", "train", "query", "gallery",
-                        "camera", "tracklet", "frame", "depth_path")
-    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
     for part in PARTS:
         videos = _videos(root, COLOUR[part], rejects)
@@ -80,21 +77,20 @@ def read(root: Path) -> Listing:
                     if reason:
                         rejects.append(Reject(image_id, reason))
                     else:
-                        _append(columns, part, image_id, name, position)
-    found = _count(columns)
-    return Listing(names.listed(columns), found, rejects, _protocols(found))
+                        rows.append(_row(part, image_id, name, position))
+    columns = names.columns_of(rows)
+    counts = _count(columns)
+    return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
-def _append(columns: dict[str, list[Any]], part: str, image_id: str, name: str, position: int):
+def _row(part: str, image_id: str, name: str, position: int) -> dict[str, Any]:
     person, video, frame = (int(label) for label in name[:-4].split("_"))
     train = part == "train"
-    row = {
+    return {
         "path": f"{image_id}.jpg", "part": part, "image_id": image_id, "person": person + 1,
         "train": train, "query": not train, "gallery": train, "camera": 1 if train else 2,
         "tracklet": video, "frame": frame, "depth_path": f"{DEPTH[part]}#{position}#{image_id}",
     }  # fmt: skip
-    for label, value in row.items():
-        columns[label].append(value)
 
 
 def _videos(root: Path, part: str, rejects: list[Reject]) -> dict[tuple[str, str], list[str]]:
@@ -117,16 +113,12 @@ def _videos(root: Path, part: str, rejects: list[Reject]) -> dict[tuple[str, str
 
 def _folders(folder: Path, label: str, form: str, kind: str, example: str, rejects) -> list[str]:
     """Sorted names of the folders that have the form; all else but clutter is a reject."""
-    try:
-        found = sorted((p.name, p.is_dir()) for p in folder.iterdir())
-    except OSError as error:
-        raise ReidError(f"{folder}: cannot be read: {error.strerror}") from None
-    good = [name for name, is_folder in found if is_folder and re.fullmatch(form, name)]
-    for name, _ in found:
-        if name not in set(good) and not names.is_clutter(name):
-            reason = f"not a {kind} folder such as {example}"
-            rejects.append(Reject(f"{label}/{names.printable(name)}", reason))
-    return good
+    reason = f"not a {kind} folder such as {example}"
+    folders, odd = names.entries_in(
+        folder, label, lambda e: "" if e.is_dir() and re.fullmatch(form, e.name) else reason
+    )
+    rejects += odd
+    return folders
 
 
 def _why_no_frame(name: str, person: str, video: str) -> str:
@@ -139,30 +131,22 @@ def _why_no_frame(name: str, person: str, video: str) -> str:
 
 
 def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for role in ("train", "query"):
         chosen = zip(columns["person"], columns["tracklet"], columns[role], strict=True)
         rows = [(person, video) for person, video, member in chosen if member]
-        found |= {role: len(rows), f"{role}_videos": len(set(rows)),
+        counts |= {role: len(rows), f"{role}_videos": len(set(rows)),
                   f"{role}_identities": len({person for person, _ in rows})}  # fmt: skip
-    return found
+    return counts
 
 
-def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
+def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
     """Test videos are searched among those that are trained on."""
-    rule = {"exclude": "none", "junk": [], "distractors": [], "query": "tracklet",
-            "gallery": "tracklet"}  # fmt: skip
-    return [
-        {
-            "name": "dpit",
-            "title": "DPI-T, test videos against training videos",
-            "published": {**PUBLISHED, **TESTED},
-            "found": found,
-            "members": "columns",
-            "rule": rule,
-            "metrics": ["cmc"],
-        }
-    ]
+    return [{
+        "name": "dpit", "title": "DPI-T, test videos against training videos",
+        "published": {**PUBLISHED, **TESTED}, "found": counts, "members": "columns",
+        "rule": ALL_TRACKLETS, "metrics": ["cmc"],
+    }]  # fmt: skip
 
 
 def open_source(root: Path) -> Source:

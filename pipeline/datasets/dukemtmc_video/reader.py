@@ -110,11 +110,15 @@ def read(root: Path) -> Listing:
     copies, sequences = _joined(home, by_role)
     sequences = _on_one_side(sequences, rejects)
     tables = [_table(sequence, below) for sequence in sequences]
-    found = {**_count(sequences), "queries_in_gallery": copies, "tracklets_of_two_cameras": several}
+    counts = {
+        **_count(sequences),
+        "queries_in_gallery": copies,
+        "tracklets_of_two_cameras": several,
+    }
     files = pa.concat_tables([LISTED.empty_table(), *tables]).combine_chunks()
     title = "DukeMTMC-VideoReID, one tracklet a query"
-    protocol = tracklet_protocol("dukemtmc_video", title, PUBLISHED, found)
-    return Listing(files, found, rejects, [protocol])
+    protocol = tracklet_protocol("dukemtmc_video", title, PUBLISHED, counts)
+    return Listing(files, counts, rejects, [protocol])
 
 
 # ------------------------------------------------------------------------------------ the folders
@@ -132,10 +136,10 @@ def _numbered(
 ) -> list[tuple[int, str]]:
     """(number, path below `home`) of the folders in a folder; what has no such form is a reject."""
     pattern, expected = form
-    found, odd = folders_in(home / folder, folder, expected)
+    folders, odd = folders_in(home / folder, folder, expected)
     rejects += odd
     numbers: dict[int, str] = {}
-    for name in found:
+    for name in folders:
         number, reason = int(name) if pattern.fullmatch(name) else -1, ""
         if number < 0:
             reason = f"not {expected}"
@@ -145,7 +149,7 @@ def _numbered(
             rejects.append(Reject(f"{folder}/{names.printable(name)}", reason))
         else:
             numbers[number] = f"{folder}/{name}"
-    if not found and folder.count("/"):
+    if not folders and folder.count("/"):
         rejects.append(Reject(folder, "no tracklet"))
     return list(numbers.items())
 
@@ -241,10 +245,10 @@ def _table(sequence: Sequence, below: str) -> pa.Table:
 
 def _count(sequences: list[Sequence]) -> dict[str, int]:
     tracklets = [Tracklet(s.person, s.camera, len(s.frames), s.roles) for s in sequences]
-    found = count_tracklets(tracklets)
+    counts = count_tracklets(tracklets)
     people = {role: {t.person for t in tracklets if role in t.roles} for role in ROLES}
-    found["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
-    return {**found, "queries_without_match": queries_without_match(tracklets)}
+    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
+    return {**counts, "queries_without_match": queries_without_match(tracklets)}
 
 
 READER = Reader(INFO, read, write, locate=locate)

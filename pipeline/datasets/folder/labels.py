@@ -37,7 +37,7 @@ class Unfit(ValueError):
 class Row(NamedTuple):
     """Labels before they are checked, and where they stand."""
 
-    place: str  # such as labels.csv:7, for a row without a path
+    position: str  # such as labels.csv:7, for a row without a path
     values: dict[str, Any]
 
 
@@ -69,10 +69,10 @@ def numbers_of_names(rows: Iterable[Row], column: str) -> dict[str, int]:
     else is in it is then a reject.
     """
     kept = KEPT if column == "person" else set()
-    found = {name_of(row.values.get(column)) for row in rows} - {"", *kept}
-    if any(INTEGER.fullmatch(name) for name in found):
+    labels = {name_of(row.values.get(column)) for row in rows} - {"", *kept}
+    if any(INTEGER.fullmatch(name) for name in labels):
         return {}
-    return {name: number for number, name in enumerate(sorted(found, key=natural), 1)}
+    return {name: number for number, name in enumerate(sorted(labels, key=natural), 1)}
 
 
 def name_of(value: Any) -> str:
@@ -83,7 +83,7 @@ def name_of(value: Any) -> str:
 def natural(name: str) -> tuple[list[str | int], str]:
     """A key to sort names by: numbers in them as numbers, so that 10 is behind 9."""
     parts = re.split(r"([0-9]+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def _path(value: Any, endings: tuple[str, ...], label: str = "") -> str:
@@ -124,8 +124,8 @@ def _roles(values: Mapping[str, Any]) -> tuple[str, ...]:
     elif set(ROLES) & set(values):
         roles = tuple(role for role in ROLES if _boolean(role, values.get(role)))
     else:
-        given = values.get("role", values.get("part"))
-        roles = () if given is None or not str(given).strip() else (str(given).strip(),)
+        value = values.get("role", values.get("part"))
+        roles = () if value is None or not str(value).strip() else (str(value).strip(),)
     for role in roles:
         if role not in ROLES:
             shown = names.printable(role[:40])

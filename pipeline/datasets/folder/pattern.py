@@ -34,7 +34,7 @@ from reid.project.params import check_depth
 
 GROUPS = (*INTEGERS, "role")
 KEYS = ("pattern", "roles", "published")
-FOUND = (
+COUNTS = (
     *(name for role in ROLES for name in (role, f"{role}_identities")),
     "gallery_distractors",
     "gallery_junk",
@@ -67,16 +67,16 @@ def read_config(path: Path) -> Config:
             raise ReidError(f"{path}: no key `{shown}`{meant} (it may have {', '.join(KEYS)})")
     _check_pattern(path, loaded["pattern"])
     roles = {role: (role,) for role in ROLES}
-    for name, given in _mapping(path, loaded, "roles").items():
-        roles[name] = tuple(given) if isinstance(given, list) else (given,)
+    for name, value in _mapping(path, loaded, "roles").items():
+        roles[name] = tuple(value) if isinstance(value, list) else (value,)
         if not roles[name] or not all(role in ROLES for role in roles[name]):
             raise ReidError(f"{path}: roles: `{names.printable(name[:60])}` must be one or a list "
                             f"of {', '.join(ROLES)}")  # fmt: skip
     published = {}
     for name, count in _mapping(path, loaded, "published").items():
-        if name not in FOUND:
-            shown, meant = names.printable(name[:60]), nearest(name, FOUND)
-            raise ReidError(f"{path}: published has no `{shown}`{meant} ({', '.join(FOUND)})")
+        if name not in COUNTS:
+            shown, meant = names.printable(name[:60]), nearest(name, COUNTS)
+            raise ReidError(f"{path}: published has no `{shown}`{meant} ({', '.join(COUNTS)})")
         if not isinstance(count, str) or not re.fullmatch("[0-9]{1,12}", count):
             raise ReidError(f"{path}: published: `{name}` must be a whole number")
         published[name] = int(count)
@@ -156,8 +156,8 @@ import json, re, sys, warnings
 warnings.simplefilter("ignore")
 pattern, paths = json.load(sys.stdin)
 match = re.compile(pattern).fullmatch
-found = [match(path) for path in paths]
-json.dump([m and m.groupdict() for m in found], sys.stdout)
+matches = [match(path) for path in paths]
+json.dump([m and m.groupdict() for m in matches], sys.stdout)
 """
 
 

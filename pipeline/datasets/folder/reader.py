@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Reject, single_query
 from pipeline.datasets.folder.labels import (
     DISTRACTOR,
     JUNK,
@@ -81,32 +81,32 @@ def read(root: Path) -> Listing:
         values = {**row.values, **_numbered(row.values, numbers)}
         try:
             listed = parse(values)
-            _check_new(listed, row.place, first)
+            _check_new(listed, row.position, first)
             listed["path"] = files.check(listed["path"])
             if listed["depth_path"] is not None:
                 listed["depth_path"] = files.check(listed["depth_path"], "depth: ")
         except Unfit as error:
             rejects.append(Reject(_shown(row), str(error)))
             continue
-        first[listed["image_id"]] = row.place
+        first[listed["image_id"]] = row.position
         good.append(listed)
-    notes = [_said(column, found) for column, found in numbers.items() if found]
+    notes = [_said(column, by_name) for column, by_name in numbers.items() if by_name]
     good, unordered = _with_frames(good, rejects)
     notes += [unordered] if unordered else []
-    columns = {field.name: [listed[field.name] for listed in good] for field in LISTED}
+    columns = names.columns_of(good)
     _check_roles(root / source, columns, rejects)
-    found = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
-    protocols = _protocols(published, found, columns)
+    counts = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
+    protocols = _protocols(published, counts, columns)
     if len(protocols) > 1:
         notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")
-    named = {f"{column}s": found for column, found in numbers.items() if found}
-    return Listing(names.listed(columns), found, rejects, protocols, notes, named)
+    named = {f"{column}s": by_name for column, by_name in numbers.items() if by_name}
+    return Listing(names.listed(columns), counts, rejects, protocols, notes, named)
 
 
 def _numbered(values: Mapping[str, Any], numbers: Mapping[str, dict[str, int]]) -> dict[str, int]:
     """The numbers of a row's labels that are names."""
-    found = {column: numbers[column].get(name_of(values.get(column))) for column in NAMED}
-    return {column: number for column, number in found.items() if number is not None}
+    known = {column: numbers[column].get(name_of(values.get(column))) for column in NAMED}
+    return {column: number for column, number in known.items() if number is not None}
 
 
 def _said(column: str, numbers: dict[str, int]) -> str:
@@ -215,16 +215,18 @@ class Files:
         return f"{os.path.realpath(full)}/".startswith(f"{self.real}/")
 
 
-def _check_new(listed: dict[str, Any], place: str, first: dict[str, str]) -> None:
+def _check_new(listed: dict[str, Any], position: str, first: dict[str, str]) -> None:
     earlier = first.get(listed["image_id"])
     if earlier is not None:
-        hint = "" if earlier == place else "; columns train, query and gallery give several roles"
+        hint = (
+            "" if earlier == position else "; columns train, query and gallery give several roles"
+        )
         raise Unfit(f"listed before, at {earlier}, with or without another ending{hint}")
 
 
 def _shown(row: Row) -> str:
     path = row.values.get("path")
-    return names.printable(path) if isinstance(path, str) and path else row.place
+    return names.printable(path) if isinstance(path, str) and path else row.position
 
 
 def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reject]) -> None:
@@ -243,20 +245,20 @@ def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reje
 
 
 def _protocols(
-    published: dict[str, int], found: dict[str, int], columns: Mapping[str, Sequence[Any]]
+    published: dict[str, int], counts: dict[str, int], columns: Mapping[str, Sequence[Any]]
 ) -> list[dict[str, Any]]:
-    """Market-1501's rule, which most later data sets share; of one camera one that needs no other.
+    """Market-1501's, which most later data sets share; of one camera one that needs no other.
 
-    The first rule leaves out a query's own camera, so that of one camera nothing would be left.
+    The first protocol leaves out a query's own camera, so that of one camera nothing would be left.
     """
     title = "roles as labelled, single query"
-    rules = [single_query("folder", title, published, found, [JUNK], [DISTRACTOR])]
+    protocols = [single_query("folder", title, published, counts, [JUNK], [DISTRACTOR])]
     tested = [q or g for q, g in zip(columns["query"], columns["gallery"], strict=True)]
     if len({c for c, test in zip(columns["camera"], tested, strict=True) if test}) == 1:
         title = "roles as labelled, each query with all of the gallery"
-        every = single_query("all_pairs", title, published, found, [JUNK], [DISTRACTOR])
-        rules.append({**every, "rule": {**every["rule"], "exclude": "none"}})
-    return rules
+        every = single_query("all_pairs", title, published, counts, [JUNK], [DISTRACTOR])
+        protocols.append({**every, "rule": {**every["rule"], "exclude": "none"}})
+    return protocols
 
 
 READER = Reader(INFO, read, write)

@@ -24,7 +24,7 @@ def csv_rows(path: Path, rejects: list[Reject]) -> Iterator[Row]:
     header: list[str] = []
     try:
         for cells in reader:
-            place = f"{path.name}:{reader.line_num}"
+            position = f"{path.name}:{reader.line_num}"
             if not cells:  # an empty line
                 continue
             if not header:
@@ -32,9 +32,9 @@ def csv_rows(path: Path, rejects: list[Reject]) -> Iterator[Row]:
                 _check_columns(path, header)
             elif len(cells) != len(header):
                 reason = f"{len(cells)} values in a row; the header names {len(header)}"
-                rejects.append(Reject(place, reason))
+                rejects.append(Reject(position, reason))
             else:
-                yield Row(place, dict(zip(header, cells, strict=True)))
+                yield Row(position, dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise ReidError(
             f"{path}: line {reader.line_num}: {error}; is a quote not closed?"
@@ -59,7 +59,7 @@ def parquet_rows(path: Path, rejects: list[Reject]) -> Iterator[Row]:
 
 
 def _check_columns(path: Path, header: list[str]) -> None:
-    """Known columns, each once, the required ones among them, and roles given in one way."""
+    """Known columns, each once, the required ones among them, and roles in one way."""
     known = f"it may have {', '.join(COLUMNS)}"
     for name in header:
         if name not in COLUMNS:
@@ -73,5 +73,5 @@ def _check_columns(path: Path, header: list[str]) -> None:
         raise ReidError(f"{path}: no column {', '.join(missing)} ({known})")
     ways = [way for way in (("role",), ("part",), ROLES) if set(way) & set(header)]
     if len(ways) > 1:
-        given = ", ".join(name for way in ways for name in way if name in header)
-        raise ReidError(f"{path}: columns {given} give roles in two ways; keep one")
+        columns = ", ".join(name for way in ways for name in way if name in header)
+        raise ReidError(f"{path}: columns {columns} give roles in two ways; keep one")

@@ -31,7 +31,7 @@ from pipeline.datasets.ilids_vid import splits as ilids_vid_splits
 from pipeline.datasets.ilids_vid.splits import FILE, FOLDER
 from pipeline.datasets.layouts import names, two_camera_splits, two_cameras
 from pipeline.datasets.layouts.two_camera_splits import SPLITS, Split
-from pipeline.datasets.layouts.two_cameras import Found, Layout
+from pipeline.datasets.layouts.two_cameras import Layout, Recordings
 from reid.project.errors import ReidError
 
 INNER = "i-LIDS-VID"
@@ -95,20 +95,20 @@ def read(root: Path) -> Listing:
     are seen by both cameras.
     """
     home, below = two_cameras.home_of(root, INNERS, LAYOUT, INFO.title)
-    found = two_cameras.read_tracklets(home, below, LAYOUT)
-    both = found.in_both()
-    two_cameras.check_persons(home, both, INFO.layout, found.rejects)
+    recordings = two_cameras.read_tracklets(home, below, LAYOUT)
+    both = recordings.in_both()
+    two_cameras.check_persons(home, both, INFO.layout, recordings.rejects)
     beside = home.parent if below else Path(os.path.realpath(home)).parent
     path = ilids_vid_splits.find(beside, home)
-    splits = _official(path, found, set(both)) if path else (
+    splits = _official(path, recordings, set(both)) if path else (
         two_camera_splits.drawn_splits(both, INFO.title, FILE))  # fmt: skip
-    counts = {**two_cameras.count(found), "official_splits": SPLITS if path else 0}
-    return two_camera_splits.listing(splits, found, PUBLISHED, counts)
+    counts = {**two_cameras.count(recordings), "official_splits": SPLITS if path else 0}
+    return two_camera_splits.listing(splits, recordings, PUBLISHED, counts)
 
 
-def _official(path: Path, found: Found, both: set[int]) -> list[Split]:
+def _official(path: Path, recordings: Recordings, both: set[int]) -> list[Split]:
     """The splits of the .mat, and the same swapped; persons of one camera alone are left out."""
-    listed = [person for _, person in sorted(found.folders.items())]
+    listed = [person for _, person in sorted(recordings.folders.items())]
     splits, swapped = [], []
     for number, row in enumerate(ilids_vid_splits.load(path, len(listed)), 1):
         half = len(row) // 2
@@ -124,8 +124,8 @@ def _official(path: Path, found: Found, both: set[int]) -> list[Split]:
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Write samples in the official layout; yields the image_id of each, in order.
 
-    The .mat gets ten halves drawn with seeds 1 to 10. Roles, tracklets and viewpoints have no place
-    here. Raises `ReidError` where a label does not fit, a frame comes twice, or a file cannot be
+    The .mat gets ten halves drawn with seeds 1 to 10. Roles, tracklets and viewpoints are not
+    written. Raises `ReidError` where a label does not fit, a frame comes twice, or a file cannot be
     written.
     """
     names.new_folder(root)

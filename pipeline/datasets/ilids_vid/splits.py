@@ -31,9 +31,9 @@ def find(*folders: Path) -> Path | None:
 
 def load(path: Path, persons: int) -> list[np.ndarray]:
     """The splits, each (persons,) positions from 1. Raises `ReidError`."""
-    found = _variable(path, persons)
+    table = _variable(path, persons)
     rows = []
-    for number, row in enumerate(found, 1):
+    for number, row in enumerate(table, 1):
         wrong = [v for v in row.tolist() if not (1 <= v <= persons and v == int(v))]
         if not wrong:
             values, times = np.unique(row, return_counts=True)
@@ -62,12 +62,12 @@ def _variable(path: Path, persons: int) -> np.ndarray:
             f"{path}: `{VARIABLE}` is {' x '.join(map(str, shape))}, for {persons} folders of "
             f"persons; expected {SPLITS} x {persons}: its numbers are positions in their whole list"
         )
-    found = matlab.variables(path, data, VARIABLE).get(VARIABLE)
-    if not isinstance(found, np.ndarray) or found.shape != (SPLITS, persons):
+    values = matlab.variables(path, data, VARIABLE).get(VARIABLE)
+    if not isinstance(values, np.ndarray) or values.shape != (SPLITS, persons):
         raise ReidError(f"{path}: `{VARIABLE}` is damaged; copy or download it anew")
-    if found.dtype.kind not in "iuf":
-        raise ReidError(f"{path}: `{VARIABLE}` is of kind {found.dtype}; expected numbers")
-    return found
+    if values.dtype.kind not in "iuf":
+        raise ReidError(f"{path}: `{VARIABLE}` is of kind {values.dtype}; expected numbers")
+    return values
 
 
 def save(path: Path, rows: list[np.ndarray]) -> None:

@@ -116,12 +116,10 @@ def read_folders(
     """Listed columns and rejects of JPEG images that lie in one folder a role.
 
     `folders` by role; `parse(name, role)` gives person, camera and why the name is rejected, empty
-    where it is not. A stray name that differs from one there is in case or ending alone, and whose
-    twin `has_form`, is called its duplicate. Paths begin with `below`.
+    where it is not. A rejected name that differs from another file's in case or ending alone is
+    called a duplicate of it, if that one `has_form`. Paths begin with `below`.
     """
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", *folders, "camera")
-    }
+    rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
     for role, folder in folders.items():
         files, odd = files_in(home / folder, folder)
@@ -135,14 +133,12 @@ def read_folders(
                     reason = f"duplicate of {twin}"
                 rejects.append(Reject(f"{folder}/{printable(name)}", reason))
                 continue
-            columns["path"].append(f"{below}{folder}/{name}")
-            columns["part"].append("train" if role == "train" else "test")
-            columns["image_id"].append(f"{folder}/{name[:-4]}")
-            columns["person"].append(person)
-            columns["camera"].append(camera)
-            for other in folders:
-                columns[other].append(other == role)
-    return columns, rejects
+            rows.append({
+                "path": f"{below}{folder}/{name}", "part": "train" if role == "train" else "test",
+                "image_id": f"{folder}/{name[:-4]}", "person": person, "camera": camera,
+                **{other: other == role for other in folders},
+            })  # fmt: skip
+    return columns_of(rows), rejects
 
 
 def count_roles(
@@ -184,6 +180,11 @@ def _why_no_file(entry: os.DirEntry[str]) -> str:
     if entry.is_dir():
         return "a folder among the images"
     return "a link to nothing" if entry.is_symlink() else "neither file nor folder"
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], *further: str) -> dict[str, list[Any]]:
+    """The columns of `LISTED`, and `further` ones, of rows; what a row does not have is null."""
+    return {name: [row.get(name) for row in rows] for name in (*LISTED.names, *further)}
 
 
 def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:

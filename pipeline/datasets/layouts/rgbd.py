@@ -26,8 +26,8 @@ def depth_of(sample: Sample) -> np.ndarray:
     """A sample's depth, (H, W) uint16 millimetres; `ReidError` where it does not fit its image."""
     depth = sample.depth_mm
     if depth is None or depth.dtype != np.uint16 or depth.ndim != 2:
-        found = "none" if depth is None else f"{depth.dtype} {depth.shape}"
-        raise ReidError(f"person {sample.person}: depth must be (H, W) uint16 millimetres: {found}")
+        kind = "none" if depth is None else f"{depth.dtype} {depth.shape}"
+        raise ReidError(f"person {sample.person}: depth must be (H, W) uint16 millimetres: {kind}")
     encoded = sample.encoded
     size = sample.image.shape[:2] if encoded is None else size_of(colour_of(sample)[1])
     if depth.shape != size:

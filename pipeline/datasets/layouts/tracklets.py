@@ -42,13 +42,13 @@ def folders_in(folder: Path, label: str, expected: str) -> tuple[list[str], list
 def count_tracklets(tracklets: Iterable[Tracklet], roles: Sequence[str] = ROLES) -> dict[str, int]:
     """Images, tracklets and persons by role; junk and distractors are no persons."""
     tracklets = list(tracklets)
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for role in roles:
         chosen = [t for t in tracklets if role in t.roles]
-        found[role] = sum(t.frames for t in chosen)
-        found[f"{role}_identities"] = len({t.person for t in chosen if t.person > 0})
-        found[f"{role}_tracklets"] = len(chosen)
-    return found
+        counts[role] = sum(t.frames for t in chosen)
+        counts[f"{role}_identities"] = len({t.person for t in chosen if t.person > 0})
+        counts[f"{role}_tracklets"] = len(chosen)
+    return counts
 
 
 def queries_without_match(tracklets: Iterable[Tracklet]) -> int:
@@ -66,10 +66,12 @@ def tracklet_protocol(
     name: str,
     title: str,
     published: Mapping[str, int],
-    found: Mapping[str, int],
-    junk: Sequence[int] = (),
-    distractors: Sequence[int] = (),
+    counts: Mapping[str, int],
+    **persons: Sequence[int],
 ) -> dict[str, Any]:
-    """The usual protocol of videos: one tracklet is searched among tracklets of other cameras."""
-    made = single_query(name, title, published, found, junk, distractors)
+    """The usual protocol of videos: one tracklet is searched among tracklets of other cameras.
+
+    `persons` are junk and distractors, as `single_query` takes them.
+    """
+    made = single_query(name, title, published, counts, **persons)
     return {**made, "rule": {**made["rule"], "query": "tracklet", "gallery": "tracklet"}}

@@ -1,4 +1,4 @@
-"""People before two cameras, divided in two halves, and the rules of evaluation that follow.
+"""People before two cameras, divided in two halves, and the protocols that follow.
 
 One half of the persons is trained on; of the other, tracklets of camera 1 are searched among those
 of camera 2. Who is seen by one camera alone is among the rows, but in no split.
@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.base import Listing
+from pipeline.datasets.base import ALL_TRACKLETS, Listing
 from pipeline.datasets.layouts import names
-from pipeline.datasets.layouts.two_cameras import Found, Frame
+from pipeline.datasets.layouts.two_cameras import Frame, Recordings
 
 SPLITS = 10  # that are drawn, where no file names them
 QUERY, GALLERY = 1, 2  # cameras
-RULE = {"exclude": "none", "junk": [], "distractors": [], "query": "tracklet",
-        "gallery": "tracklet"}  # fmt: skip
 
 
 class Split(NamedTuple):
@@ -50,38 +48,35 @@ def drawn_splits(persons: Sequence[int], title: str, missing: str) -> list[Split
 
 
 def listing(
-    splits: Sequence[Split], found: Found, published: Mapping[str, int], counts: Mapping[str, int]
+    splits: Sequence[Split],
+    recordings: Recordings,
+    published: Mapping[str, int],
+    counts: Mapping[str, int],
 ) -> Listing:
     """The listed rows with the roles of the first split, and a protocol for each."""
-    protocols = [protocol(split, found, published, counts) for split in splits]
+    protocols = [protocol(split, recordings, published, counts) for split in splits]
     protocols[0]["members"] = "columns"
-    table = table_of(found.frames, splits[0])
-    return Listing(table, protocols[0]["found"], found.rejects, protocols)
+    table = table_of(recordings.frames, splits[0])
+    return Listing(table, protocols[0]["found"], recordings.rejects, protocols)
 
 
 def table_of(frames: Sequence[Frame], split: Split) -> pa.Table:
     """The listed rows, with the roles of one split."""
     train, test = set(split.train), set(split.test)
-    columns: dict[str, Sequence[Any]] = {
-        "path": [f.path for f in frames],
-        "part": ["all"] * len(frames),
-        "image_id": [f.image_id for f in frames],
-        "person": [f.person for f in frames],
-        "train": [f.person in train for f in frames],
-        "query": [f.person in test and f.camera == QUERY for f in frames],
-        "gallery": [f.person in test and f.camera == GALLERY for f in frames],
-        "camera": [f.camera for f in frames],
-        "tracklet": [1] * len(frames),
-        "frame": [f.frame for f in frames],
-    }
-    return names.listed(columns)
+    rows = [
+        {**f._asdict(), "part": "all", "tracklet": 1, "train": f.person in train,
+         "query": f.person in test and f.camera == QUERY,
+         "gallery": f.person in test and f.camera == GALLERY}
+        for f in frames
+    ]  # fmt: skip
+    return names.listed(names.columns_of(rows))
 
 
 def protocol(
-    split: Split, found: Found, published: Mapping[str, int], counts: Mapping[str, int]
+    split: Split, recordings: Recordings, published: Mapping[str, int], counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """One split as a rule of evaluation, members by persons and cameras."""
-    lengths = {key: len(frames) for key, frames in found.by_tracklet().items()}
+    """One split as a protocol, members by persons and cameras."""
+    lengths = {key: len(frames) for key, frames in recordings.by_tracklet().items()}
     chosen = {
         "train": [(p, camera) for p in split.train for camera in (QUERY, GALLERY)],
         "query": [(p, QUERY) for p in split.test],
@@ -102,6 +97,6 @@ def protocol(
             "query": {"persons": split.test, "cameras": [QUERY]},
             "gallery": {"persons": split.test, "cameras": [GALLERY]},
         },
-        "rule": RULE if split.seed is None else {**RULE, "seed": split.seed},
+        "rule": ALL_TRACKLETS | ({} if split.seed is None else {"seed": split.seed}),
         "metrics": ["cmc", "map"],
     }

@@ -1,4 +1,4 @@
-"""What readers of people before two cameras share: tracklets in folders, one of each in each.
+"""What readers of people before two cameras share: a tracklet of each person in each.
 
 A person has a folder below each camera's, and it is one tracklet. `two_camera_splits` divides them.
 """
@@ -37,8 +37,8 @@ class Layout(NamedTuple):
 
 
 @dataclass
-class Found:
-    """What lies in the folders."""
+class Recordings:
+    """What lies in the folders of both cameras."""
 
     frames: list[Frame] = field(default_factory=list)  # sorted
     folders: dict[str, int] = field(default_factory=dict)  # persons by folder, empty ones too
@@ -72,29 +72,29 @@ def home_of(root: Path, inners: Sequence[str], layout: Layout, title: str) -> tu
     return home, f"{inner}/" if inner else ""
 
 
-def read_tracklets(home: Path, below: str, layout: Layout) -> Found:
+def read_tracklets(home: Path, below: str, layout: Layout) -> Recordings:
     """All frames by their folders and names; what does not fit is a reject."""
-    found = Found()
+    result = Recordings()
     known: dict[tuple[int, int], str] = {}  # by inode: a link would show a folder twice
     for camera, top in layout.folders.items():
-        for name, inode in _folders_in(home / top, top, layout.example, found.rejects):
+        for name, inode in _folders_in(home / top, top, layout.example, result.rejects):
             person, label = layout.person(name, camera), f"{top}/{names.printable(name)}"
             if not person:
                 reason = f"not a person's folder such as {layout.example}"
-                found.rejects.append(Reject(label, reason))
+                result.rejects.append(Reject(label, reason))
                 continue
-            found.folders[name] = person
+            result.folders[name] = person
             if known.setdefault(inode, label) != label:
-                found.rejects.append(Reject(label, f"one and the same folder as {known[inode]}"))
+                result.rejects.append(Reject(label, f"one and the same folder as {known[inode]}"))
                 continue
-            frames = _frames_in(home / top / name, label, layout, person, camera, found.rejects)
-            found.empty += not frames
-            found.frames += [
+            frames = _frames_in(home / top / name, label, layout, person, camera, result.rejects)
+            result.empty += not frames
+            result.frames += [
                 Frame(person, camera, number, f"{below}{label}/{file}", f"{label}/{file[:-4]}")
                 for number, file in frames.items()
             ]
-    found.frames.sort()
-    return found
+    result.frames.sort()
+    return result
 
 
 def _folders_in(
@@ -128,14 +128,14 @@ def _frames_in(
     return dict(sorted(frames.items()))
 
 
-def count(found: Found) -> dict[str, int]:
+def count(recordings: Recordings) -> dict[str, int]:
     """Counts of all that is there, whatever the split."""
-    tracklets = found.by_tracklet().values()
-    people = {frame.person for frame in found.frames}
-    both = len(found.in_both())
+    tracklets = recordings.by_tracklet().values()
+    people = {frame.person for frame in recordings.frames}
+    both = len(recordings.in_both())
     return {
-        "images": len(found.frames), "identities": len(people), "tracklets": len(tracklets),
-        "one_camera_identities": len(people) - both, "empty_folders": found.empty,
+        "images": len(recordings.frames), "identities": len(people), "tracklets": len(tracklets),
+        "one_camera_identities": len(people) - both, "empty_folders": recordings.empty,
         "tracklets_of_one_frame": sum(len(t) == 1 for t in tracklets),
         "tracklets_with_gaps": sum(t[-1] - t[0] >= len(t) for t in tracklets),
     }  # fmt: skip

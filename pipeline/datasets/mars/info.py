@@ -68,10 +68,10 @@ def load_queries(home: Path, tracks: np.ndarray) -> tuple[list[int], list[Reject
     Raises `ReidError` where none is left.
     """
     path = home / QUERIES
-    found = np.ravel(_whole_numbers(path, QUERIES_VARIABLE, "rows of the test's tracklets, from 1"))
+    rows = np.ravel(_whole_numbers(path, QUERIES_VARIABLE, "rows of the test's tracklets, from 1"))
     queries: dict[int, None] = {}
     rejects: list[Reject] = []
-    for position, value in enumerate(found.tolist(), 1):
+    for position, value in enumerate(rows.tolist(), 1):
         reason = ""
         if not 1 <= value <= len(tracks):
             reason = f"{value} is no tracklet; the test has 1 to {len(tracks):,}"
@@ -103,14 +103,14 @@ def _bytes(path: Path) -> bytes:
 
 def _whole_numbers(path: Path, name: str, expected: str) -> np.ndarray:
     """An array variable as int64 of any shape. Raises `ReidError` where it is something else."""
-    found = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
-        raise ReidError(f"{path}: `{name}` is {matlab.form(found)}; expected {expected}")
-    values = found.astype(np.float64)
+    array = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        raise ReidError(f"{path}: `{name}` is {matlab.form(array)}; expected {expected}")
+    values = array.astype(np.float64)
     if not ((np.abs(values) < 2**31) & (values == np.rint(values))).all():  # nor NaN
         raise ReidError(f"{path}: `{name}` has numbers that are not whole, or beyond 32 bits; "
                         f"expected {expected}")  # fmt: skip
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def save(

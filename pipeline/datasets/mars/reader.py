@@ -5,17 +5,17 @@
     bbox_test/0000/0000C1T0001F001.jpg   = distractor, person 0: a wrong match for every query
     info/train_name.txt ...              = which names are a tracklet, and the queries: `info.py`
 
-Two rules of evaluation. `mars`, the first, is that of the common loaders: queries are not in the
-gallery, nor is junk. 140 of the 1,980 queries then have no match, and do not count. Under
-`mars-official`, the authors' own, the gallery is all tracklets of the test, queries and junk too:
-a query leaves out what is of its own person and camera, so itself, and junk is ignored.
+Two protocols. `mars`, the first, is that of the common loaders: queries are not in the gallery, nor
+is junk. 140 of the 1,980 queries then have no match, and do not count. Under `mars-official`, the
+authors' own, the gallery is all tracklets of the test, queries and junk too: a query leaves out
+what is of its own person and camera, so itself, and junk is ignored.
 
 Junk is of part `test` and has no role in the columns. What does not fit together (a name that is
 not of its tracklet's person, camera and number, a name without a file, a file that no tracklet
 lists) is a reject, and counted. What lies beside the three folders is left alone.
 
 Source   Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-identification, ECCV 2016;
-         info/ and the official rule: github.com/liangzheng06/MARS-evaluation
+         info/ and the official protocol: github.com/liangzheng06/MARS-evaluation
 Differs  The authors' average precision is the trapezoid, the common loaders' the rectangle; both
          are always reported.
 """
@@ -98,29 +98,29 @@ def read(root: Path) -> Listing:
     trained = match(home, below, train, set(), persons[1])
     tested = match(home, below, test, set(queries), persons[0])
     rejects += trained.rejects + tested.rejects
-    found = _count(trained, tested)
+    counts = _count(trained, tested)
     files = pa.concat_tables(trained.tables + tested.tables).combine_chunks()
-    return Listing(files, found, rejects, _protocols(found, tested.tracklets))
+    return Listing(files, counts, rejects, _protocols(counts, tested.tracklets))
 
 
 def _count(trained: Rows, tested: Rows) -> dict[str, int]:
     test = tested.tracklets
-    found = count_tracklets(trained.tracklets + test)
-    found |= {"test": sum(t.frames for t in test), "test_tracklets": len(test)}
+    counts = count_tracklets(trained.tracklets + test)
+    counts |= {"test": sum(t.frames for t in test), "test_tracklets": len(test)}
     for kind, person in (("distractor", DISTRACTOR), ("junk", JUNK)):
-        found[f"{kind}_tracklets"] = sum(t.person == person for t in test)
-    found["queries_without_match"] = queries_without_match(test)
-    misfits = trained.found + tested.found
-    return found | {kind: misfits[kind] for kind in MISFITS}
+        counts[f"{kind}_tracklets"] = sum(t.person == person for t in test)
+    counts["queries_without_match"] = queries_without_match(test)
+    misfits = trained.misfits + tested.misfits
+    return counts | {kind: misfits[kind] for kind in MISFITS}
 
 
-def _protocols(found: dict[str, int], test: list[Tracklet]) -> list[dict[str, Any]]:
+def _protocols(counts: dict[str, int], test: list[Tracklet]) -> list[dict[str, Any]]:
     """Queries outside the gallery, as the columns have it; then all of the test as the gallery."""
     rule = {"junk": [JUNK], "distractors": [DISTRACTOR]}
-    plain = tracklet_protocol("mars", "MARS, queries not in the gallery", PUBLISHED, found, **rule)
+    plain = tracklet_protocol("mars", "MARS, queries not in the gallery", PUBLISHED, counts, **rule)
     whole = [t._replace(roles=(*t.roles, "gallery")) for t in test]
     gallery = {n: k for n, k in count_tracklets(whole).items() if n.startswith("gallery")}
-    counts = found | gallery | {"queries_without_match": queries_without_match(whole)}
+    counts = counts | gallery | {"queries_without_match": queries_without_match(whole)}
     title = "MARS, as its authors evaluate: queries in the gallery"
     official = tracklet_protocol("mars-official", title, OFFICIAL, counts, **rule)
     added = sorted({t.person for t in test if "gallery" not in t.roles})  # of queries, and junk

@@ -37,10 +37,10 @@ class Rows:
     tables: list[pa.Table] = field(default_factory=list)  # of `LISTED`, one for each person
     tracklets: list[Tracklet] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    found: Counter[str] = field(default_factory=Counter)  # names and files that do not fit
+    misfits: Counter[str] = field(default_factory=Counter)  # names and files that do not fit
 
     def reject(self, kind: str, image_id: str, reason: str) -> None:
-        self.found[kind] += 1
+        self.misfits[kind] += 1
         self.rejects.append(Reject(image_id, reason))
 
 
@@ -182,7 +182,7 @@ def _frames(
 
 
 def _roles(part: str, person: int, query: bool) -> tuple[str, ...]:
-    """The roles under the first rule: queries are not in the gallery, and junk is nowhere."""
+    """The roles under the first protocol: queries are not in the gallery, and junk is nowhere."""
     if part == "train":
         return ("train",)
     return ("query",) if query else () if person == JUNK else ("gallery",)
@@ -218,7 +218,7 @@ def _leave(files: list[str], person: Person, strangers: Set[str], table: str, ro
 
 def _refuse(home: Path, part: Part, rows: Rows) -> None:
     """Raises `ReidError`: not one frame is left."""
-    lost, listed = rows.found["names_without_file"], list_of(part.name)
+    lost, listed = rows.misfits["names_without_file"], list_of(part.name)
     what = f"no tracklet of {table_of(part.name)} agrees with the names of {listed}"
     if lost:
         what = f"none of the {lost:,} images of {listed} is in {FOLDERS[part.name]}/"

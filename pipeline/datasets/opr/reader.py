@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.base import Info, Listing, Reader, Reject, Sample
+from pipeline.datasets.base import ALL_TRACKLETS, Info, Listing, Reader, Reject, Sample
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import colour_of, depth_of
 from pipeline.datasets.opr.table import COLUMNS, TABLE, VIEWS, Frame, from_table
@@ -73,19 +73,12 @@ def read(root: Path) -> Listing:
                         f"least ({INFO.layout}){_first(rejects)}")  # fmt: skip
     splits = [split(both, seed) for seed in range(1, SPLITS + 1)]
     train, test = (set(persons) for persons in splits[0])
-    columns: dict[str, list[Any]] = {
-        "path": [f.path for f in frames],
-        "part": ["all"] * len(frames),
-        "image_id": [f.path.rpartition(".")[0] for f in frames],
-        "person": [f.person for f in frames],
-        "train": [f.person in train for f in frames],
-        "query": [f.person in test and f.camera == 2 for f in frames],
-        "gallery": [f.person in test and f.camera == 1 for f in frames],
-        "camera": [f.camera for f in frames],
-        "tracklet": [1] * len(frames),
-        "frame": [f.frame for f in frames],
-        "depth_path": [f.depth_path for f in frames],
-    }
+    columns = names.columns_of([
+        {**f._asdict(), "part": "all", "image_id": f.path.rpartition(".")[0], "tracklet": 1,
+         "train": f.person in train, "query": f.person in test and f.camera == 2,
+         "gallery": f.person in test and f.camera == 1}
+        for f in frames
+    ])  # fmt: skip
     protocols = [_protocol(k, halves, frames) for k, halves in enumerate(splits, 1)]
     protocols[0]["members"] = "columns"
     return Listing(names.listed(columns), protocols[0]["found"], rejects, protocols)
@@ -132,13 +125,13 @@ def _from_folders(root: Path, rejects: list[Reject]) -> Iterator[Frame]:
 def _folders_in(folder: Path, label: str, rejects: list[Reject]) -> list[str]:
     """Sorted names of the folders in a folder. Files beside them are left alone at the top."""
     try:
-        found = sorted((p.name, p.is_dir()) for p in folder.iterdir() if not _is_hidden(p.name))
+        entries = sorted((p.name, p.is_dir()) for p in folder.iterdir() if not _is_hidden(p.name))
     except OSError as error:
         raise ReidError(f"{folder}: cannot be read: {error.strerror}") from None
-    for name, is_folder in found:
+    for name, is_folder in entries:
         if label and not is_folder:
             rejects.append(Reject(f"{label}{names.printable(name)}", "a file beside the views"))
-    return [name for name, is_folder in found if is_folder]
+    return [name for name, is_folder in entries if is_folder]
 
 
 def _is_hidden(name: str) -> bool:
@@ -151,19 +144,19 @@ def _view(
     """Frames of which both colour and depth are there."""
     files, odd = names.files_in(root / below, below)
     rejects += odd
-    found: dict[str, dict[int, str]] = {"rgb": {}, "depth": {}}
+    by_kind: dict[str, dict[int, str]] = {"rgb": {}, "depth": {}}
     for name in files:
         match = FRAME.fullmatch(name)
         reason = "" if match else "not a frame such as rgb_000012.png or depth_000012.png"
         if match and match[1] == "depth" and match[3] != "png":
             reason = "depth must be a 16-bit PNG"
-        elif match and int(match[2]) in found[match[1]]:
-            reason = f"frame {int(match[2])} is {found[match[1]][int(match[2])]} already"
+        elif match and int(match[2]) in by_kind[match[1]]:
+            reason = f"frame {int(match[2])} is {by_kind[match[1]][int(match[2])]} already"
         if match is None or reason:
             rejects.append(Reject(f"{below}/{names.printable(name)}", reason))
         else:
-            found[match[1]][int(match[2])] = name
-    colour, depth = found["rgb"], found["depth"]
+            by_kind[match[1]][int(match[2])] = name
+    colour, depth = by_kind["rgb"], by_kind["depth"]
     for frame in sorted(colour.keys() ^ depth.keys()):
         name, reason = (
             (colour[frame], "no depth") if frame in colour else (depth[frame], "no colour")
@@ -181,7 +174,7 @@ def _protocol(
 ) -> dict[str, Any]:
     train, test = halves
     held = set(test)
-    found = {
+    counts = {
         "images": len(frames), "identities": len({f.person for f in frames}),
         "train": sum(f.person in set(train) for f in frames), "train_identities": len(train),
         "query": sum(f.person in held and f.camera == 2 for f in frames),
@@ -193,22 +186,21 @@ def _protocol(
         "name": f"split-{number:02d}",
         "title": f"OPR, split {number} of {SPLITS}",
         "published": PUBLISHED,
-        "found": found,
+        "found": counts,
         "members": {
             "train": {"persons": train},
             "query": {"persons": test, "cameras": [2]},
             "gallery": {"persons": test, "cameras": [1]},
         },
-        "rule": {"exclude": "none", "junk": [], "distractors": [], "query": "tracklet",
-                 "gallery": "tracklet", "seed": number},
+        "rule": {**ALL_TRACKLETS, "seed": number},
         "metrics": ["cmc"],
-    }  # fmt: skip
+    }
 
 
 def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Write samples as folders; yields the image_id of each, in order.
 
-    Camera 1 is entering, 2 leaving; roles and tracklets have no place here. Raises `ReidError`
+    Camera 1 is entering, 2 leaving; roles and tracklets are not written. Raises `ReidError`
     where a label does not fit, and where a frame is written twice.
     """
     names.new_folder(root)

@@ -38,17 +38,17 @@ def from_table(root: Path, rejects: list[Reject]) -> Iterator[Frame]:
             raise ReidError(f"{path}: the first line must name {', '.join(COLUMNS)}")
         for cells in table:
             line, values = table.line_num, dict(zip(header, cells, strict=False))
-            found = _labelled(root, values) if len(cells) == len(header) else (
+            frame = _labelled(root, values) if len(cells) == len(header) else (
                 f"{len(cells)} cells in place of {len(header)}")  # fmt: skip
-            if isinstance(found, Frame):
-                keys = (found[:3], found.path, found.depth_path)
+            if isinstance(frame, Frame):
+                keys = (frame[:3], frame.path, frame.depth_path)
                 again = [first[key] for key in keys if key in first]
                 first.update(dict.fromkeys(keys, line) if not again else {})
-                found = f"named on line {again[0]} already" if again else found
-            if isinstance(found, str):
-                rejects.append(Reject(f"{TABLE}#{line}", found))
+                frame = f"named on line {again[0]} already" if again else frame
+            if isinstance(frame, str):
+                rejects.append(Reject(f"{TABLE}#{line}", frame))
             else:
-                yield found
+                yield frame
     except csv.Error as error:
         raise ReidError(f"{path}: line {table.line_num}: {error}") from None
 

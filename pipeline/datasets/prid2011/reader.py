@@ -96,25 +96,25 @@ def read(root: Path) -> Listing:
     persons can be divided.
     """
     home, below = two_cameras.home_of(root, INNERS, LAYOUT, INFO.title)
-    found = two_cameras.read_tracklets(home, below, LAYOUT)
-    both, long = found.in_both(), found.in_both(LONG_ENOUGH)
+    recordings = two_cameras.read_tracklets(home, below, LAYOUT)
+    both, long = recordings.in_both(), recordings.in_both(LONG_ENOUGH)
     path = prid2011_splits.find(locate(root), home)
     if path:
-        two_cameras.check_persons(home, both, INFO.layout, found.rejects)
+        two_cameras.check_persons(home, both, INFO.layout, recordings.rejects)
         listed = prid2011_splits.load(path, SHARED)
-        found.rejects += prid2011_splits.absent(path, listed, set(both))
+        recordings.rejects += prid2011_splits.absent(path, listed, set(both))
         splits = _official(listed, set(both))
     else:
         need = f"with {LONG_ENOUGH} frames each; or put {FILE} beside {INNER}"
-        two_cameras.check_persons(home, long, need, found.rejects)
+        two_cameras.check_persons(home, long, need, recordings.rejects)
         splits = two_camera_splits.drawn_splits(long, INFO.title, FILE)
-    cameras = [{f.person for f in found.frames if f.camera == camera} for camera in (1, 2)]
+    cameras = [{f.person for f in recordings.frames if f.camera == camera} for camera in (1, 2)]
     counts = {
-        **two_cameras.count(found), "camera_a_identities": len(cameras[0]),
+        **two_cameras.count(recordings), "camera_a_identities": len(cameras[0]),
         "camera_b_identities": len(cameras[1]), "both_cameras": len(both),
         "long_enough": len(long), "official_splits": len(splits) if path else 0,
     }  # fmt: skip
-    return two_camera_splits.listing(splits, found, PUBLISHED, counts)
+    return two_camera_splits.listing(splits, recordings, PUBLISHED, counts)
 
 
 def _official(listed: list[dict[str, list[int]]], both: set[int]) -> list[Split]:
@@ -131,7 +131,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     """Write samples in the official layout; yields the image_id of each, in order.
 
     The file of splits gets ten halves, drawn with seeds 1 to 10, of the persons of both cameras,
-    however short their sequences. Roles, tracklets and viewpoints have no place here. Raises
+    however short their sequences. Roles, tracklets and viewpoints are not written. Raises
     `ReidError` where a label does not fit, a frame comes twice, or a file cannot be written.
     """
     names.new_folder(root)
@@ -157,7 +157,7 @@ def check_camera(sample: Sample) -> int:
 
 
 def folder_of(sample: Sample) -> str:
-    """A person's folder, such as person_0001; `ReidError` where their camera has no place."""
+    """A person's folder, such as person_0001; `ReidError` where it is none of their camera's."""
     number = sample.person
     if sample.camera == 2 and number > SHARED:
         number -= APART

@@ -36,8 +36,8 @@ def load(path: Path, shared: int) -> list[dict[str, list[int]]]:
     """Persons by half, of each split; they are among the first `shared`. Raises `ReidError`."""
     splits = _parsed(path)
     if not isinstance(splits, list) or not 1 <= len(splits) <= MOST:
-        found = f"{len(splits)} splits" if isinstance(splits, list) else type(splits).__name__
-        raise ReidError(f"{path}: expected a list of 1 to {MOST} splits, found {found}")
+        kind = f"{len(splits)} splits" if isinstance(splits, list) else type(splits).__name__
+        raise ReidError(f"{path}: expected a list of 1 to {MOST} splits, found {kind}")
     return [_split(f"{path}: split {k}", one, shared) for k, one in enumerate(splits, 1)]
 
 

@@ -5,7 +5,7 @@
                   .person_identity  (M, 1), M up to N: person, or -1 without one
                   .partition_reid   train_index, query_index, gallery_index: images from 1
 
-Fields are found by their names. Those for recognising attributes are left alone, and not written.
+Fields are known by their names. Those for recognising attributes are left alone, and not written.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ class Annotation:
 
 def load(path: Path) -> Annotation:
     """The labels in a .mat file. Raises `ReidError` where a field is missing or of another form."""
-    found = _variable(path)
-    _check_fields(path, found)
-    names_of = _field(path, found, "name")
+    record = _variable(path)
+    _check_fields(path, record)
+    names_of = _field(path, record, "name")
     name = [_text(cell) for cell in np.ravel(names_of)]
-    data = _numbers(path, found, "data")
+    data = _numbers(path, record, "data")
     if not name or data.shape != (len(name), COLUMNS):
         raise ReidError(
             f"{path}: `data` is {matlab.form(data)} for {len(name):,} names; expected {COLUMNS} "
             "labels for each name"
         )
-    person = np.ravel(_numbers(path, found, "person_identity"))
+    person = np.ravel(_numbers(path, record, "person_identity"))
     if len(person) > len(name):
         raise ReidError(
             f"{path}: `person_identity` has {len(person):,} entries for {len(name):,} names"
         )
-    partition = _record(path, "partition_reid", _field(path, found, "partition_reid"))
+    partition = _record(path, "partition_reid", _field(path, record, "partition_reid"))
     _check_fields(path, partition, [*LISTS.values()], "partition_reid.")
     lists = {
         role: np.ravel(_numbers(path, partition, name, "partition_reid."))
@@ -70,11 +70,11 @@ def _variable(path: Path) -> np.void:
     return _record(path, VARIABLE, matlab.variable(path, data, VARIABLE, "RAP", "annotation"))
 
 
-def _record(path: Path, name: str, found: Any) -> np.void:
+def _record(path: Path, name: str, value: Any) -> np.void:
     """The one struct of an array of structs."""
-    if not isinstance(found, np.ndarray) or found.dtype.names is None or found.size != 1:
-        raise ReidError(f"{path}: `{name}` is {matlab.form(found)}; expected one struct")
-    return found.ravel()[0]
+    if not isinstance(value, np.ndarray) or value.dtype.names is None or value.size != 1:
+        raise ReidError(f"{path}: `{name}` is {matlab.form(value)}; expected one struct")
+    return value.ravel()[0]
 
 
 def _fields(record: np.void) -> Sequence[str]:
@@ -96,18 +96,18 @@ def _check_fields(
 
 
 def _field(path: Path, record: np.void, name: str, prefix: str = "") -> np.ndarray:
-    found = record[name]
-    if not isinstance(found, np.ndarray):
-        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(found)}; expected an array")
-    return found
+    value = record[name]
+    if not isinstance(value, np.ndarray):
+        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(value)}; expected an array")
+    return value
 
 
 def _numbers(path: Path, record: np.void, name: str, prefix: str = "") -> np.ndarray:
     """A field as float64. Raises `ReidError` where it holds something else than numbers."""
-    found = _field(path, record, name, prefix)
-    if found.dtype.kind not in "iufb":
-        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(found)}; expected numbers")
-    return found.astype(np.float64)
+    value = _field(path, record, name, prefix)
+    if value.dtype.kind not in "iufb":
+        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(value)}; expected numbers")
+    return value.astype(np.float64)
 
 
 def _text(cell: Any) -> str | None:

@@ -40,8 +40,8 @@ def labels_of(annotation: Annotation, rows: list[int]) -> tuple[dict[str, list[A
         columns[f"occlusion_{side}"] = [None if v is None else bool(v) for v in values]
     person = data[:, PERSON_BOX : PERSON_BOX + 4]
     for part, start in PART_BOXES.items():
-        found = _part_boxes(person, data[:, start : start + 4])
-        columns[f"box_{part}"], odd[f"box_{part}"] = found
+        boxes, odd[f"box_{part}"] = _part_boxes(person, data[:, start : start + 4])
+        columns[f"box_{part}"] = boxes
     rejects = []
     for name, wrong in odd.items():
         if wrong.any():

@@ -9,8 +9,8 @@ The others are for attributes alone, and are not listed. Lists of images by the 
 partition_reid: train, query and gallery, where a query is in the gallery too and is kept from
 finding itself because images of its own person and camera are left out. Somebody without a person
 is in no role, whatever the lists say, as the authors' loaders have it: such images are rows of part
-`test` that the default rule leaves out and the rule `rap_with_distractors` adds to the gallery. An
-image of a person that is in no list, or one of a person in train and test, is a reject.
+`test` that the default protocol leaves out and `rap_with_distractors` adds to the gallery. An image
+of a person that is in no list, or one of a person in train and test, is a reject.
 
 Viewpoint, hidden sides and part boxes are further columns, see `labels.py`.
 
@@ -82,8 +82,8 @@ def read(root: Path) -> Listing:
     table = names.listed({**rows, "viewpoint": extra.pop("viewpoint")})
     for field in EXTRA:
         table = table.append_column(field, pa.array(extra[field.name], field.type))
-    found = _count(rows)
-    return Listing(table, found, rejects, _protocols(found))
+    counts = _count(rows)
+    return Listing(table, counts, rejects, _protocols(counts))
 
 
 def _strangers(files: list[str], labels: Annotation) -> list[Reject]:
@@ -119,15 +119,13 @@ def _rows(
     labels: Annotation, members: dict[str, set[int]], files: set[str]
 ) -> tuple[dict[str, list[Any]], list[Reject]]:
     """Columns of the listing, `row` being that of the .mat, and the rows that are left out."""
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", "camera", *LISTS, "row")
-    }
+    rows: list[dict[str, Any]] = []
     rejects: list[Reject] = []
     seen: dict[str, int] = {}
     split = _both_sides(labels, members)
     for row in range(min(len(labels.person), LABELLED)):
         name, person = labels.name[row], labels.person[row]
-        roles = {role for role, rows in members.items() if row in rows}
+        roles = {role for role, images in members.items() if row in images}
         reason = _why_no_image(name, files) or _why_no_person(person, roles, split)
         if name in seen and not reason:
             reason = f"named by image {seen[name]} too"
@@ -138,15 +136,12 @@ def _rows(
         seen[name] = row + 1
         if person == NOBODY:
             roles = set()
-        columns["row"].append(row)
-        columns["path"].append(f"{FOLDERS[1]}/{name}")
-        columns["image_id"].append(f"{FOLDERS[1]}/{name[:-4]}")
-        columns["part"].append("train" if "train" in roles else "test")
-        columns["person"].append(int(person))
-        columns["camera"].append(int(name[3:5]))
-        for role in LISTS:
-            columns[role].append(role in roles)
-    return columns, rejects
+        rows.append({
+            "row": row, "path": f"{FOLDERS[1]}/{name}", "image_id": f"{FOLDERS[1]}/{name[:-4]}",
+            "part": "train" if "train" in roles else "test", "person": int(person),
+            "camera": int(name[3:5]), **{role: role in roles for role in LISTS},
+        })  # fmt: skip
+    return names.columns_of(rows, "row"), rejects
 
 
 def _why_no_image(name: str | None, files: set[str]) -> str:
@@ -189,20 +184,20 @@ def _count(rows: dict[str, list[Any]]) -> dict[str, int]:
     return {**counts, "distractors": person.count(NOBODY)}
 
 
-def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
+def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
     """The gallery of persons, and the one with those added who have none."""
     rule = {"exclude": "same_person_same_camera", "junk": [NOBODY], "distractors": [],
             "query": "single"}  # fmt: skip
     plain = {
         "name": "rap", "title": "RAP v2, gallery without distractors", "published": PUBLISHED,
-        "found": found, "members": "columns", "rule": rule, "metrics": ["cmc", "map"],
+        "found": counts, "members": "columns", "rule": rule, "metrics": ["cmc", "map"],
     }  # fmt: skip
     more = {
         **plain,
         "name": "rap_with_distractors",
         "title": "RAP v2, gallery with distractors",
         "published": _with_distractors(PUBLISHED),
-        "found": _with_distractors(found),
+        "found": _with_distractors(counts),
         "members": {"columns_and": {"gallery": {"persons": [NOBODY]}}},
         "rule": {**rule, "junk": [], "distractors": [NOBODY]},
     }

@@ -82,7 +82,7 @@ def _check(sample: Sample) -> None:
 
 
 def data_row(sample: Sample, number: int, encoded: bytes) -> np.ndarray:
-    """(152,) the labels of a sample to write; its place in the frame is one of its number."""
+    """(152,) the labels of a sample to write; its position in the frame is made of its number."""
     row = np.zeros(COLUMNS)
     row[VIEWPOINT] = sample.viewpoint or 0
     for side, column in OCCLUSION.items():

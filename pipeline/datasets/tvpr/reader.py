@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Reader, Reject
+from pipeline.datasets.base import ALL_TRACKLETS, Info, Listing, Reader, Reject
 from pipeline.datasets.layouts import names
 from pipeline.datasets.tvpr.tables import IDS, Passage, cameras_of, joined, read_ids, read_table
 from pipeline.datasets.tvpr.writer import write
@@ -74,10 +74,7 @@ def read(root: Path) -> Listing:
     recordings = [_recording(root, name, rejects) for name in folders]
     cameras = cameras_of(persons)
     rejects += _absent(persons, recordings)
-    columns: dict[str, list[Any]] = {
-        c: [] for c in ("path", "part", "image_id", "person", "train", "query", "gallery",
-                        "camera", "tracklet", "frame", "depth_path")
-    }  # fmt: skip
+    rows: list[dict[str, Any]] = []
     for recording in recordings:
         for frame, number in sorted(recording.passages.items()):
             passage = Passage(recording.number, number)
@@ -85,22 +82,21 @@ def read(root: Path) -> Listing:
             if reason:
                 rejects.append(Reject(f"{recording.folder}/img/{frame}", reason))
                 continue
-            _append(columns, recording, frame, persons[passage], cameras[passage])
-    found = _count(columns)
-    return Listing(names.listed(columns), found, rejects, _protocols(found))
+            rows.append(_row(recording, frame, persons[passage], cameras[passage]))
+    columns = names.columns_of(rows)
+    counts = _count(columns)
+    return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
-def _append(columns, recording: Recording, frame: int, person: int, camera: int) -> None:
+def _row(recording: Recording, frame: int, person: int, camera: int) -> dict[str, Any]:
     first, colour = camera == 1, recording.colour[frame]
-    row = {
+    return {
         "path": f"{recording.folder}/img/{colour}", "part": "train" if first else "test",
         "image_id": f"{recording.folder}/img/{colour.rpartition('.')[0]}", "person": person,
         "train": first, "query": not first, "gallery": first, "camera": camera,
         "tracklet": recording.number, "frame": frame,
         "depth_path": f"{recording.folder}/depth/{recording.depth[frame]}",
     }  # fmt: skip
-    for name, value in row.items():
-        columns[name].append(value)
 
 
 def _why_no_frame(recording: Recording, frame: int) -> str:
@@ -132,13 +128,13 @@ def _absent(persons: dict[Passage, int], recordings: list[Recording]) -> list[Re
 def _folders(root: Path, rejects: list[Reject]) -> list[str]:
     """Names of the recordings' folders, in order of their numbers; files beside are left alone."""
     try:
-        found = sorted(
+        present = sorted(
             p.name for p in root.iterdir() if p.is_dir() and not names.is_clutter(p.name)
         )
     except OSError as error:
         raise ReidError(f"{root}: cannot be read: {error.strerror}") from None
     folders: dict[int, str] = {}
-    for name in found:
+    for name in present:
         if RECORDING.fullmatch(name) is None:
             rejects.append(Reject(names.printable(name), "not a recording's folder such as 009"))
         elif int(name) in folders:
@@ -173,20 +169,20 @@ def _frames(
     label = f"{folder.parent.name}/{folder.name}"
     files, odd = names.files_in(folder, label)
     rejects += odd
-    found: dict[int, str] = {}
+    frames: dict[int, str] = {}
     for name in files:
         match, reason = pattern.fullmatch(name), ""
         if match is None:
             reason = f"not a frame such as 84.png in {folder.name}/"
-        elif int(match[1]) in found:
-            reason = f"frame {int(match[1])} is {found[int(match[1])]} already"
+        elif int(match[1]) in frames:
+            reason = f"frame {int(match[1])} is {frames[int(match[1])]} already"
         elif int(match[1]) not in listed:
             reason = f"frame {int(match[1])} is in neither table"
         if match is None or reason:
             rejects.append(Reject(f"{label}/{names.printable(name)}", reason))
         else:
-            found[int(match[1])] = name
-    return found
+            frames[int(match[1])] = name
+    return frames
 
 
 # ------------------------------------------------------------------------------ counts, protocol
@@ -194,28 +190,20 @@ def _frames(
 
 def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
     people, recordings = columns["person"], columns["tracklet"]
-    found = {"recordings": len(set(recordings)), "identities": len(set(people)),
+    counts = {"recordings": len(set(recordings)), "identities": len(set(people)),
              "images": len(people)}  # fmt: skip
     for role, who in names.persons_of(columns, ("train", "query", "gallery")).items():
-        found |= {role: len(who), f"{role}_identities": len(set(who))}
-    return found
+        counts |= {role: len(who), f"{role}_identities": len(set(who))}
+    return counts
 
 
-def _protocols(found: dict[str, int]) -> list[dict[str, Any]]:
+def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
     """Second passages are searched among the first, which are what is trained on."""
-    rule = {"exclude": "none", "junk": [], "distractors": [], "query": "tracklet",
-            "gallery": "tracklet"}  # fmt: skip
-    return [
-        {
-            "name": "tvpr",
-            "title": "TVPR, second passage against first",
-            "published": {**PUBLISHED, **TESTED},
-            "found": found,
-            "members": "columns",
-            "rule": rule,
-            "metrics": ["cmc"],
-        }
-    ]
+    return [{
+        "name": "tvpr", "title": "TVPR, second passage against first",
+        "published": {**PUBLISHED, **TESTED}, "found": counts, "members": "columns",
+        "rule": ALL_TRACKLETS, "metrics": ["cmc"],
+    }]  # fmt: skip
 
 
 READER = Reader(INFO, read, write)

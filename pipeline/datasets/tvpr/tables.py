@@ -55,7 +55,7 @@ def _lines(path: Path, hint: str) -> Iterator[tuple[int, str]]:
 
 
 def cameras_of(persons: dict[Passage, int]) -> dict[Passage, int]:
-    """For each passage, the how-manieth of its person it is, from 1, in the order of time."""
+    """The number of each passage among those of its person, from 1, in the order of time."""
     seen: dict[int, int] = {}
     cameras = {}
     for passage, person in sorted(persons.items()):
@@ -65,7 +65,7 @@ def cameras_of(persons: dict[Passage, int]) -> dict[Passage, int]:
 
 def read_table(path: Path, recording: int, rejects: list[Reject]) -> dict[int, Seen]:
     """Passage and microseconds of each frame; rows that do not fit are rejects."""
-    found: dict[int, Seen] = {}
+    frames: dict[int, Seen] = {}
     below = f"{path.parent.name}/{path.name}"
     for number, line in _lines(path, "each recording has its two tables"):
         match, reason = ROW.fullmatch(line), ""
@@ -73,14 +73,14 @@ def read_table(path: Path, recording: int, rejects: list[Reject]) -> dict[int, S
             reason = "not a row such as 009;001;84;2915892"
         elif int(match[1]) != recording:
             reason = f"of recording {match[1]}, in the folder of {recording}"
-        elif int(match[3]) in found:
+        elif int(match[3]) in frames:
             reason = f"frame {match[3]} a second time"
         if match is None or reason:
             rejects.append(Reject(f"{below}#{number}", reason))
         else:
             passage = None if match[2] == "NULL" else int(match[2])
-            found[int(match[3])] = passage, int(match[4])
-    return found
+            frames[int(match[3])] = passage, int(match[4])
+    return frames
 
 
 def joined(
@@ -101,8 +101,8 @@ def joined(
 
 def _why_not_joined(colour: Seen | None, depth: Seen | None) -> str:
     if colour is None or depth is None:
-        found, missing = (depth, "_color.csv") if colour is None else (colour, "_depth.csv")
-        return "" if found is None or found[0] is None else f"no row in {missing}"
+        known, missing = (depth, "_color.csv") if colour is None else (colour, "_depth.csv")
+        return "" if known is None or known[0] is None else f"no row in {missing}"
     if colour[0] != depth[0]:
         one, other = (seen[0] or "NULL" for seen in (colour, depth))
         return f"passage {one} in _color.csv, {other} in _depth.csv"

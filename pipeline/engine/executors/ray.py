@@ -3,7 +3,7 @@
 Each actor is one process that holds what `work.start()` loaded and gets one payload at a time. The
 project's folder, with `.work/` and data/, is on a file system that every node has at the same path:
 an actor works in it, so that the paths of payloads hold, and first looks for a marker there.
-The shard of a worker that dies goes to another one, and a new actor takes the dead one's place.
+The shard of a worker that dies goes to another one, and a new actor is started for the dead one.
 
 Not by Ray's own restarts and task retries with its ActorPool: there a payload stays with its actor,
 so that one whose node is removed fails where no other has room for that actor, with the other
@@ -122,8 +122,8 @@ class Shape:
 
 def nodes(ray: Any) -> list[Node]:
     """The living nodes of the cluster."""
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(r.get("CPU", 0), r.get("GPU", 0)) for r in found]
+    resources = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return [Node(each.get("CPU", 0), each.get("GPU", 0)) for each in resources]
 
 
 def shape_of(nodes: Sequence[Node], workers: int, payloads: int, gpus: float) -> Shape:
@@ -223,7 +223,7 @@ class Pool:
         )
 
     def outcomes(self, payloads: Sequence[Any]) -> Outcomes:
-        """Each payload's index and outcome; a payload whose worker died is given out again."""
+        """Each payload's index and outcome; a payload whose worker died goes to another."""
         self.todo, left = deque(range(len(payloads))), len(payloads)
         for _ in range(self.shape.actors):
             self.start_worker()
@@ -270,7 +270,7 @@ class Pool:
         return ready
 
     def replace(self, worker: Handle, error: Exception) -> None:
-        """A worker died: clear up after it, give its payload out again, start another."""
+        """A worker died: clear up after it, put its payload first in line, start another."""
         self.ray.kill(worker.actor, no_restart=True)
         self.killed.append(worker.process)
         self.sweep()

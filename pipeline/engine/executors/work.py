@@ -36,7 +36,7 @@ Executor = Callable[[Work, Sequence[Any], int], Outcomes]
 
 
 class PayloadLost(ReidError):
-    """A payload whose workers died again and again; `index` is its place among the payloads."""
+    """A payload whose workers died again and again; `index` is its position among the payloads."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.world.cameras import FRAME_HEIGHT, FRAME_WIDTH, Camera, Window
-from pipeline.world.crowd import Scene, Walker
+from pipeline.world.cameras import Camera, Window
+from pipeline.world.crowd import Scene, Walker, everyone_at
 from pipeline.world.hidden import labels_of
-from pipeline.world.shapes import Solids, join_frames
-from pipeline.world.shots import Moment, Place, person_box
+from pipeline.world.shapes import Solids
+from pipeline.world.shots import Moment, Site, person_box
 
 MARGIN = 0.05  # about a person, of their height
 NARROWEST = 0.42  # width of a crop, of its height
@@ -21,7 +21,8 @@ NARROWEST = 0.42  # width of a crop, of its height
 class CloseUps(Scene):
     """What a scene of close crops has."""
 
-    height_min: int = Field(80, ge=24)  # pixels of an image, between which no crop is scaled
+    # Pixels of an image; a crop whose height lies between the two is not scaled.
+    height_min: int = Field(80, ge=24)
     height_max: int = Field(160, ge=24)
 
     @model_validator(mode="after")
@@ -44,7 +45,7 @@ class View(NamedTuple):
 
 def views_of(
     params: CloseUps,
-    place: Place,
+    site: Site,
     walkers: Sequence[Walker],
     solids: Solids,
     times: Sequence[float],
@@ -54,21 +55,18 @@ def views_of(
     own = len(walkers[0].solids.kind)
     views = []
     for seconds in times:
-        moment = _moment(params, place.camera, walkers, solids, own, seconds, rng)
+        moment = _moment(params, site.camera, walkers, solids, own, seconds, rng)
         size = _size(params, moment.window)
-        views.append(View(moment, size, *labels_of(place, solids, own, moment, *size)))
+        views.append(View(moment, size, *labels_of(site, solids, own, moment, *size)))
     return views
 
 
 def _moment(
     params: CloseUps, camera: Camera, walkers, solids, own: int, seconds: float, rng
 ) -> Moment:
-    there = [walker.at(seconds) for walker in walkers]
-    frames = join_frames([bones for bones, _, _ in there])
-    whole = Window(0, 0, FRAME_WIDTH, FRAME_HEIGHT)  # so that the box is in frame pixels
-    box = person_box(camera, solids, own, frames, whole, FRAME_HEIGHT, FRAME_WIDTH)
-    window = _crop(params, box, rng)
-    return Moment(frames, there[0][1], np.array([spot for _, _, spot in there]), window)
+    frames, joints, feet = everyone_at(walkers, seconds)
+    window = _crop(params, person_box(camera, solids, own, frames), rng)
+    return Moment(frames, joints, feet, window)
 
 
 def _crop(params: CloseUps, box: np.ndarray, rng: np.random.Generator) -> Window:

@@ -12,8 +12,7 @@ import numpy as np
 from pipeline.world.backdrops import Backdrop, cloud, finish, rays_of
 from pipeline.world.bodies import draw_colour
 from pipeline.world.cameras import Camera
-from pipeline.world.shapes import Frames, make_solids
-from pipeline.world.things import block, upright
+from pipeline.world.things import Thing, assemble, block, upright
 
 HALF_WIDTH_M = 1.6  # from the middle to a wall
 FLOOR_SCALE, FLOOR_LENGTH_M, FLOOR_WIDTH_M = 128, 8, 4  # texture pixels a metre
@@ -44,17 +43,16 @@ def draw_corridor(camera: Camera, rng: np.random.Generator, things: int) -> Back
     shown = np.where((height < 0.1)[..., None], 0.35 * paint, paint)  # the skirting below
     colour = np.where(on_wall[..., None], shown, colour)
     depth = np.where(on_wall, wall, depth)
-    rows, places = [], []
-    for place in range(things):
-        side = 1 if place % 2 else -1
+    placed: list[Thing] = []
+    for number in range(things):
+        side = 1 if number % 2 else -1
         x = rng.uniform(-2.2, 2.2)
         kind = str(rng.choice(THINGS))
-        rows += [{**row, "bone": len(places)} for row in _thing(kind, side, rng)]
-        places.append([x, side * (HALF_WIDTH_M - 0.16), 0.0])
-    if not rows:
+        spot = np.array([x, side * (HALF_WIDTH_M - 0.16)])
+        placed.append((_thing(kind, side, rng), spot, 0.0))
+    if not placed:
         return Backdrop(colour.astype(np.float32), depth.astype(np.float32))
-    frames = Frames(np.array(places), np.broadcast_to(np.eye(3), (len(places), 3, 3)))
-    return finish(colour, depth, camera, make_solids(rows), frames)
+    return finish(colour, depth, camera, *assemble(placed))
 
 
 def _thing(kind: str, side: int, rng: np.random.Generator) -> list[dict]:
@@ -71,8 +69,8 @@ def _thing(kind: str, side: int, rng: np.random.Generator) -> list[dict]:
             upright([-0.08, 0, 0.5], [0.08, 0.02, 0.6], 0.16, leaf)]  # fmt: skip
 
 
-def _floor(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Colours of the floor at (H, W, 2) places, metres: tiles or a carpet, a mat, stains."""
+def _floor(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Colours of the floor at (H, W, 2) points, metres: tiles or a carpet, a mat, stains."""
     high, wide = FLOOR_WIDTH_M * FLOOR_SCALE, FLOOR_LENGTH_M * FLOOR_SCALE
     base = rng.uniform(0.25, 0.6) * np.exp(rng.normal(0, 0.08, 3))
     texture = np.broadcast_to(base, (high, wide, 3)).copy()
@@ -87,8 +85,8 @@ def _floor(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     texture[high // 2 - 100 : high // 2 - 88] = band  # a line along the way
     left = int(rng.integers(0, wide - 160))
     texture[high // 2 + 40 : high // 2 + 150, left : left + 150] *= 0.6 + 0.5 * band
-    columns = ((places[..., 0] + FLOOR_LENGTH_M / 2) * FLOOR_SCALE).astype(np.float32)
-    rows = ((FLOOR_WIDTH_M / 2 - places[..., 1]) * FLOOR_SCALE).astype(np.float32)
+    columns = ((points[..., 0] + FLOOR_LENGTH_M / 2) * FLOOR_SCALE).astype(np.float32)
+    rows = ((FLOOR_WIDTH_M / 2 - points[..., 1]) * FLOOR_SCALE).astype(np.float32)
     return cv2.remap(
         texture.astype(np.float32), columns, rows, cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
     )

@@ -20,35 +20,23 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.datasets.base import Sample
-from pipeline.world.bodies import Person, at_phase
-from pipeline.world.cameras import Camera, Window, draw_camera
-from pipeline.world.crowd import (
-    CAMERA,
-    EXTRA_PEOPLE,
-    PASS,
-    ROLES,
-    Rendered,
-    Scene,
-    Walker,
-    light_of,
-    person_of,
-    render_passes,
-    slots,
-    walker_of,
-)
+from pipeline.world import crowd
+from pipeline.world.cameras import Camera, Window
+from pipeline.world.crowd import Rendered, Scene, Walker
 from pipeline.world.hidden import labels_of
 from pipeline.world.scenes.hall_things import LANE_M, REACH_M, draw_hall, hall_thing
-from pipeline.world.shapes import Solids, join_frames, join_solids, make_solids
-from pipeline.world.shots import Moment, Place, person_box, picture, truth_of
+from pipeline.world.scenes.interiors import below_ceiling
+from pipeline.world.shapes import Solids, join_solids, make_solids
+from pipeline.world.shots import Moment, Site, person_box, picture, truth_of
 from pipeline.world.truth import Truth
 from reid.arrays.images import decode, encode_jpeg
 
 PAUSE = 25  # frames at least between two passes of a camera's recording
 AGAINST = 0.25  # share of the passes that go against the stream
 TROLLEYS = 0.4  # share of those who cross that push one
-SMOOTH = 3.0  # frames: standard deviation of the tracker's averaging
-STRAY = 8.0  # the same of its straying, to which each frame adds a little of its own
-SHAKE = 0.1  # of the straying
+SMOOTH = 3.0  # frames: standard deviation of the tracker's average over time
+STRAY = 8.0  # frames: the same of its errors, which change slowly
+SHAKE = 0.1  # of their deviation: an error of each frame's own
 MARGIN = 1.12  # height of a window, of the person's
 LEAST_SEEN = 0.5  # of a body, in the median frame; who is hidden more passes elsewhere
 DRAWS = 4  # how often that is tried
@@ -78,7 +66,7 @@ class Params(Scene):
     __hash__ = Scene.__hash__
 
     def render(self, workers: int = 1) -> Iterator[tuple[Sample, Truth]]:
-        return render_passes(render_pass, self, plan(self), workers)
+        return crowd.render_passes(render_pass, self, plan(self), workers)
 
 
 class Pass(NamedTuple):
@@ -92,50 +80,43 @@ class Pass(NamedTuple):
 
 def plan(params: Params) -> list[Pass]:
     """All passes in the order of their images: by person, then camera."""
-    rng = np.random.default_rng([params.seed, ROLES])
-    count = params.train_identities + params.test_identities
-    train = set((1 + rng.permutation(count)[: params.train_identities]).tolist())
-    walks = [(p, c) for p in range(1, count + 1) for c in range(1, params.cameras + 1)]
-    places = slots(rng, [camera for _, camera in walks])
+    rng = np.random.default_rng([params.seed, crowd.ROLES])
+    persons, train = crowd.train_persons(params, rng)
+    walks = [(p, c) for p in persons for c in range(1, params.cameras + 1)]
+    order = crowd.slots(rng, [camera for _, camera in walks])
     return [
         Pass(p, c, slot, "train" if p in train else "query" if c == 1 else "gallery")
-        for (p, c), slot in zip(walks, places, strict=True)
+        for (p, c), slot in zip(walks, order, strict=True)
     ]
 
 
 @lru_cache(maxsize=32)
-def place_of(params: Params, camera: int) -> Place:
+def site_of(params: Params, camera: int) -> Site:
     """A camera below the ceiling, odd ones in lamplight, even ones in daylight, and its hall."""
-    rng = np.random.default_rng([params.seed, CAMERA, camera])
-    drawn = draw_camera(
-        rng, camera, params.cast_strength, params.noise, params.blur, params.jpeg_quality
-    )
+    rng = np.random.default_rng([params.seed, crowd.CAMERA, camera])
+    drawn = crowd.camera_of(params, camera, rng)
     height = float(rng.uniform(2.6, 3.6))
     daylight = params.cast_strength * (-1 if camera % 2 else 1)
     gain = np.array(drawn.gain) * np.exp(daylight * np.array([-0.12, 0, 0.14]))
-    lamps = (0.3 * drawn.sun[0], 0.3 * drawn.sun[1])  # light comes from above
-    made = replace(
-        drawn, height=height, pitch=float(np.arctan2(height - 0.9, drawn.distance)),
-        focal=drawn.focal * float(rng.uniform(0.7, 1.0)), gain=tuple(gain.tolist()),
-        sun=(*lamps, float(np.sqrt(1 - lamps[0] ** 2 - lamps[1] ** 2))),
-    )  # fmt: skip
-    return Place(made, draw_hall(made, rng, params.things))
+    made = below_ceiling(drawn, height, float(rng.uniform(0.7, 1.0)))
+    made = replace(made, gain=tuple(gain.tolist()))
+    return Site(made, draw_hall(made, rng, params.things))
 
 
 def render_pass(params: Params, one: Pass) -> Rendered:
     """The tracklet of one pass, in the order of its frames."""
-    rng = np.random.default_rng([params.seed, PASS, one.person, one.camera])
-    place = place_of(params, one.camera)
-    light = light_of(params, place.camera, 0.15, 0.45, rng)
-    walkers, solids, moments = _arranged(params, one, place, rng)
+    rng = np.random.default_rng([params.seed, crowd.PASS, one.person, one.camera])
+    site = site_of(params, one.camera)
+    light = crowd.light_of(params, site.camera, 0.15, 0.45, rng)
+    walkers, solids, moments = _arranged(params, one, site, rng)
     own, size = len(walkers[0].solids.kind), (params.height, params.width)
     first = 1 + one.slot * (params.images_max + PAUSE)
     shots = []
     for number, (moment, later) in enumerate(zip(moments, [*moments[1:], None], strict=True)):
-        seen = picture(place, solids, moment, light, rng, *size)
-        truth = truth_of(place, solids, own, moment, later, walkers[0].heading, *size)
+        seen = picture(site, solids, moment, light, rng, *size)
+        truth = truth_of(site, solids, own, moment, later, walkers[0].heading, *size)
         sample = Sample(
-            image=decode(encode_jpeg(seen, place.camera.quality)),  # the recording is compressed
+            image=decode(encode_jpeg(seen, site.camera.quality)),  # the recording is compressed
             person=one.person, camera=one.camera, role=one.role, frame=first + number, tracklet=1,
             viewpoint=truth.viewpoint,
         )  # fmt: skip
@@ -147,17 +128,17 @@ def render_pass(params: Params, one: Pass) -> Rendered:
 
 
 def _arranged(
-    params: Params, one: Pass, place: Place, rng: np.random.Generator
+    params: Params, one: Pass, site: Site, rng: np.random.Generator
 ) -> tuple[list[Walker], Solids, list[Moment]]:
     """Who walks where, and the moments of the frames; drawn anew while the person is hidden."""
     images = int(rng.integers(params.images_min, params.images_max + 1))
     times = (np.arange(images) - (images - 1) / 2) / params.frames_per_second
     for _ in range(DRAWS):
-        walkers = _walkers(params, one, place.camera, float(times[-1]), rng)
+        walkers = _walkers(params, one, site.camera, float(times[-1]), rng)
         solids = join_solids([walker.solids for walker in walkers])
-        moments = _moments(params, place.camera, walkers, solids, times.tolist(), rng)
+        moments = _moments(params, site.camera, walkers, solids, times.tolist(), rng)
         seen = [
-            labels_of(place, solids, len(walkers[0].solids.kind), m, params.height, params.width)[1]
+            labels_of(site, solids, len(walkers[0].solids.kind), m, params.height, params.width)[1]
             for m in moments[::5]
         ]
         if np.median(seen) >= LEAST_SEEN:
@@ -167,13 +148,13 @@ def _arranged(
 
 def _walkers(params: Params, one: Pass, camera: Camera, end: float, rng) -> list[Walker]:
     """The person meant, and others; `end` is the time of the last frame, 0 in the middle."""
-    person = at_phase(person_of(params, one.person), float(rng.uniform(0, 2 * np.pi)))
+    person = crowd.someone(params, one.person, rng)
     turned = np.pi * (rng.random() < AGAINST)
     turned += np.radians(params.heading_jitter_degrees) * rng.normal()
     along = np.array([np.cos(camera.path), np.sin(camera.path)])
     start = np.array([0, camera.distance]) + rng.uniform(-REACH_M, REACH_M) * along
     start = start + rng.uniform(-LANE_M, LANE_M) * np.array([-along[1], along[0]])
-    meant = walker_of(person, start, float(camera.path + turned))
+    meant = crowd.walker_of(person, start, float(camera.path + turned))
     others = []
     if rng.random() < params.occluder_probability:
         nearer = rng.uniform(0.8, 1.6)
@@ -193,7 +174,7 @@ def crossing(params: Params, meant: Walker, nearer: float, time: float, rng) -> 
     sight = float(np.arctan2(to_camera[1], to_camera[0])) + 0.25 * rng.normal()
     heading = min(sight + np.pi / 2, sight - np.pi / 2, key=lambda a: np.cos(a - meant.heading))
     forward = np.array([np.cos(heading), np.sin(heading)])
-    other = walker_of(_stranger(params, rng), there + nearer * to_camera, heading)
+    other = crowd.walker_of(crowd.stranger(params, rng), there + nearer * to_camera, heading)
     other = other._replace(start=other.start - other.speed * time * forward)
     if rng.random() >= TROLLEYS:
         return [other]
@@ -208,16 +189,11 @@ def _bystander(params: Params, meant: Walker, end: float, rng) -> list[Walker]:
         return crossing(params, meant, -rng.uniform(1.0, 2.5), float(rng.uniform(-1, 1)) * end, rng)
     away = meant.start / np.linalg.norm(meant.start)
     aside = rng.uniform(-0.9, 0.9) * np.array([-away[1], away[0]])
-    looks, place = _stranger(params, rng), meant.start + rng.uniform(0.6, 1.8) * away + aside
+    looks, start = crowd.stranger(params, rng), meant.start + rng.uniform(0.6, 1.8) * away + aside
     if kind == "along":
-        return [walker_of(looks, place, meant.heading)._replace(speed=meant.speed)]
+        return [crowd.walker_of(looks, start, meant.heading)._replace(speed=meant.speed)]
     still = replace(looks.gait, stride=0.0, knee=0.0, arms=0.03, sway=0.02)
-    return [walker_of(replace(looks, gait=still), place, float(rng.uniform(0, 2 * np.pi)))]
-
-
-def _stranger(params: Params, rng: np.random.Generator) -> Person:
-    looks = person_of(params, 2 * EXTRA_PEOPLE + int(rng.integers(EXTRA_PEOPLE)))
-    return at_phase(looks, float(rng.uniform(0, 2 * np.pi)))
+    return [crowd.walker_of(replace(looks, gait=still), start, float(rng.uniform(0, 2 * np.pi)))]
 
 
 # ------------------------------------------------------------------------------------- the tracker
@@ -226,19 +202,11 @@ def _stranger(params: Params, rng: np.random.Generator) -> Person:
 def _moments(
     params: Params, camera: Camera, walkers: list[Walker], solids: Solids, times: list[float], rng
 ) -> list[Moment]:
-    there = [[walker.at(time) for walker in walkers] for time in times]
-    bones = [join_frames([frames for frames, _, _ in everyone]) for everyone in there]
-    whole = Window(0, 0, params.width, params.height)  # so that boxes are in frame pixels
-    own, size = len(walkers[0].solids.kind), (params.height, params.width)
-    boxes = [person_box(camera, solids, own, frames, whole, *size) for frames in bones]
+    there = [crowd.everyone_at(walkers, time) for time in times]
+    own = len(walkers[0].solids.kind)
+    boxes = [person_box(camera, solids, own, frames) for frames, _, _ in there]
     windows = track(params, np.array(boxes, float), rng)
-    moments = []
-    for frames, everyone, window in zip(bones, there, windows, strict=True):
-        joints = everyone[0][1]
-        assert joints is not None  # the first is a person
-        feet = np.array([spot for _, _, spot in everyone])
-        moments.append(Moment(frames, joints, feet, window))
-    return moments
+    return [Moment(*everyone, window) for everyone, window in zip(there, windows, strict=True)]
 
 
 def track(params: Params, boxes: np.ndarray, rng: np.random.Generator) -> list[Window]:

@@ -12,10 +12,8 @@ import numpy as np
 from pipeline.world.backdrops import Backdrop, finish
 from pipeline.world.bodies import draw_colour
 from pipeline.world.cameras import Camera
-from pipeline.world.gait import turn
 from pipeline.world.scenes.interiors import CEILING_M, draw_interior
-from pipeline.world.shapes import Frames, make_solids
-from pipeline.world.things import block, upright
+from pipeline.world.things import Thing, assemble, block, upright
 
 REACH_M = 1.4  # people are first seen up to so far to both sides of the middle of their way
 LANE_M = 0.4  # and walk up to so far beside it
@@ -29,7 +27,7 @@ def draw_hall(camera: Camera, rng: np.random.Generator, things: int) -> Backdrop
     inside = draw_interior(camera, rng, 1)
     gray = inside.colour.mean(-1, keepdims=True) * np.exp(rng.normal(0, 0.06, 3))
     colour = gray + PALE * (inside.colour - gray)
-    rows, places = [], []
+    placed: list[Thing] = []
     along = np.array([np.cos(camera.path), np.sin(camera.path)])
     aside = np.array([along[1], -along[0]])
     aside = aside if aside[1] <= 0 else -aside  # towards the camera where it can be
@@ -38,12 +36,10 @@ def draw_hall(camera: Camera, rng: np.random.Generator, things: int) -> Backdrop
         kind = (BEFORE if before else BEHIND)[turn_of % len(BEFORE)]
         away = rng.uniform(0.9, 1.5) if before else -rng.uniform(1.0, 2.2)
         reach = 0.4 * REACH_M + 0.6 * turn_of
-        place = np.array([0, camera.distance]) + away * aside + rng.uniform(-reach, reach) * along
-        rows += [{**row, "bone": len(places)} for row in hall_thing(kind, rng)]
-        places.append(([*place, 0.0], turn(camera.path + rng.normal(0, 0.2))))
-    origin, rotation = (np.array(v, float) for v in zip(*places, strict=True))
-    frames = Frames(origin, rotation)
-    return finish(colour, inside.depth, camera, make_solids(rows), frames)
+        spot = np.array([0, camera.distance]) + away * aside + rng.uniform(-reach, reach) * along
+        solids = hall_thing(kind, rng)
+        placed.append((solids, spot, camera.path + rng.normal(0, 0.2)))
+    return finish(colour, inside.depth, camera, *assemble(placed))
 
 
 def hall_thing(kind: str, rng: np.random.Generator) -> list[dict]:

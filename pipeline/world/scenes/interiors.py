@@ -7,6 +7,8 @@ their legs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -41,6 +43,15 @@ def draw_interior(camera: Camera, rng: np.random.Generator, things: int) -> Back
     return finish(colour, depth, camera, solids, frames)
 
 
+def below_ceiling(drawn: Camera, height: float, zoom: float) -> Camera:
+    """A camera hung at `height` metres, its focal length scaled; light comes from above."""
+    x, y = 0.3 * drawn.sun[0], 0.3 * drawn.sun[1]
+    return replace(
+        drawn, height=height, pitch=float(np.arctan2(height - 0.9, drawn.distance)),
+        focal=drawn.focal * zoom, sun=(x, y, float(np.sqrt(1 - x**2 - y**2))),
+    )  # fmt: skip
+
+
 def _ceiling(rays: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """Pale panels with a lamp in every fourth."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,15 +84,15 @@ def _draw_shops_and_floor(rays, colour, depth, camera: Camera, rng: np.random.Ge
 
 
 def _look_up(shops: np.ndarray, across: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """The texture of the row of shops at places along it and heights, metres."""
+    """The texture of the row of shops at positions along it and heights, metres."""
     columns = (across * WALL_SCALE) % shops.shape[1]
     rows = shops.shape[0] - 1 - height * WALL_SCALE
     at = columns.astype(np.float32), rows.astype(np.float32)
     return cv2.remap(shops, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _floor(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Colours of the tiled floor at (H, W, 2) places, metres."""
+def _floor(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Colours of the tiled floor at (H, W, 2) points, metres."""
     side = FLOOR_SIDE_M * FLOOR_SCALE
     base = rng.uniform(0.45, 0.8) * np.exp(rng.normal(0, 0.06, 3))
     second = base * rng.uniform(0.55, 0.9) * np.exp(rng.normal(0, 0.08, 3))
@@ -94,7 +105,7 @@ def _floor(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     other = patterns[rng.integers(len(patterns))]
     tiles = np.where(other[..., None], second, base) * rng.normal(1, 0.02, (*row.shape, 1))
     texture = np.kron(tiles, np.ones((step, step, 1)))
-    for _ in range(14):  # mats, at any place
+    for _ in range(14):  # mats, anywhere
         left, top = rng.integers(0, side, 2)
         wide, long = (rng.uniform(0.8, 2.0, 2) * FLOOR_SCALE).astype(int)
         texture[top : top + long, left : left + wide] = 0.8 * np.array(draw_colour(rng, 0.7))
@@ -103,7 +114,7 @@ def _floor(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     texture[:, ::step] *= 0.8
     angle = rng.uniform(0, np.pi)
     c, s = np.cos(angle), np.sin(angle)
-    x, y = places[..., 0], places[..., 1]
+    x, y = points[..., 0], points[..., 1]
     columns, rows = ((v * FLOOR_SCALE % side).astype(np.float32)
                      for v in (c * x + s * y, c * y - s * x))  # fmt: skip
     texture = texture.astype(np.float32)
@@ -143,9 +154,8 @@ def _shop(wall: np.ndarray, rng: np.random.Generator) -> None:
         _draw_shelves(wall[top:], rng)
     for _ in range({"figures": 4, "posters": 3}.get(kind, 1)):
         x = int(rng.uniform(0.02, 0.8) * width)
-        _draw_figure(wall[top:, x:], rng) if kind == "figures" else _draw_poster(
-            wall[top:, x:], rng
-        )
+        draw = _draw_figure if kind == "figures" else _draw_poster
+        draw(wall[top:, x:], rng)
     wall[top:, :: int(rng.uniform(1.0, 1.8) * WALL_SCALE)] *= 0.5  # the frames of the panes
     wall[bottom - int(rng.uniform(0.08, 0.3) * WALL_SCALE) :] = 0.4 * trade
 

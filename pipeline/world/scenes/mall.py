@@ -13,7 +13,6 @@ looks at the background learns something that is wrong for the test.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,28 +20,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.datasets.base import Sample
-from pipeline.world.bodies import at_phase
-from pipeline.world.cameras import Camera, draw_camera
-from pipeline.world.crowd import (
-    CAMERA,
-    EXTRA_PEOPLE,
-    PASS,
-    ROLES,
-    Rendered,
-    Scene,
-    Walker,
-    light_of,
-    passer_by,
-    person_of,
-    render_passes,
-    roles_of,
-    slots,
-    walker_of,
-)
+from pipeline.world import crowd
+from pipeline.world.cameras import Camera
+from pipeline.world.crowd import Rendered, Scene, Walker
 from pipeline.world.scenes.closeups import CloseUps, views_of
-from pipeline.world.scenes.interiors import REACH_M, draw_interior
+from pipeline.world.scenes.interiors import REACH_M, below_ceiling, draw_interior
 from pipeline.world.shapes import join_solids
-from pipeline.world.shots import Place, picture, truth_of
+from pipeline.world.shots import Site, picture, truth_of
 from pipeline.world.truth import Truth
 from reid.arrays.images import decode, encode_jpeg, encode_png
 
@@ -81,7 +65,7 @@ class Params(CloseUps):
     __hash__ = Scene.__hash__
 
     def render(self, workers: int = 1) -> Iterator[tuple[Sample, Truth]]:
-        return render_mall(self, workers)
+        return crowd.render_passes(render_pass, self, plan(self), workers)
 
 
 class Pass(NamedTuple):
@@ -96,18 +80,12 @@ class Pass(NamedTuple):
     spot: float  # metres along the camera's path, from its middle
 
 
-def render_mall(params: Params, workers: int = 1) -> Iterator[tuple[Sample, Truth]]:
-    """All images with their truth, in the order of their passes, whatever the number of workers."""
-    yield from render_passes(render_pass, params, plan(params), workers)
-
-
 def plan(params: Params) -> list[Pass]:
     """All passes in the order of their images: by person label, then camera."""
-    rng = np.random.default_rng([params.seed, ROLES])
-    count = params.train_identities + params.test_identities
-    train = set((1 + rng.permutation(count)[: params.train_identities]).tolist())
+    rng = np.random.default_rng([params.seed, crowd.ROLES])
+    persons, train = crowd.train_persons(params, rng)
     walks: list[tuple] = []
-    for person in range(1, count + 1):
+    for person in persons:
         role = "train" if person in train else "test"
         cameras = _cameras(params, role, rng)
         walks += [("identity", person, camera, person, role) for camera in cameras]
@@ -116,12 +94,12 @@ def plan(params: Params) -> list[Pass]:
     everywhere = params.training_cameras + params.test_cameras
     for number in range(round(params.distractor_share * images)):
         camera = int(rng.integers(1, everywhere + 1))
-        walks.append(("stranger", EXTRA_PEOPLE + number, camera, -1, "test"))
-    places = slots(rng, [walk[2] for walk in walks])
+        walks.append(("stranger", crowd.EXTRA_PEOPLE + number, camera, -1, "test"))
+    order = crowd.slots(rng, [walk[2] for walk in walks])
     spots = _spots(params, walks, rng)
     passes = [
         Pass(k, i, c, slot, p, r, spot)
-        for (k, i, c, p, r), slot, spot in zip(walks, places, spots, strict=True)
+        for (k, i, c, p, r), slot, spot in zip(walks, order, spots, strict=True)
     ]
     return sorted(passes, key=lambda p: (p.person, p.camera, p.slot))
 
@@ -141,8 +119,8 @@ def _cameras(params: Params, role: str, rng: np.random.Generator) -> list[int]:
 
 
 def _spots(params: Params, walks: list[tuple], rng: np.random.Generator) -> list[float]:
-    """Where each pass is: a training person's own place, or one that test persons share."""
-    own = {}  # places left, by camera: evenly spread over those who are to be told apart there
+    """Where each pass is: a training person's own spot, or one that test persons share."""
+    own = {}  # spots left, by camera: evenly spread over those who are to be known apart there
     for camera in sorted({walk[2] for walk in walks}):
         walkers = sum(walk[2] == camera and walk[4] == "train" for walk in walks)
         even = np.linspace(-REACH_M, REACH_M, walkers) if walkers > 1 else np.zeros(walkers)
@@ -158,47 +136,37 @@ def _spots(params: Params, walks: list[tuple], rng: np.random.Generator) -> list
 
 
 @lru_cache(maxsize=32)
-def place_of(params: Params, camera: int) -> Place:
+def site_of(params: Params, camera: int) -> Site:
     """A camera under the ceiling and the part of the mall that it watches."""
-    rng = np.random.default_rng([params.seed, CAMERA, camera])
-    drawn = draw_camera(
-        rng, camera, params.cast_strength, params.noise, params.blur, params.jpeg_quality
-    )
-    lamps = (0.3 * drawn.sun[0], 0.3 * drawn.sun[1])  # light comes from above
+    rng = np.random.default_rng([params.seed, crowd.CAMERA, camera])
+    drawn = crowd.camera_of(params, camera, rng)
     height = float(rng.uniform(2.2, 3.2))
-    made = replace(
-        drawn, height=height, pitch=float(np.arctan2(height - 0.9, drawn.distance)),
-        focal=drawn.focal * float(rng.uniform(0.62, 1.05)),
-        sun=(*lamps, float(np.sqrt(1 - lamps[0] ** 2 - lamps[1] ** 2))),
-    )  # fmt: skip
-    return Place(made, draw_interior(made, rng, params.things))
+    made = below_ceiling(drawn, height, float(rng.uniform(0.62, 1.05)))
+    return Site(made, draw_interior(made, rng, params.things))
 
 
 def render_pass(params: Params, one: Pass) -> Rendered:
     """The images of one pass, in the order of their frames."""
-    seed = [params.seed, PASS, one.identity, one.camera, one.slot, one.kind == "stranger"]
+    seed = [params.seed, crowd.PASS, one.identity, one.camera, one.slot, one.kind == "stranger"]
     rng = np.random.default_rng(seed)
-    place = place_of(params, one.camera)
-    light = light_of(params, place.camera, 0.15, 0.45, rng)
-    images = int(rng.integers(params.images_min, params.images_max + 1))
-    gaps = rng.integers(params.gap_min, params.gap_max + 1, images)
-    frames = np.cumsum(gaps)[: images if one.kind == "identity" else 1]
-    seconds = (frames - frames[-1] / 2) / params.frames_per_second  # 0 in the middle of the pass
-    for step in range(STEPS):  # to a place where enough of the person is seen
-        walkers = _walkers(params, one, place.camera, STEP_M * step, rng)
+    site = site_of(params, one.camera)
+    light = crowd.light_of(params, site.camera, 0.15, 0.45, rng)
+    frames, seconds = crowd.frames_of(params, one, rng)
+    for step in range(STEPS):  # to a spot where enough of the person is seen
+        walkers = _walkers(params, one, site.camera, STEP_M * step, rng)
         solids = join_solids([w.solids for w in walkers])
-        seen = views_of(params, place, walkers, solids, seconds.tolist(), rng)
+        seen = views_of(params, site, walkers, solids, seconds, rng)
         kept = [number for number, view in enumerate(seen) if view.share >= LEAST_SEEN]
         if 2 * len(kept) >= len(seen):
             break
     kept = kept or [int(np.argmax([view.share for view in seen]))]
     shots = []
-    for number, role in zip(kept, roles_of(one, len(kept), rng), strict=True):
+    for number, role in zip(kept, crowd.roles_of(one, len(kept), rng), strict=True):
         moment, size, labels, _ = seen[number]
-        recorded = picture(place, solids, moment, light, rng, *size)
-        image = decode(encode_jpeg(recorded, place.camera.quality))
+        recorded = picture(site, solids, moment, light, rng, *size)
+        image = decode(encode_jpeg(recorded, site.camera.quality))
         own = len(walkers[0].solids.kind)
-        truth = truth_of(place, solids, own, moment, None, walkers[0].heading, *size)
+        truth = truth_of(site, solids, own, moment, None, walkers[0].heading, *size)
         sample = Sample(
             image=image, person=one.person, camera=one.camera, role=role,
             frame=one.slot * params.images_max * params.gap_max + int(frames[number]),
@@ -211,15 +179,15 @@ def render_pass(params: Params, one: Pass) -> Rendered:
 
 def _walkers(params: Params, one: Pass, camera: Camera, aside: float, rng) -> list[Walker]:
     """The person meant, `aside` metres from the pass's spot, and others about them."""
-    person = at_phase(person_of(params, one.identity), float(rng.uniform(0, 2 * np.pi)))
+    person = crowd.someone(params, one.identity, rng)
     jitter = np.radians(params.heading_jitter_degrees) * rng.normal()
     turns = rng.integers(4) if rng.random() < params.wander_share else 2 * rng.integers(2)
     along = (one.spot + aside) * np.array([np.cos(camera.path), np.sin(camera.path)])
     start = np.array([0, camera.distance]) + along + rng.normal(0, 0.15, 2)
-    meant = walker_of(person, start, float(camera.path + np.pi / 2 * turns + jitter))
+    meant = crowd.walker_of(person, start, float(camera.path + np.pi / 2 * turns + jitter))
     others = []
     for _ in range(2):
         if rng.random() < params.occluder_probability:
             kind = str(rng.choice(["crossing", "beside", "behind"], p=[0.25, 0.35, 0.4]))
-            others.append(passer_by(params, kind, meant, rng))
+            others.append(crowd.passer_by(params, kind, meant, rng))
     return [meant, *others]

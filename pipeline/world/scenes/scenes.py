@@ -52,11 +52,8 @@ def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Scene]:
         raise ReidError(
             f"{params.PARAMS_FILE}: world.on has no `{name}` (it has {', '.join(known) or 'none'})"
         )
-    shared, own = (
-        params.section(loaded, "world", "with"),
-        params.section(loaded, "world", "on", name),
-    )
-    values = {**shared, **own}
+    shared = params.section(loaded, "world", "with")
+    values = {**shared, **params.section(loaded, "world", "on", name)}
     where = f"world.on.{name}"
     scene, layout = values.pop("scene", None), values.pop("layout", None)
     if scene not in SCENES:

@@ -3,8 +3,8 @@
 Yields whole frames for data sets in the manner of TVPR, DPI-T and OPR. A recording is of a few
 people who pass from left to right one after the other, and then come back in another order. The
 first passage of a person is camera 1 and role train, the second camera 2 and role query; a layout
-takes from these what it has a place for. At times somebody else is in the frame too. Depth lacks
-readings, see `depth_sensor`; the truth has none missing, and knows everyone in the frame.
+takes from these what it has a role for. At times somebody else is in the frame too. Depth lacks
+readings, see `depth_sensor`; the ground truth has none missing, and knows everyone in the frame.
 """
 
 from __future__ import annotations
@@ -18,25 +18,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.datasets.base import Sample
-from pipeline.world.bodies import PART, at_phase
+from pipeline.world import crowd
+from pipeline.world.bodies import PART
 from pipeline.world.cameras import FRAME_HEIGHT, FRAME_WIDTH, Window
-from pipeline.world.crowd import (
-    CAMERA,
-    EXTRA_PEOPLE,
-    PASS,
-    ROLES,
-    Rendered,
-    Scene,
-    Walker,
-    light_of,
-    person_of,
-    render_passes,
-    walker_of,
-)
+from pipeline.world.crowd import Rendered, Scene, Walker
 from pipeline.world.depth_sensor import readings
 from pipeline.world.scenes.corridor import draw_ceiling_camera, draw_corridor
-from pipeline.world.shapes import Hits, Solids, join_frames, join_solids
-from pipeline.world.shots import Moment, Place, look, picture, truth_of
+from pipeline.world.shapes import Hits, Solids, join_solids
+from pipeline.world.shots import Moment, Site, look, picture, truth_of
 from pipeline.world.truth import Truth, people_of
 from reid.arrays.images import encode_jpeg
 
@@ -80,7 +69,7 @@ class Params(Scene):
     __hash__ = Scene.__hash__
 
     def render(self, workers: int = 1) -> Iterator[tuple[Sample, Truth]]:
-        return render_passes(render_pass, self, plan(self), workers)
+        return crowd.render_passes(render_pass, self, plan(self), workers)
 
 
 class Pass(NamedTuple):
@@ -94,7 +83,7 @@ class Pass(NamedTuple):
 
 def plan(params: Params) -> list[Pass]:
     """All passages, in the order of time."""
-    rng = np.random.default_rng([params.seed, ROLES])
+    rng = np.random.default_rng([params.seed, crowd.ROLES])
     everyone = 1 + rng.permutation(params.train_identities)
     longest = params.images_max * params.gap_max + PAUSE
     passes = []
@@ -111,20 +100,20 @@ def plan(params: Params) -> list[Pass]:
 
 
 @lru_cache(maxsize=4)
-def place_of(params: Params) -> Place:
+def site_of(params: Params) -> Site:
     """The one camera and the empty corridor."""
-    rng = np.random.default_rng([params.seed, CAMERA])
+    rng = np.random.default_rng([params.seed, crowd.CAMERA])
     camera = draw_ceiling_camera(
         rng, 1, params.camera_height, params.noise, params.blur, params.jpeg_quality
     )
-    return Place(camera, draw_corridor(camera, rng, params.things))
+    return Site(camera, draw_corridor(camera, rng, params.things))
 
 
 def render_pass(params: Params, one: Pass) -> Rendered:
     """The frames of one passage in which the person is seen, in the order of time."""
-    rng = np.random.default_rng([params.seed, PASS, one.person, one.camera])
-    place = place_of(params)
-    light = light_of(params, place.camera, 0.2, 0.5, rng)
+    rng = np.random.default_rng([params.seed, crowd.PASS, one.person, one.camera])
+    site = site_of(params)
+    light = crowd.light_of(params, site.camera, 0.2, 0.5, rng)
     gaps = rng.integers(params.gap_min, params.gap_max + 1, params.images_max)
     frames = np.cumsum(gaps)[: int(rng.integers(params.images_min, params.images_max + 1))]
     seconds = (frames - frames[-1] / 2) / params.frames_per_second  # 0 in the middle of the way
@@ -134,19 +123,19 @@ def render_pass(params: Params, one: Pass) -> Rendered:
     size, shots = (params.height, params.width), []
     for number, time in zip(frames.tolist(), seconds.tolist(), strict=True):
         moment = _moment(params, walkers, time)
-        hits = look(place, solids, moment, *size)
+        hits = look(site, solids, moment, *size)
         people, instances = people_of(persons, each, hits.index)
-        image = picture(place, solids, moment, light, rng, *size)
-        depth_mm = _readings(params, place, solids, hits, rng)
+        image = picture(site, solids, moment, light, rng, *size)
+        depth_mm = _readings(params, site, solids, hits, rng)
         if people[0]["pixels"] < LEAST_SEEN * params.height * params.width:
             continue
         heading = walkers[0].heading
-        truth = truth_of(place, solids, each[0], moment, None, heading, *size, hits=hits)
+        truth = truth_of(site, solids, each[0], moment, None, heading, *size, hits=hits)
         truth = replace(truth, viewpoint=None, people=people, instances=instances)
         sample = Sample(
             image=image, person=one.person, camera=one.camera, frame=one.first_frame + number,
             role="train" if one.camera == 1 else "query", tracklet=one.recording,
-            depth_mm=depth_mm, encoded=encode_jpeg(image, place.camera.quality),
+            depth_mm=depth_mm, encoded=encode_jpeg(image, site.camera.quality),
         )  # fmt: skip
         shots.append((sample, truth))
     return shots
@@ -154,11 +143,11 @@ def render_pass(params: Params, one: Pass) -> Rendered:
 
 def _walkers(params: Params, one: Pass, rng) -> tuple[list[Walker], list[int]]:
     """The person meant and who else is there, with their labels."""
-    person = at_phase(person_of(params, one.person), float(rng.uniform(0, 2 * np.pi)))
+    person = crowd.someone(params, one.person, rng)
     turned = np.radians(params.heading_jitter_degrees) * rng.normal()
     heading = float(turned if one.camera == 1 else np.pi + turned)
     start = np.array([rng.normal(0, 0.2), rng.uniform(-LANE_M, LANE_M)])
-    meant = walker_of(person, start, heading)
+    meant = crowd.walker_of(person, start, heading)
     if rng.random() >= params.occluder_probability:
         return [meant], [one.person]
     return [meant, _other(params, meant, rng)], [one.person, 0]
@@ -166,35 +155,30 @@ def _walkers(params: Params, one: Pass, rng) -> tuple[list[Walker], list[int]]:
 
 def _other(params: Params, meant: Walker, rng: np.random.Generator) -> Walker:
     """A stranger who comes towards the person meant, or goes beside or behind."""
-    looks = person_of(params, EXTRA_PEOPLE + int(rng.integers(EXTRA_PEOPLE)))
-    looks = at_phase(looks, float(rng.uniform(0, 2 * np.pi)))
+    looks = crowd.stranger(params, rng, crowd.EXTRA_PEOPLE)
     kind = str(rng.choice(["towards", "beside", "behind"]))
     lane = meant.start[1] - np.sign(meant.start[1] or 1) * (APART_M + rng.uniform(0, 0.2))
     forward = np.cos(meant.heading)
     if kind == "towards":
         start = np.array([meant.start[0] + forward * rng.uniform(-0.6, 1.2), lane])
-        return walker_of(looks, start, float(meant.heading + np.pi))
+        return crowd.walker_of(looks, start, float(meant.heading + np.pi))
     back = rng.uniform(-0.4, 0.4) if kind == "beside" else rng.uniform(0.9, 1.5)
     lane = lane if kind == "beside" else meant.start[1] + rng.normal(0, 0.15)
-    other = walker_of(looks, np.array([meant.start[0] - forward * back, lane]), meant.heading)
+    other = crowd.walker_of(looks, np.array([meant.start[0] - forward * back, lane]), meant.heading)
     return other._replace(speed=meant.speed)
 
 
 def _moment(params: Params, walkers: list[Walker], seconds: float) -> Moment:
-    there = [walker.at(seconds) for walker in walkers]
-    bones = join_frames([bones for bones, _, _ in there])
     across = FRAME_HEIGHT * params.width / params.height
     left = (FRAME_WIDTH - across) / 2
     window = Window(left, 0, left + across, FRAME_HEIGHT)
-    joints = there[0][1]
-    assert joints is not None  # the first is a person
-    return Moment(bones, joints, np.array([spot for _, _, spot in there]), window)
+    return Moment(*crowd.everyone_at(walkers, seconds), window)
 
 
-def _readings(params: Params, place: Place, solids: Solids, hits: Hits, rng) -> np.ndarray:
+def _readings(params: Params, site: Site, solids: Solids, hits: Hits, rng) -> np.ndarray:
     """What the depth camera reads. Dark hair swallows its light, dark cloth some of it."""
     dark = (1 - solids.colour.mean(1) / 0.22).clip(0, 1)
     dark *= np.where(solids.part == PART["hair"], 1, 0.2)
     swallowed = np.where(hits.index >= 0, dark[hits.index], 0)
-    focal_px = place.camera.focal * params.height / FRAME_HEIGHT
+    focal_px = site.camera.focal * params.height / FRAME_HEIGHT
     return readings(hits.depth, swallowed, focal_px, params.missing, rng)

@@ -15,8 +15,8 @@ from tests.manifests import write_manifest
 A, B, FAR = (0, 0, 10, 10), (20, 0, 30, 10), (50, 50, 60, 60)
 
 
-def frame(found=(), people=(), ignored=()) -> Frame:
-    boxes, scores = [box for box, _ in found], [score for _, score in found]
+def frame(result=(), people=(), ignored=()) -> Frame:
+    boxes, scores = [box for box, _ in result], [score for _, score in result]
     return Frame(boxes, scores, people, ignored or [False] * len(people))
 
 

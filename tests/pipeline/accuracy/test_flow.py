@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.accuracy.flow import Errors, flow
+from pipeline.accuracy.flow import Errors, measured
 from pipeline.world.truth import Truth, write_truth
 from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
@@ -61,11 +61,11 @@ def test_errors_by_hand(tmp_path: Path):
         true("elsewhere", png(9, 9), NAMES[0]),
     ]
     write_truth(tmp_path / "truth", truth)
-    found = flow(project.derived("flow", "toy"), tmp_path / "truth")
+    result = measured(project.derived("flow", "toy"), tmp_path / "truth").numbers
     known, all_of_it, quarter = 240, 320, 80  # pixels: of the first frame, of the second
     pixels = known + all_of_it
     still = (np.hypot(1, 4) * known + np.hypot(2, 2) * all_of_it) / pixels
-    assert found == {
+    assert result == {
         "frames": 3, "missing": 1,
         "epe": pytest.approx((4 * known + np.hypot(2, 2) * quarter) / pixels, abs=1e-4),
         "median": pytest.approx(np.hypot(2, 2), abs=1 / 64),
@@ -88,8 +88,8 @@ def test_a_true_flow_to_another_frame_than_the_next_is_not_compared(tmp_path: Pa
     project = built(tmp_path, {name: png(1, 0) for name in NAMES})
     write_truth(tmp_path / "truth", [true(NAMES[0], png(5, 5), NAMES[2]),
                                      true(NAMES[1], png(1, 0), NAMES[2])])  # fmt: skip
-    found = flow(project.derived("flow", "toy"), tmp_path / "truth")
-    assert (found["frames"], found["epe"], found["known"]) == (1, 0, 1)
+    result = measured(project.derived("flow", "toy"), tmp_path / "truth").numbers
+    assert (result["frames"], result["epe"], result["known"]) == (1, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_a_true_flow_to_another_frame_than_the_next_is_not_compared(tmp_path: Pa
         pytest.param(
             lambda p: write_truth(p, [true(NAMES[0], encode_flow(np.zeros((8, 4, 2)),
                                       np.ones((8, 4), bool)), NAMES[1])]),
-            "flow of 16 x 20 pixels, the truth has 4 x 8", id="of another size",
+            "flow of 16 x 20 pixels, the ground truth has 4 x 8", id="of another size",
         ),
         pytest.param(
             lambda p: [(p / "rows").mkdir(parents=True),
                        pq.write_table(pa.table({"image_id": ["a"]}), p / "rows/0.parquet")],
-            "0.parquet: not the truth of a rendered world", id="another table",
+            "0.parquet: not the ground truth of a rendered world", id="another table",
         ),
     ],
 )  # fmt: skip
@@ -116,7 +116,7 @@ def test_what_is_no_truth_of_these_frames(tmp_path: Path, make, message):
     project = built(tmp_path, {name: png(1, 0) for name in NAMES})
     make(tmp_path / "truth")
     with pytest.raises(ReidError, match=message):
-        flow(project.derived("flow", "toy"), tmp_path / "truth")
+        measured(project.derived("flow", "toy"), tmp_path / "truth")
 
 
 @given(
@@ -126,11 +126,11 @@ def test_sums_and_medians_over_parts(parts):
     errors, whole = Errors(), np.concatenate(parts)
     for part in parts:
         errors.add(part)
-    found = errors.summary()
-    assert found["epe"] == pytest.approx(whole.mean(dtype=float), abs=1e-4)
-    assert found["far"] == pytest.approx((whole > 3).mean(), abs=1e-4)
+    result = errors.summary()
+    assert result["epe"] == pytest.approx(whole.mean(dtype=float), abs=1e-4)
+    assert result["far"] == pytest.approx((whole > 3).mean(), abs=1e-4)
     lower = np.quantile(whole, 0.5, method="inverted_cdf")
-    assert found["median"] == pytest.approx(lower, abs=1 / 128 + 1e-4)
+    assert result["median"] == pytest.approx(lower, abs=1 / 128 + 1e-4)
 
 
 def test_no_pixels_have_no_error():

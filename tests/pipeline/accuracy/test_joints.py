@@ -72,16 +72,16 @@ def test_joints_by_hand(tmp_path: Path):
         "hidden": moved("left_knee", 30), "outside": moved("left_ankle", 99, not_found),
         "missing": None, "junk": None, "false": POSE, "out of sight": POSE,
     })  # fmt: skip
-    found = measured(built, tmp_path / "truth")
+    result = measured(built, tmp_path / "truth")
     seen = 18 + 18 + 16 + 16
-    assert found.numbers == {
+    assert result.numbers == {
         "images": 5, "missing": 1,
         "pck": round((seen - 2) / seen, 4), "pck_all": round((seen - 2) / (seen + 18), 4),
         "pck_hidden": 0.5, "pck_head": 0.95, "pck_shoulders": 1, "pck_elbows": 1,
         "pck_wrists": round(6 / 7, 4), "pck_hips": 1, "pck_knees": 1, "pck_ankles": 1,
         "error": round((0.1 + 0.2) / (seen - 1), 4), "swapped": 0, "nobody": 2, "false": 1,
     }  # fmt: skip
-    assert found.each == {
+    assert result.each == {
         "near": pytest.approx(0.1 / 18), "far": pytest.approx(0.2 / 18), "hidden": 0, "outside": 0,
     }  # fmt: skip
 
@@ -94,9 +94,9 @@ def test_left_and_right_exchanged_are_swapped(tmp_path: Path):
     built = write_built(
         tmp_path / "built", dict(zip(names, [POSE, POSE[MIRROR], middle], strict=True))
     )
-    found = measured(built, tmp_path / "truth").numbers
-    assert found["swapped"] == round(1 / 3, 4)
-    assert found["pck_hips"] == round(4 / 6, 4)  # 15 pixels off; the middle is 7.5
+    result = measured(built, tmp_path / "truth").numbers
+    assert result["swapped"] == round(1 / 3, 4)
+    assert result["pck_hips"] == round(4 / 6, 4)  # 15 pixels off; the middle is 7.5
 
 
 @pytest.mark.parametrize(

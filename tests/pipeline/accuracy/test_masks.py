@@ -55,9 +55,9 @@ def test_masks_by_hand(tmp_path: Path):
         "missing": None, "legs hidden": block(4, 4, 14, 34), "nobody": None,
         "false": block(0, 0, 2, 2), "sliver": None,
     })  # fmt: skip
-    found = measured(built, tmp_path / "truth")
+    result = measured(built, tmp_path / "truth")
     partly = round(2 / 3, 4)
-    assert found.numbers == {
+    assert result.numbers == {
         "images": 5, "missing": 1, "iou": round((1 + 0.5 + 0 + 2 / 3) / 4, 4),
         "iou_all": round((1 + 0.5 + 0 + 2 / 3) / 5, 4),
         "iou_median": round((0.5 + 2 / 3) / 2, 4), "wrong": 0.25,
@@ -67,16 +67,16 @@ def test_masks_by_hand(tmp_path: Path):
         "iou_median_partly": partly, "wrong_partly": 0.0,
         "empty": 2, "false": 1,
     }  # fmt: skip
-    assert found.each == {
+    assert result.each == {
         "same": 1, "half": 0.5, "other": 0, "legs hidden": pytest.approx(2 / 3),
     }  # fmt: skip
 
 
 def test_numbers_of_no_image_are_none(tmp_path: Path):
     write_truth(tmp_path / "truth", [true("a", block(*BOX))])
-    found = measured(write_built(tmp_path / "built", {"a": None}), tmp_path / "truth").numbers
-    assert (found["iou"], found["iou_all"], found["wrong"]) == (None, 0, None)
-    assert (found["images_partly"], found["iou_all_partly"]) == (0, None)
+    result = measured(write_built(tmp_path / "built", {"a": None}), tmp_path / "truth").numbers
+    assert (result["iou"], result["iou_all"], result["wrong"]) == (None, 0, None)
+    assert (result["images_partly"], result["iou_all_partly"]) == (0, None)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_numbers_of_no_image_are_none(tmp_path: Path):
         pytest.param([true("a", np.zeros(SIZE, bool))], "has no mask of 64 pixels", id="nobody"),
         pytest.param(
             [true("a", block(*BOX, size=(50, 30)))],
-            "a: a mask of 20 x 40 pixels, the truth has 30 x 50", id="another size",
+            "a: a mask of 20 x 40 pixels, the ground truth has 30 x 50", id="another size",
         ),
         pytest.param([("a", Truth(b"no PNG", b"", b""), None)], "a: neither JPEG nor PNG",
                      id="damaged"),

@@ -43,17 +43,17 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_what_is_written(project: Project):
-    found = measure(project, "masks", "small")
+    result = measure(project, "masks", "small")
     path = project.reports / "accuracy/masks-small.json"
-    assert json.loads(path.read_text()) == found
+    assert json.loads(path.read_text()) == result
     manifest = json.loads((project.derived("masks", "small") / "manifest.json").read_text())
-    assert {k: v for k, v in found.items() if k not in ("numbers", "shown")} == {
+    assert {k: v for k, v in result.items() if k not in ("numbers", "shown")} == {
         "stage": "masks", "build": "small", "dataset": "toy", "backend": "ultralytics",
         "model": "yolo11n-seg", "weights": "abc", "shards": digest_of(manifest),
         "goal": {"name": "iou", "value": 0.65, "limit": 0.9, "most": False, "reached": False},
     }  # fmt: skip
-    assert found["numbers"]["iou"] == 0.65
-    assert found["shown"] == {
+    assert result["numbers"]["iou"] == 0.65
+    assert result["shown"] == {
         "worst": [{"image_id": "i7", "measure": 0.3}, {"image_id": "i6", "measure": 0.4}],
         "middle": [{"image_id": "i4", "measure": 0.6}, {"image_id": "i3", "measure": 0.7}],
         "best": [{"image_id": "i1", "measure": 0.9}, {"image_id": "i0", "measure": 1.0}],
@@ -71,8 +71,8 @@ def test_what_is_written(project: Project):
     ],
 )
 def test_each_image_is_shown_once_the_largest_errors_first(each, shown):
-    found = accuracy_of._shown("flow", each)
-    assert [[one["image_id"] for one in found[w]] for w in ("worst", "middle", "best")] == shown
+    result = accuracy_of._shown("flow", each)
+    assert [[one["image_id"] for one in result[w]] for w in ("worst", "middle", "best")] == shown
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_without_a_number_to_compare_there_is_no_goal(stage: str, numbers: dict)
 
 def test_what_was_built_anew_since_is_left_out(project: Project):
     assert current(project) == []
-    found = measure(project, "masks", "small")
-    assert current(project) == [found]
+    result = measure(project, "masks", "small")
+    assert current(project) == [result]
     folder = project.derived("masks", "small")
     write_manifest(folder, parameters={"backend": "given"})  # the same shards
-    assert current(project) == [found]
+    assert current(project) == [result]
     pq.write_table(pa.table({"image_id": ["i0"]}), folder / "rows/all-00000-of-00001.parquet")
     write_manifest(folder)
     assert current(project) == []
@@ -179,13 +179,13 @@ def test_flow_is_compared_with_dis_on_the_same_pixels(tmp_path: Path):
     assert by_dis["goal"] is None
     assert "dis_epe" not in by_dis["numbers"]
     run_flow(project, "wrong", backend="given", path=str(tmp_path / "given.parquet"))
-    found = measure(project, "flow", "wrong")
-    assert found["numbers"]["epe"] == 2
-    assert found["numbers"]["dis_epe"] == pytest.approx(by_dis["numbers"]["epe"], abs=0.01)
-    assert found["numbers"]["dis_epe"] < 1
-    assert found["goal"]["limit"] == pytest.approx(found["numbers"]["dis_epe"] / 2)
-    assert not found["goal"]["reached"]
-    assert found["shown"]["worst"][0]["measure"] == 2
+    result = measure(project, "flow", "wrong")
+    assert result["numbers"]["epe"] == 2
+    assert result["numbers"]["dis_epe"] == pytest.approx(by_dis["numbers"]["epe"], abs=0.01)
+    assert result["numbers"]["dis_epe"] < 1
+    assert result["goal"]["limit"] == pytest.approx(result["numbers"]["dis_epe"] / 2)
+    assert not result["goal"]["reached"]
+    assert result["shown"]["worst"][0]["measure"] == 2
 
 
 @pytest.mark.parametrize("killed_at", ["fsync", "replace"])

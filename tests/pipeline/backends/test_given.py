@@ -130,10 +130,10 @@ def test_empty_cells_are_missing_joints(tmp_path):
     row[3:6] = ["", "", ""]
     header = ",".join(["image_id", *(f"v{i}" for i in range(54))])
     (tmp_path / "j.csv").write_text(f"{header}\na,{','.join(row)}\n")
-    found = load(tmp_path / "j.csv").find("a")
-    assert found is not None
-    assert found[1].tolist() == [0, 0, 0]
-    np.testing.assert_allclose(found[2:], JOINTS[2:], rtol=1e-6)
+    result = load(tmp_path / "j.csv").find("a")
+    assert result is not None
+    assert result[1].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(result[2:], JOINTS[2:], rtol=1e-6)
 
 
 def test_a_worlds_truth_is_a_folder_of_parquet_with_other_columns_and_files(tmp_path):
@@ -180,11 +180,11 @@ def test_coco_annotations_by_file_name(tmp_path):
     ]
     value = {"images": images, "annotations": annotations}
     labels = load(write_json(tmp_path / "person_keypoints.json", value))
-    found = labels.find("train/a")
-    assert found is not None
-    assert found[JOINT_NAMES.index("left_ear")].tolist() == [17, 117, 0.5]
-    assert found[JOINT_NAMES.index("right_ear")].tolist() == [16, 116, 1]
-    assert found[0].tolist() == [0, 0, 0]
+    result = labels.find("train/a")
+    assert result is not None
+    assert result[JOINT_NAMES.index("left_ear")].tolist() == [17, 117, 0.5]
+    assert result[JOINT_NAMES.index("right_ear")].tolist() == [16, 116, 1]
+    assert result[0].tolist() == [0, 0, 0]
     assert labels.find("train/b") is None
 
 
@@ -205,9 +205,9 @@ def test_a_dog_s_joints_and_a_crowd_s_are_nobodys(tmp_path):
         {"image_id": 7, "category_id": 1, "iscrowd": 1, "keypoints": other},
     ]
     names = [{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}]
-    found = load(coco_file(tmp_path, annotations, names)).find("train/a")
-    assert found is not None
-    assert found[0].tolist() == [0, 100, 0.5]
+    result = load(coco_file(tmp_path, annotations, names)).find("train/a")
+    assert result is not None
+    assert result[0].tolist() == [0, 100, 0.5]
 
 
 def test_categories_without_a_person_are_refused(tmp_path):

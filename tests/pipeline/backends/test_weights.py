@@ -43,9 +43,9 @@ def cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def asked(monkeypatch) -> list[str]:
     """What the libraries are asked for; each offers `ADDRESS`."""
-    found: list[str] = []
-    monkeypatch.setattr(weights, "address_of", lambda c: found.append(c.key) or ADDRESS)
-    return found
+    result: list[str] = []
+    monkeypatch.setattr(weights, "address_of", lambda c: result.append(c.key) or ADDRESS)
+    return result
 
 
 def put(cache: Path, data: bytes, name: str = "net-1234.pth") -> Path:
@@ -298,9 +298,9 @@ def test_torchvisions_addresses():
 def test_ultralytics_addresses():
     pytest.importorskip("ultralytics")
     for stage, name in (("crops", "yolo11n"), ("masks", "yolo11n-seg"), ("joints", "yolo11n-pose")):
-        found = address(stage, "ultralytics")
-        assert found.startswith("https://github.com/ultralytics/assets/releases/download/v")
-        assert found.endswith(f"/{name}.pt")
+        result = address(stage, "ultralytics")
+        assert result.startswith("https://github.com/ultralytics/assets/releases/download/v")
+        assert result.endswith(f"/{name}.pt")
     with pytest.raises(ReidError, match=r"crops.weights: ultralytics has no release of my.yaml"):
         address("crops", "ultralytics", "my.yaml")
 

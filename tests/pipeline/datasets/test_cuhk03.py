@@ -68,14 +68,14 @@ def test_rows_come_back_with_persons_cameras_and_roles(root):
     listing = cuhk03_labeled.read(root)
     assert listing.files.schema.equals(LISTED)
     assert listing.rejects == []
-    found = rows_of(listing)
+    result = rows_of(listing)
     for _, camera, role, name in ROWS:
-        row = found.pop(f"labeled/{name}")
+        row = result.pop(f"labeled/{name}")
         assert row["path"] == f"{MAT}#labeled/{name}"
         assert (row["person"], row["camera"]) == (PERSON[name[:5]], camera)
         assert [r for r in ("train", "query", "gallery") if row[r]] == [role]
         assert row["part"] == ("train" if role == "train" else "test")
-    assert found == {}
+    assert result == {}
 
 
 def test_the_new_protocol_is_the_first_and_counts(root):
@@ -139,8 +139,8 @@ def test_labeled_and_detected_are_two_data_sets(root, tmp_path):
     with pytest.raises(ReidError, match="no such variable; expected the variable `detected`"):
         cuhk03_detected.read(root)
     ids = list(cuhk03_detected.write(tmp_path / "d", samples()))
-    found = cuhk03_detected.read(tmp_path / "d").files["image_id"].to_pylist()
-    assert sorted(found) == sorted(ids)
+    result = cuhk03_detected.read(tmp_path / "d").files["image_id"].to_pylist()
+    assert sorted(result) == sorted(ids)
     assert ids[0] == "detected/1_001_1_01"
 
 
@@ -263,9 +263,9 @@ def test_a_broken_image_is_a_reject_and_the_rest_is_kept(root, harm, reason):
     with h5py.File(root / MAT, "r+") as file:
         harm(file)
     listing = cuhk03_labeled.read(root)
-    (found,) = listing.rejects
-    assert found.image_id == "labeled/1_001_1_01"
-    assert reason in found.reason
+    (result,) = listing.rejects
+    assert result.image_id == "labeled/1_001_1_01"
+    assert reason in result.reason
     assert listing.files.num_rows == 7
     with pytest.raises(images.BadImage):
         cuhk03_labeled.open_source(root)(f"{MAT}#labeled/1_001_1_01")
@@ -366,9 +366,9 @@ def set_split(root: Path, k: int, rows: list) -> None:
 def test_a_broken_split_is_a_reject_and_has_no_protocol(root, rows, reason):
     set_split(root, 7, rows)
     listing = cuhk03_labeled.read(root)
-    (found,) = listing.rejects
-    assert found.image_id == "testsets/07"
-    assert reason in found.reason
+    (result,) = listing.rejects
+    assert result.image_id == "testsets/07"
+    assert reason in result.reason
     assert "classic-07" not in [p["name"] for p in listing.protocols]
     assert len(listing.protocols) == 20
 
@@ -413,8 +413,8 @@ def test_a_broken_configuration_is_one_line(root, changes, text):
 def test_an_image_of_the_configuration_alone_is_a_reject(root):
     config(root, filelist=np.array(["1_001_1_05.png", *FILES[1:]], object))
     listing = cuhk03_labeled.read(root)
-    (found,) = listing.rejects
-    assert found == ("labeled/1_001_1_05", f"in {CONFIG}, but not in cuhk-03.mat")
+    (result,) = listing.rejects
+    assert result == ("labeled/1_001_1_05", f"in {CONFIG}, but not in cuhk-03.mat")
     row = rows_of(listing)["labeled/1_001_1_01"]  # in no list: no role
     assert [row["train"], row["query"], row["gallery"]] == [False] * 3
 

@@ -140,9 +140,13 @@ def test_a_query_that_is_in_the_gallery_too_is_one_tracklet(root):
     assert (listing.rejects, listing.files.num_rows) == ([], 10)
     row = rows_of(listing)["query/0005/0012/0005_C2_F0001_X46985"]
     assert (row["query"], row["gallery"]) == (True, True)
-    found = listing.found
-    assert (found["queries_in_gallery"], found["gallery_tracklets"], found["gallery"]) == (1, 4, 5)
-    assert (found["query_tracklets"], found["queries_without_match"]) == (2, 1)
+    result = listing.found
+    assert (result["queries_in_gallery"], result["gallery_tracklets"], result["gallery"]) == (
+        1,
+        4,
+        5,
+    )
+    assert (result["query_tracklets"], result["queries_without_match"]) == (2, 1)
 
 
 OTHERS = {  # what is in gallery/0005/0012, whose number a query has
@@ -175,8 +179,8 @@ def test_a_folder_of_two_cameras_is_a_tracklet_in_each(root):
     touch(root, "train/0001/0003/0001_C2_F0001_X30823.jpg")  # the camera is the name's
     listing = dukemtmc_video.read(root)
     assert listing.rejects == []
-    found = listing.found
-    assert (found["tracklets_of_two_cameras"], found["train_tracklets"]) == (1, 3)
+    result = listing.found
+    assert (result["tracklets_of_two_cameras"], result["train_tracklets"]) == (1, 3)
     cameras = [r["camera"] for r in listing.files.to_pylist() if r["tracklet"] == 3]
     assert cameras == [2, 6, 6]
 

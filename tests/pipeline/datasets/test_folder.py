@@ -91,7 +91,7 @@ def test_counts_and_protocol(files):
         "gallery_distractors": 1,
         "gallery_junk": 1,
     }
-    assert tuple(listing.found) == folder_pattern.FOUND
+    assert tuple(listing.found) == folder_pattern.COUNTS
     (protocol,) = listing.protocols
     assert json.loads(json.dumps(protocol)) == protocol
     assert protocol["rule"] == {
@@ -128,8 +128,8 @@ def test_roles_may_overlap(files):
         ("cam1/1_a.jpg", 1, 1, "yes", 0, 1),
         ("cam1/3_a.jpg", 3, 1, "", "True", "TRUE"),
     ]
-    found = folder.read(label(files, rows, header)).files.to_pylist()
-    assert [(r["part"], r["train"], r["query"], r["gallery"]) for r in found] == [
+    result = folder.read(label(files, rows, header)).files.to_pylist()
+    assert [(r["part"], r["train"], r["query"], r["gallery"]) for r in result] == [
         ("train", True, False, True),
         ("test", False, True, True),
     ]
@@ -276,9 +276,9 @@ def test_names_that_do_not_match_are_rejects(tmp_path):
     (tmp_path / "reid.yaml").write_text(BY_FOLDER)
     listing = folder.read(tmp_path)
     assert ids(listing) == ["gallery/p2_c2", "query/p2_c1", "train/p1_c1"]
-    found = {name[-30:]: reason for name, reason in listing.rejects}
+    result = {name[-30:]: reason for name, reason in listing.rejects}
     long = ("/".join(["d" * 200] * 3) + "/p1_c1.jpg")[-30:]
-    assert found == {
+    assert result == {
         "train/stranger.jpg": "does not match the pattern of reid.yaml",
         "p3_c1.jpg": "no role (there are train, query, gallery)",
         "train/p99999_c99999.jpg": "camera 99999 is not in 0 to 32767",
@@ -562,10 +562,10 @@ def test_bad_rows_never_lose_good_ones(tmp_path_factory, rows):
     root = make(tmp_path_factory.mktemp("damaged") / "mine")
     odd_files(root)
     listing = folder.read(label(root, [*GOOD, *rows]))
-    found = ids(listing)
-    assert len(set(found)) == len(found)
-    assert set(IDS) <= set(found)
-    assert len(found) + len(listing.rejects) == len(GOOD) + sum(r != [] for r in rows)
+    result = ids(listing)
+    assert len(set(result)) == len(result)
+    assert set(IDS) <= set(result)
+    assert len(result) + len(listing.rejects) == len(GOOD) + sum(r != [] for r in rows)
     for path in listing.files["path"].to_pylist():
         assert str((root / path).resolve()).startswith(f"{root.resolve()}/")
         assert (root / path).is_file()
@@ -644,14 +644,14 @@ def test_what_is_written_is_read(tmp_path_factory, more):
     listing = folder.read(root)
     assert listing.rejects == []
     assert listing.files["image_id"].to_pylist() == written_ids
-    for found, written in zip(listing.files.to_pylist(), given_samples, strict=True):
+    for result, written in zip(listing.files.to_pylist(), given_samples, strict=True):
         for name in ("person", "camera", "frame", "viewpoint"):
-            assert found[name] == getattr(written, name)
-        assert found["tracklet"] == (written.tracklet or None)
-        assert [role for role in folder.ROLES if found[role]] == [written.role]
-        assert (found["depth_path"] is None) == (written.depth_mm is None)
+            assert result[name] == getattr(written, name)
+        assert result["tracklet"] == (written.tracklet or None)
+        assert [role for role in folder.ROLES if result[role]] == [written.role]
+        assert (result["depth_path"] is None) == (written.depth_mm is None)
         if written.depth_mm is not None:
-            depth = images.decode_depth((root / found["depth_path"]).read_bytes())
+            depth = images.decode_depth((root / result["depth_path"]).read_bytes())
             assert (depth == written.depth_mm).all()
 
 

@@ -136,8 +136,8 @@ def test_swapped_folders_do_not_pass_unseen(market):
     (market / "bounding_box_test").rename(market / "x")
     (market / "bounding_box_train").rename(market / "bounding_box_test")
     (market / "x").rename(market / "bounding_box_train")
-    found = reasons(market1501.read(market))
-    assert found == {
+    result = reasons(market1501.read(market))
+    assert result == {
         "bounding_box_train/-1_c1s1_000401_03.jpg": "person -1 is junk, which belongs in "
         "bounding_box_test",
         "bounding_box_train/0000_c1s1_000151_01.jpg": "person 0000 is a distractor, which belongs "
@@ -250,9 +250,9 @@ ODD = {  # what is made, and the reason of the reject
 def test_what_is_no_file_is_a_reject(market, make_it, reason):
     make_it(market / "bounding_box_train" / SAMPLE)
     listing = market1501.read(market)
-    (found,) = listing.rejects
-    assert found.image_id == f"bounding_box_train/{SAMPLE}"
-    assert found.reason.startswith(reason)
+    (result,) = listing.rejects
+    assert result.image_id == f"bounding_box_train/{SAMPLE}"
+    assert result.reason.startswith(reason)
     assert listing.files.num_rows == len(GOOD)
 
 

@@ -100,9 +100,9 @@ def test_rows_have_their_labels(root):
     listing = rap.read(root)
     assert listing.files.schema.equals(pa.schema([*LISTED, *EXTRA]))
     assert listing.rejects == []
-    found = rows_of(listing)
-    assert list(found) == IDS[:7]
-    assert found[IDS[2]] == {
+    result = rows_of(listing)
+    assert list(result) == IDS[:7]
+    assert result[IDS[2]] == {
         "path": f"RAP_dataset/{NAMES[2]}", "part": "test", "image_id": IDS[2], "person": 8,
         "train": False, "query": True, "gallery": True, "camera": 2, "tracklet": None,
         "frame": None, "viewpoint": 3, "depth_path": None, "occlusion_left": True,
@@ -115,10 +115,10 @@ def test_rows_have_their_labels(root):
 @pytest.mark.parametrize("row", range(7))
 def test_roles_and_parts(root, row):
     camera, person, roles = IMAGES[row]
-    found = rows_of(rap.read(root))[IDS[row]]
-    assert (found["camera"], found["person"]) == (int(camera), person)
-    assert [r for r in ("train", "query", "gallery") if found[r]] == roles.split()
-    assert found["part"] == ("train" if roles == "train" else "test")
+    result = rows_of(rap.read(root))[IDS[row]]
+    assert (result["camera"], result["person"]) == (int(camera), person)
+    assert [r for r in ("train", "query", "gallery") if result[r]] == roles.split()
+    assert result["part"] == ("train" if roles == "train" else "test")
 
 
 def test_counts(root):

@@ -31,13 +31,13 @@ def test_a_rerun_computes_nothing_and_leaves_the_folder_alone(toy: Project):
 
 
 def test_shards_are_the_same_from_one_process_and_from_a_pool(tmp_path: Path):
-    found = []
+    result = []
     for executor in ("local", "pool"):
         project = make_project(tmp_path / executor)
         engine.run(plan(project), project, executor=executor, workers=2)
-        found.append(contents(project.shards("toy")))
-    assert found[0] == found[1]
-    assert "rows/train-00000-of-00002.parquet" in found[0]
+        result.append(contents(project.shards("toy")))
+    assert result[0] == result[1]
+    assert "rows/train-00000-of-00002.parquet" in result[0]
 
 
 def test_one_changed_file_recomputes_one_shard(toy: Project):

@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.fit import people
+from reid.code.fingerprint import Code
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,6 +42,19 @@ def test_a_sheet_is_rendered_once_and_read_as_it_was(tmp_path: Path):
         assert truth.people is not None
         seen = [person["box"] for person in truth.people if person["box"] is not None]
         assert np.array_equal(example.boxes, np.array(seen, np.float32))
+
+
+def test_a_sheet_is_of_the_code_that_renders_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    code = people.code_of("topview")
+    for name in ("fit.people:render_sheet", "world.scenes.topview:render_pass", "world.gait:walk"):
+        assert f"pipeline.{name}" in code.definitions
+    assert "pipeline.world.scenes.street:render_pass" not in code.definitions
+    assert code.fingerprint != people.code_of("street").fingerprint
+    before = people.keep_sheet(tmp_path, "topview", 3)
+    edited = Code({**code.definitions, "pipeline.world.gait:walk": "edited"})
+    monkeypatch.setattr(people, "code_of", lambda view: edited)
+    assert people.keep_sheet(tmp_path, "topview", 3) != before
+    assert people.keep_sheet(tmp_path, "topview", 3).read_bytes() == before.read_bytes()
 
 
 def test_a_halls_flow_leads_to_the_next_example(tmp_path: Path):

@@ -109,8 +109,8 @@ def test_counts_are_published(swaps_toy):
 
 
 def given_masks(names: list[str]) -> dict[str, np.ndarray]:
-    found = pq.read_table("masks.parquet").to_pylist()
-    masks = {row["image_id"]: images.decode_mask(row["mask"]["bytes"]) for row in found}
+    result = pq.read_table("masks.parquet").to_pylist()
+    masks = {row["image_id"]: images.decode_mask(row["mask"]["bytes"]) for row in result}
     return {name: masks[name] for name in names}
 
 
@@ -328,9 +328,9 @@ def fit_table(masks: list[np.ndarray], **columns) -> pa.Table:
 
 def partners_of(params: Params, **columns) -> list[list[int]]:
     mask = silhouette(np.random.default_rng(0))
-    found = backgrounds.fit(iter([fit_table([mask] * 4, **columns)]), params)
-    assert found.table["position"].to_pylist() == [10, 11, 12, 13]
-    return found.table["partners"].to_pylist()
+    result = backgrounds.fit(iter([fit_table([mask] * 4, **columns)]), params)
+    assert result.table["position"].to_pylist() == [10, 11, 12, 13]
+    return result.table["partners"].to_pylist()
 
 
 def test_partners_share_the_viewpoint_and_show_their_head():

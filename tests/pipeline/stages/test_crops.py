@@ -282,11 +282,11 @@ def test_what_decides_the_boxes_is_hashed(tmp_path):
     (tmp_path / "data" / "weights.json").write_text(json.dumps({"crops ultralytics yolo11n": pin}))
     assert weights(Params(), tmp_path) == sha256
     assert weights(Params(backend="depth"), tmp_path) == ""
-    found = set()
+    result = set()
     for x2 in (9, 10):
         (tmp_path / "b.csv").write_text(f"image_id,x1,y1,x2,y2\na,1,2,{x2},9\n")
-        found.add(weights(Params(backend="given", path="b.csv"), tmp_path))
-    assert len(found) == 2
+        result.add(weights(Params(backend="given", path="b.csv"), tmp_path))
+    assert len(result) == 2
     assert crops.needs_device(Params())
     assert not crops.needs_device(Params(backend="depth"))
 
@@ -388,15 +388,15 @@ def test_a_build_over_a_made_data_set_needs_a_name_of_its_own(top: Project):
 
 
 def test_the_same_bytes_from_one_process_and_from_a_pool(tmp_path, monkeypatch):
-    found = []
+    result = []
     for executor in ("local", "pool"):
         project = make_overhead(tmp_path / executor, monkeypatch, persons=2)
         build(project, "ingest")
         build(project, "crops", executor=executor)
         build(project, "jet", "top-crops", executor=executor)
         folders = project.derived("crops", "top"), project.derived("jet", "top-crops")
-        found.append([contents(folder) for folder in folders])
-    assert found[0] == found[1]
+        result.append([contents(folder) for folder in folders])
+    assert result[0] == result[1]
 
 
 def test_a_rerun_computes_nothing_and_other_frames_make_another_floor(top: Project):
@@ -462,19 +462,21 @@ def test_accuracy_by_hand(tmp_path: Path, top: Project):
     truth[names[3]] = [one(rows[3]["person"], None)]  # not seen: not counted, but a false find
     truth[names[4]].append(one(0, rows[4]["box"]))  # somebody under whom it is: found all the same
     truth["rejected"] = [one(1, [0, 0, 9, 9])]
-    found = accuracy.crops(top.derived("crops", "top"), write_truth(tmp_path / "t", truth))
-    assert found == {
+    result = accuracy.measured(
+        top.derived("crops", "top"), write_truth(tmp_path / "t", truth)
+    ).numbers
+    assert result == {
         "frames": 48, "boxes": 48, "misses": 3, "others": 1, "false": 2,
         "iou": round((0.5 + 44) / 47, 4), "iou_all": round((0.5 + 44) / 48, 4),
         "frames_alone": 46, "misses_alone": 2,
         "iou_alone": round((0.5 + 43) / 45, 4), "iou_all_alone": round((0.5 + 43) / 46, 4),
     }  # fmt: skip
     with pytest.raises(ReidError, match="knows nothing of"):
-        accuracy.crops(
+        accuracy.measured(
             top.derived("crops", "top"), write_truth(tmp_path / "u", {"x": [one(1, far)]})
         )
-    with pytest.raises(ReidError, match="not the truth"):
-        accuracy.crops(top.derived("crops", "top"), tmp_path / "none")
+    with pytest.raises(ReidError, match="not the ground truth"):
+        accuracy.measured(top.derived("crops", "top"), tmp_path / "none")
 
 
 def test_whole_frames_and_junk_are_no_finds_of_the_person(tmp_path: Path, top: Project):
@@ -487,9 +489,9 @@ def test_whole_frames_and_junk_are_no_finds_of_the_person(tmp_path: Path, top: P
     (folder / "rows").mkdir(parents=True)
     schema = Shards(top.derived("crops", "top")).shards[0].schema
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "rows/all-0.parquet")
-    found = accuracy.crops(folder, write_truth(tmp_path / "t", truth))
-    assert (found["iou"], found["iou_all"], found["misses"]) == (1, round(1 / 3, 4), 2)
-    assert (found["boxes"], found["false"]) == (2, 0)
+    result = accuracy.measured(folder, write_truth(tmp_path / "t", truth)).numbers
+    assert (result["iou"], result["iou_all"], result["misses"]) == (1, round(1 / 3, 4), 2)
+    assert (result["boxes"], result["false"]) == (2, 0)
 
 
 def test_a_rendered_top_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -507,11 +509,11 @@ def test_a_rendered_top_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     project = Project(Path())
     build(project, "ingest")
     build(project, "crops")
-    found = accuracy.crops(project.derived("crops", "top"), project.raw("top.truth"))
-    assert found["iou_alone"] > 0.95
-    assert found["iou"] > 0.8
-    assert found["misses_alone"] == 0
-    assert found["false"] <= 1
+    result = accuracy.measured(project.derived("crops", "top"), project.raw("top.truth")).numbers
+    assert result["iou_alone"] > 0.95
+    assert result["iou"] > 0.8
+    assert result["misses_alone"] == 0
+    assert result["false"] <= 1
 
 
 def test_the_command_finds_the_world_s_truth(top: Project):

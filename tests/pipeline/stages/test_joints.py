@@ -36,8 +36,8 @@ def test_given_joints_keep_the_rows_in_order(tmp_path):
     assert result["reject"].to_pylist() == [None, "no joints given", None]
     assert result.select(joints.SCHEMA.names).schema == joints.SCHEMA
     assert result["joints"].null_count == result["joints_score"].null_count == 1
-    found = joints_array(result["joints"])
-    np.testing.assert_array_equal(found[[0, 2]], [JOINTS + 1, JOINTS])
+    computed = joints_array(result["joints"])
+    np.testing.assert_array_equal(computed[[0, 2]], [JOINTS + 1, JOINTS])
     assert result["joints_score"][2].as_py() == pytest.approx(JOINTS[:, 2].mean())
 
 
@@ -88,11 +88,11 @@ def test_weights_are_identified_by_content(tmp_path):
 
 def test_given_labels_are_identified_by_content(tmp_path):
     params = Params(backend="given", path="j.parquet")
-    found = []
+    computed = []
     for names in (["a", "b"], ["a", "b"], ["a", "c"]):
         write_labels(tmp_path / "j.parquet", names)
-        found.append(weights(params, tmp_path))
-    assert found[0] == found[1] != found[2]
+        computed.append(weights(params, tmp_path))
+    assert computed[0] == computed[1] != computed[2]
 
 
 def test_unmatched_labels(tmp_path):
@@ -129,8 +129,8 @@ def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
     entries = [good, bad, {**good, "keypoints": []}]
     (tmp_path / "j.json").write_text(json.dumps(entries))
     params = Params(backend="given", path=str(tmp_path / "j.json"))
-    found = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
-    assert found["reject"].to_pylist()[0::2] == [None, "no joints given"]
-    assert found["reject"][1].as_py().startswith("given joints: 2 numbers")
+    computed = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
+    assert computed["reject"].to_pylist()[0::2] == [None, "no joints given"]
+    assert computed["reject"][1].as_py().startswith("given joints: 2 numbers")
     (note,) = joints.notes(params, None, tmp_path)
     assert note.startswith("1 images have labels that are passed over: a: 0 numbers")

@@ -47,8 +47,8 @@ def image_table(encoded, height=12, width=8):
     )
 
 
-def given_step(folder: Path, found: dict, **changes):
-    for name, mask in found.items():
+def given_step(folder: Path, computed: dict, **changes):
+    for name, mask in computed.items():
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(mask if isinstance(mask, bytes) else encode_png(mask))
@@ -101,11 +101,11 @@ def test_how_much_a_mask_covers(mask, max_area, reason):
 
 
 def test_given_masks_keep_the_rows_in_order(tmp_path):
-    found = {
+    computed = {
         "a/4": np.ones((12, 8), bool), "a/0": MASK, "a/2": np.zeros((12, 8), bool),
         "a/3": np.ones((8, 12), bool), "a/5": encode_png(MASK)[:-20], "z/extra": MASK,
     }  # fmt: skip
-    result = given_step(tmp_path, found)(image_table([b""] * 6))
+    result = given_step(tmp_path, computed)(image_table([b""] * 6))
     assert result["reject"].to_pylist() == [
         None, "no mask given", "empty mask",
         "given mask: 12 x 8 pixels, of the image 8 x 12", None, "given mask: truncated PNG",
@@ -277,10 +277,9 @@ def test_the_command_counts_masks_that_belong_to_no_image(toy: Project, truth: l
 def test_the_right_person_of_a_rendered_image(toy: Project):
     """A rendered street's own truth goes through the stage as it is."""
     from pipeline.world.scenes.street import Params as Street
-    from pipeline.world.scenes.street import render_street
 
     tiny = Street(train_identities=1, test_identities=1, cameras=2, images_min=2, images_max=2)
-    shots = list(render_street(tiny, 1))
+    shots = list(tiny.render())
     write_truth(Path("truth"), [(f"a/{i}", truth, None) for i, (_, truth) in enumerate(shots)])
     sizes = {images.size_of(sample.encoded) for sample, _ in shots}
     assert len(sizes) == 1

@@ -241,13 +241,13 @@ def test_every_swapped_image_is_what_the_arrays_say(swaps_toy: Project):
 
 
 def test_the_same_bytes_from_one_process_and_from_a_pool(tmp_path, monkeypatch):
-    found = []
+    result = []
     for executor in ("local", "pool"):
         project = make_swaps_project(tmp_path / executor, monkeypatch)
         build(project, "ingest")
         build(project, *STAGES, executor=executor)
-        found.append([contents(project.derived(s, "toy")) for s in STAGES])
-    assert found[0] == found[1]
+        result.append([contents(project.derived(s, "toy")) for s in STAGES])
+    assert result[0] == result[1]
 
 
 @pytest.mark.slow

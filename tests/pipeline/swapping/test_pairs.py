@@ -40,7 +40,7 @@ def brute_force(masks, person, viewpoint, donor, rules, width):
     """Partners of each image, pair by pair."""
     scaled = [normalised(mask, width) for mask in masks]
     area = [int(mask.sum()) for mask in masks]
-    found = []
+    result = []
     for i in range(len(masks)):
         partners = []
         for j in range(len(masks)):
@@ -55,12 +55,12 @@ def brute_force(masks, person, viewpoint, donor, rules, width):
             if rules.iou and overlap(scaled[i], scaled[j]) < rules.iou:
                 continue
             partners.append(j)
-        found.append(partners)
-    return found
+        result.append(partners)
+    return result
 
 
-def as_lists(found: pairs.Partners) -> list[list[int]]:
-    return [p.tolist() for p in np.split(found.partners, found.offsets[1:-1])]
+def as_lists(result: pairs.Partners) -> list[list[int]]:
+    return [p.tolist() for p in np.split(result.partners, result.offsets[1:-1])]
 
 
 def crowd(count: int, seed: int = 0):
@@ -85,10 +85,10 @@ def test_pairs_are_those_of_a_loop_over_300_masks(rules, width, monkeypatch):
     monkeypatch.setattr(pairs, "STRIP", 64)  # several strips a viewpoint
     masks, person, viewpoint, donor = crowd(300)
     area = np.array([m.sum() for m in masks])
-    found = search(gather(outline(m, width) for m in masks), area, person, viewpoint, donor, rules)
+    result = search(gather(outline(m, width) for m in masks), area, person, viewpoint, donor, rules)
     expected = brute_force(masks, person, viewpoint, donor, rules, width)
-    assert as_lists(found) == expected
-    assert found.found.tolist() == [len(p) for p in expected]
+    assert as_lists(result) == expected
+    assert result.counts.tolist() == [len(p) for p in expected]
     assert 0 < sum(map(len, expected)) < 300 * 299
 
 
@@ -131,9 +131,9 @@ def test_tall_masks_are_compared_in_pieces():
     person, none = np.arange(count), np.full(count, -1)
     rules = Rules(area_ratio=0, iou=0.3, same_viewpoint=False)
     area = np.array([m.sum() for m in masks])
-    found = search(outlines, area, person, none, none < 0, rules)
-    assert as_lists(found) == brute_force(masks, person, none, none < 0, rules, 200)
-    assert len(found.partners)
+    result = search(outlines, area, person, none, none < 0, rules)
+    assert as_lists(result) == brute_force(masks, person, none, none < 0, rules, 200)
+    assert len(result.partners)
 
 
 def test_bounds_hold_and_are_close():
@@ -154,15 +154,15 @@ def test_choose_sees_all_partners_and_decides_which_stay():
     area, same = np.array([m.sum() for m in masks]), np.zeros(30, int)
     outlines = gather(outline(m, 64) for m in masks)
     every = search(outlines, area, person, same, donor, Rules())
-    first = search(outlines, area, person, same, donor, Rules(), lambda i, found: found[:1])
+    first = search(outlines, area, person, same, donor, Rules(), lambda i, result: result[:1])
     assert as_lists(first) == [partners[:1] for partners in as_lists(every)]
-    assert first.found.tolist() == every.found.tolist()
+    assert first.counts.tolist() == every.counts.tolist()
 
 
 def test_no_masks_at_all():
     nothing = np.empty(0, np.int64)
-    found = search(gather([]), nothing, nothing, nothing, nothing.astype(bool), Rules())
-    assert (found.offsets.tolist(), len(found.partners)) == ([0], 0)
+    result = search(gather([]), nothing, nothing, nothing, nothing.astype(bool), Rules())
+    assert (result.offsets.tolist(), len(result.partners)) == ([0], 0)
 
 
 def test_the_reach_of_a_strip_is_not_lost_by_rounding(monkeypatch):
@@ -171,5 +171,5 @@ def test_the_reach_of_a_strip_is_not_lost_by_rounding(monkeypatch):
     assert area[0] / 0.55 < area[-1]
     outlines, same = gather(outline(np.ones((4, 2), bool), 8) for _ in area), np.zeros(9, int)
     rules = Rules(area_ratio=0.55)
-    found = search(outlines, area, np.arange(9), same, same == 0, rules)
-    assert as_lists(found)[-1] == list(range(8))
+    result = search(outlines, area, np.arange(9), same, same == 0, rules)
+    assert as_lists(result)[-1] == list(range(8))

@@ -101,10 +101,10 @@ def test_depth_that_cannot_be_decoded_is_left_out():
     ],
 )
 def test_one_person(place):
-    (found,) = people_above(frame_of([place])[1], FLOOR, 1200, 100)
+    (result,) = people_above(frame_of([place])[1], FLOOR, 1200, 100)
     x1, y1, x2, y2 = person_box(place)
-    assert found.box == (max(0, x1), max(0, y1), min(WIDTH, x2), min(HEIGHT, y2))
-    assert found.score == 1
+    assert result.box == (max(0, x1), max(0, y1), min(WIDTH, x2), min(HEIGHT, y2))
+    assert result.score == 1
 
 
 def test_nobody_and_who_is_too_low():
@@ -116,8 +116,8 @@ def test_nobody_and_who_is_too_low():
 def test_a_bag_on_the_floor_is_nobody_and_what_always_stands_there_is_floor():
     depth_mm = frame_of([(40, 30)])[1]
     depth_mm[5:15, 5:15] = FLOOR_MM - 600  # a trolley
-    (found,) = people_above(depth_mm, FLOOR, 1200, 100)
-    assert found.box == tuple(person_box((40, 30)))
+    (result,) = people_above(depth_mm, FLOOR, 1200, 100)
+    assert result.box == tuple(person_box((40, 30)))
     cupboard = FLOOR.copy()
     cupboard[20:40, 0:20] = 1000
     depth_mm[20:40, 0:20] = 1000
@@ -127,22 +127,22 @@ def test_a_bag_on_the_floor_is_nobody_and_what_always_stands_there_is_floor():
 def test_two_people_apart_and_two_who_touch():
     (one, other) = people_above(frame_of([(5, 10), (40, 30)])[1], FLOOR, 1200, 100)
     assert {one.box, other.box} == {tuple(person_box((5, 10))), tuple(person_box((40, 30)))}
-    found = people_above(frame_of([(20, 14), (32, 14)])[1], FLOOR, 1200, 100)
-    assert sorted(f.box for f in found) == [(20, 14, 32, 24), (32, 14, 44, 24)]
+    result = people_above(frame_of([(20, 14), (32, 14)])[1], FLOOR, 1200, 100)
+    assert sorted(f.box for f in result) == [(20, 14, 32, 24), (32, 14, 44, 24)]
 
 
 def test_the_one_with_the_most_pixels_is_first():
     cut, whole = (-6, 10), (40, 30)
-    found = people_above(frame_of([cut, whole])[1], FLOOR, 1200, 100)
-    assert [f.box[0] for f in found] == [40, 0]
+    result = people_above(frame_of([cut, whole])[1], FLOOR, 1200, 100)
+    assert [f.box[0] for f in result] == [40, 0]
 
 
 def test_gaps_between_readings_are_closed_and_lower_the_score():
     depth_mm = frame_of([(20, 14)])[1]
     depth_mm[14:24, 26] = 0  # a crack through the person, one pixel wide
-    (found,) = people_above(depth_mm, FLOOR, 1200, 100)
-    assert found.box == tuple(person_box((20, 14)))
-    assert found.score == pytest.approx(1 - 1 / 12)
+    (result,) = people_above(depth_mm, FLOOR, 1200, 100)
+    assert result.box == tuple(person_box((20, 14)))
+    assert result.score == pytest.approx(1 - 1 / 12)
 
 
 def test_specks_are_nobody():
@@ -157,7 +157,7 @@ def test_frames_say_why_they_have_nobody():
     one, none, small = find([
         Frame("a", image, depth_mm), Frame("b", image, None), Frame("c", image, depth_mm[:24, :32]),
     ])  # fmt: skip
-    assert [found.box for found in one if isinstance(found, PersonBox)] == [(20, 14, 32, 24)]
+    assert [result.box for result in one if isinstance(result, PersonBox)] == [(20, 14, 32, 24)]
     assert none == "no depth"
     assert small == "no floor of 32 x 24 pixels was learnt"
 
@@ -206,10 +206,10 @@ def test_an_untrained_network(tmp_path):
     frames = [Frame(str(n), image, None) for n, image in enumerate(images)]
     find = crops_ultralytics.build(Params(person_class="2", person_score=0.01, **settings), "cpu")
     together = find(frames)
-    for frame, found in zip(frames, together, strict=True):
+    for frame, result in zip(frames, together, strict=True):
         (alone,) = find([frame])
-        assert 0 < len(found) <= 32
-        for one, other in zip(found, alone, strict=True):
+        assert 0 < len(result) <= 32
+        for one, other in zip(result, alone, strict=True):
             assert isinstance(one, PersonBox)
             assert isinstance(other, PersonBox)
             assert one.box == pytest.approx(other.box, abs=1e-2)
@@ -263,8 +263,8 @@ def given_coco(root: Path) -> Path:
         {"image_id": 8, "category_id": 3, "bbox": [0, 0, 9, 9]},
     ]
     names = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]
-    found = {"images": images, "annotations": people, "categories": names}
-    return write_json(root / "coco.json", found)
+    result = {"images": images, "annotations": people, "categories": names}
+    return write_json(root / "coco.json", result)
 
 
 def given_yolo(root: Path) -> Path:
@@ -296,9 +296,9 @@ def test_a_box_that_is_none_is_a_reject_of_its_frame(tmp_path):
     boxes = [(0, [1, 2, 0, 5]), (1, [1, 2, 10, 5]), (2, [1, 2, 0, 5]), (2, [1, 2, 10, 5]),
              (7, [1, 2, 10, 5])]  # fmt: skip
     annotations = [{"image_id": i, "category_id": 1, "bbox": bbox} for i, bbox in boxes]
-    found = {"images": names, "annotations": annotations,
+    result = {"images": names, "annotations": annotations,
              "categories": [{"id": 1, "name": "PERSON"}]}  # fmt: skip
-    labels = load(write_json(tmp_path / "coco.json", found))
+    labels = load(write_json(tmp_path / "coco.json", result))
     for name in ("b", "c"):
         assert labels.find(name, HEIGHT, WIDTH) == [PersonBox((1, 2, 11, 7), 1.0)]
     with pytest.raises(BadImage, match="x1 below x2"):
@@ -318,9 +318,9 @@ def test_what_a_desktop_left_in_a_folder_of_yolo_is_passed_over(tmp_path):
 
 
 def test_coco_results(tmp_path):
-    found = [{"image_id": "a/1.png", "bbox": [4, 5, 16, 20.5], "score": 0.25},
+    result = [{"image_id": "a/1.png", "bbox": [4, 5, 16, 20.5], "score": 0.25},
              {"image_id": "a/1.png", "bbox": [4, 5, 16, 20.5], "category_id": 2}]  # fmt: skip
-    labels = load(write_json(tmp_path / "r.json", found))
+    labels = load(write_json(tmp_path / "r.json", result))
     assert labels.find("a/1", HEIGHT, WIDTH) == [PersonBox(BOX, 0.25)]
 
 

@@ -27,10 +27,10 @@ torch = pytest.importorskip("torch")
 OPENCV = {"dis": flow_dis, "lucas_kanade": flow_lucas_kanade}
 
 
-def close_to(found, u: float, v: float, edge: int = 8) -> bool:
+def close_to(result, u: float, v: float, edge: int = 8) -> bool:
     """Whether flow away from the edges is (u, v), but for few pixels."""
     inner = (slice(edge, -edge), slice(edge, -edge))
-    error = np.hypot(*np.moveaxis(found.px - (u, v), -1, 0))[inner]
+    error = np.hypot(*np.moveaxis(result.px - (u, v), -1, 0))[inner]
     return bool(np.median(error) < 0.1 and (error > 1).mean() < 0.05)
 
 
@@ -41,34 +41,34 @@ def close_to(found, u: float, v: float, edge: int = 8) -> bool:
 @pytest.mark.parametrize(("u", "v"), [(5, 0), (0, -3), (-4, 2)])
 def test_dis_finds_a_shift(model, u, v):
     first, following = shifted(128, 64, u, v, frames=2)
-    (found,) = flow_dis.build(Params(backend="dis", model=model), "cpu")([(first, following)])
-    assert found.px.dtype == np.float32
-    assert found.valid.all()
-    assert close_to(found, u, v) or model == "ultrafast"
-    assert np.abs(np.median(found.px, (0, 1)) - (u, v)).max() < 0.2
+    (result,) = flow_dis.build(Params(backend="dis", model=model), "cpu")([(first, following)])
+    assert result.px.dtype == np.float32
+    assert result.valid.all()
+    assert close_to(result, u, v) or model == "ultrafast"
+    assert np.abs(np.median(result.px, (0, 1)) - (u, v)).max() < 0.2
 
 
 @pytest.mark.parametrize(("u", "v"), [(5, 0), (0, -3), (-4, 2)])
 def test_lucas_and_kanade_find_a_shift(u, v):
     pair = tuple(shifted(128, 64, u, v, frames=2))
-    (found,) = flow_lucas_kanade.build(Params(backend="lucas_kanade"), "cpu")([pair])
-    assert found.px.dtype == np.float32
-    assert close_to(found, u, v)
-    assert not found.px[~found.valid].any()
+    (result,) = flow_lucas_kanade.build(Params(backend="lucas_kanade"), "cpu")([pair])
+    assert result.px.dtype == np.float32
+    assert close_to(result, u, v)
+    assert not result.px[~result.valid].any()
 
 
 def test_a_pixel_without_texture_is_lost():
     first, following = shifted(64, 48, 2, 1, frames=2)
     for frame in (first, following):
         frame[20:60, 4:44] = 128
-    (found,) = flow_lucas_kanade.build(Params(backend="lucas_kanade", window=9), "cpu")(
+    (result,) = flow_lucas_kanade.build(Params(backend="lucas_kanade", window=9), "cpu")(
         [(first, following)]
     )
-    assert not found.valid[36:44, 20:28].any()
-    assert found.valid[8:14, 10:38].all()
+    assert not result.valid[36:44, 20:28].any()
+    assert result.valid[8:14, 10:38].all()
     still = np.zeros((32, 32, 3), np.uint8)
-    (found,) = flow_lucas_kanade.build(Params(backend="lucas_kanade"), "cpu")([(still, still)])
-    assert not found.valid.any()
+    (result,) = flow_lucas_kanade.build(Params(backend="lucas_kanade"), "cpu")([(still, still)])
+    assert not result.valid.any()
 
 
 @pytest.mark.parametrize("backend", OPENCV)
@@ -80,10 +80,10 @@ def test_pairs_come_back_in_their_order_and_as_they_are_alone(backend):
         for n, (size, shift) in enumerate(zip(sizes, shifts, strict=True))
     ]
     estimate = OPENCV[backend].build(Params(backend=backend), "cpu")
-    for pair, size, shift, found in zip(pairs, sizes, shifts, estimate(pairs), strict=True):
-        assert found.px.shape == (*size, 2)
-        assert close_to(found, *shift)
-        np.testing.assert_array_equal(estimate([pair])[0].px, found.px)
+    for pair, size, shift, result in zip(pairs, sizes, shifts, estimate(pairs), strict=True):
+        assert result.px.shape == (*size, 2)
+        assert close_to(result, *shift)
+        np.testing.assert_array_equal(estimate([pair])[0].px, result.px)
 
 
 @pytest.mark.parametrize("backend", OPENCV)
@@ -97,14 +97,14 @@ def test_small_and_long_frames_do_no_harm(backend, size):
     first, following = shifted(*size, 1, 1, frames=2)
     for model in ("ultrafast", "fast", "medium") if backend == "dis" else ("",):
         estimate = OPENCV[backend].build(Params(backend=backend, model=model), "cpu")
-        (found,) = estimate([(first, following)])
-        assert found.px.shape == (*size, 2)
-        assert np.isfinite(found.px).all()
+        (result,) = estimate([(first, following)])
+        assert result.px.shape == (*size, 2)
+        assert np.isfinite(result.px).all()
 
 
 def test_a_wide_pair_is_found_as_well():
-    (found,) = flow_dis.build(Params(backend="dis"), "cpu")([tuple(shifted(40, 200, 4, -2, 2))])
-    assert close_to(found, 4, -2)
+    (result,) = flow_dis.build(Params(backend="dis"), "cpu")([tuple(shifted(40, 200, 4, -2, 2))])
+    assert close_to(result, 4, -2)
 
 
 def test_unknown_presets_are_one_line():
@@ -134,11 +134,11 @@ def write(path: Path, data: bytes) -> Path:
 def test_middleburys_files_with_unknown_pixels():
     marked = np.where(KNOWN[..., None], FLOW, np.float32(1.666666752e9))
     marked[0, 0] = np.nan
-    found = flow_given.decode(flo(marked))
+    result = flow_given.decode(flo(marked))
     expected = KNOWN.copy()
     expected[0, 0] = False
-    np.testing.assert_array_equal(found.valid, expected)
-    np.testing.assert_array_equal(found.px, np.where(expected[..., None], FLOW, 0))
+    np.testing.assert_array_equal(result.valid, expected)
+    np.testing.assert_array_equal(result.px, np.where(expected[..., None], FLOW, 0))
 
 
 def test_kittis_files_as_another_program_writes_them(tmp_path):
@@ -146,10 +146,10 @@ def test_kittis_files_as_another_program_writes_them(tmp_path):
     stored[..., 2], stored[..., 1] = np.rint(64 * FLOW[..., 0] + 2**15), 64 * FLOW[..., 1] + 2**15
     stored[..., 0] = KNOWN
     cv2.imwrite(str(tmp_path / "000001_10.png"), stored)
-    found = flow_given.load(tmp_path).find("training/000001_10")
-    assert found is not None
-    np.testing.assert_array_equal(found.valid, KNOWN)
-    assert np.abs(found.px - FLOW)[KNOWN].max() <= 1 / 64
+    result = flow_given.load(tmp_path).find("training/000001_10")
+    assert result is not None
+    np.testing.assert_array_equal(result.valid, KNOWN)
+    assert np.abs(result.px - FLOW)[KNOWN].max() <= 1 / 64
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_a_folder_of_both_formats_by_name(tmp_path):
     labels = flow_given.load(tmp_path)
     assert labels.find("elsewhere/a") is None, "of another folder"
     for name, expected in (("cam1/a", FLOW), ("raw/cam1/a", FLOW), ("cam2/b", -FLOW)):
-        found = labels.find(name)
-        assert found is not None
-        np.testing.assert_array_equal(found.px, expected)
-    found = labels.find("cam1/b")
-    assert found is not None
-    np.testing.assert_array_equal(found.valid, KNOWN)
+        result = labels.find(name)
+        assert result is not None
+        np.testing.assert_array_equal(result.px, expected)
+    result = labels.find("cam1/b")
+    assert result is not None
+    np.testing.assert_array_equal(result.valid, KNOWN)
     assert labels.find("cam3/b") is None, "two labels have this name"
     assert labels.unmatched(["cam1/a", "cam2/b"]) == ["cam1/b"]
     write(tmp_path / "cam1/b.flo", flo(FLOW))
@@ -201,9 +201,9 @@ def test_tables_of_structs_or_bytes(tmp_path):
         path = tmp_path / f"{kind == IMAGE}.parquet"
         pq.write_table(table(["a/1.jpg", "a/2"], [cell, None], kind), path)
         labels = flow_given.load(path)
-        found = labels.find("a/1")
-        assert found is not None
-        np.testing.assert_array_equal(found.valid, KNOWN)
+        result = labels.find("a/1")
+        assert result is not None
+        np.testing.assert_array_equal(result.valid, KNOWN)
         assert labels.find("a/2") is None
 
 
@@ -282,9 +282,9 @@ def test_ptlflow_gets_pairs_of_one_size_in_its_order_of_colours(monkeypatch):
     pairs = [
         (coloured(size, 10 * n, 5), coloured(size, 99, 6 + n)) for n, size in enumerate(sizes, 1)
     ]
-    found = estimate(pairs)
+    result = estimate(pairs)
     assert model.calls == [(2, 2, 3, 40, 20), (1, 2, 3, 40, 20), (1, 2, 3, 32, 32)]
-    for n, (size, one) in enumerate(zip(sizes, found, strict=True), 1):
+    for n, (size, one) in enumerate(zip(sizes, result, strict=True), 1):
         assert one.px.shape == (*size, 2)
         assert one.valid.all()
         np.testing.assert_allclose(one.px[3, 4], (1 + n, 10 * n), atol=1e-3)
@@ -328,7 +328,7 @@ def test_a_warp_by_loops():
     maps = torch.rand(2, 3, 6, 5, generator=random)
     flow = 4 * torch.rand(2, 2, 6, 5, generator=random) - 2
     flow[0, :, 2, 2] = 0
-    found = Warp()(maps, flow / 10, 6, 5, 0.1)  # in tenths of a pixel
+    result = Warp()(maps, flow / 10, 6, 5, 0.1)  # in tenths of a pixel
     for n, y, x in np.ndindex(2, 6, 5):
         to_x, to_y = x + float(flow[n, 0, y, x]), y + float(flow[n, 1, y, x])
         expected = torch.zeros(3)
@@ -339,9 +339,9 @@ def test_a_warp_by_loops():
                 maps[n, :, top, left] * (1 - a) * (1 - b) + maps[n, :, top, left + 1] * a * (1 - b)
                 + maps[n, :, top + 1, left] * (1 - a) * b + maps[n, :, top + 1, left + 1] * a * b
             )  # fmt: skip
-        torch.testing.assert_close(found[n, :, y, x], expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(result[n, :, y, x], expected, atol=1e-4, rtol=0)
     middle = MiddleChannel()(maps, flow / 10, 6, 5, 0.1)[:, 1]
-    assert torch.equal(middle, found[:, 1:2])
+    assert torch.equal(middle, result[:, 1:2])
 
 
 # --- ptlflow itself ------------------------------------------------------------------------------
@@ -384,12 +384,12 @@ def test_one_pair_has_the_librarys_flow_but_for_what_it_blacks_out(ptlflow):
 
     pairs = pairs_of(2, 64, 40)
     ours, plain = network(batch=1), untrained(ptlflow, "liteflownet").eval()
-    for pair, found in zip(pairs, ours(pairs), strict=True):
+    for pair, result in zip(pairs, ours(pairs), strict=True):
         images = torch.from_numpy(np.stack(pair)[..., ::-1].copy()).permute(0, 3, 1, 2)[None]
         with torch.inference_mode():
             theirs = plain({"images": images.contiguous().float() / 255})["flows"][0, 0]
-        difference = np.abs(found.px - theirs.movedim(0, -1).numpy())
-        assert difference.max() < 0.05 * np.abs(found.px).max()
+        difference = np.abs(result.px - theirs.movedim(0, -1).numpy())
+        assert difference.max() < 0.05 * np.abs(result.px).max()
 
 
 def test_the_library_blacks_out_pixels_by_the_last_bit_of_a_sum(ptlflow):
@@ -423,9 +423,9 @@ def test_correlation_is_the_librarys(ptlflow, side, stride, dilation, size):
     theirs = IterSpatialCorrelationSampler(patch_size=side, stride=stride, dilation_patch=dilation)
     results = []
     for correlation in (Correlation(side, stride, dilation), theirs):
-        found = correlation(*maps)
-        weights = torch.linspace(-1, 1, found.numel()).view(found.shape)
-        results.append((found, *torch.autograd.grad((found * weights).sum(), maps)))
+        result = correlation(*maps)
+        weights = torch.linspace(-1, 1, result.numel()).view(result.shape)
+        results.append((result, *torch.autograd.grad((result * weights).sum(), maps)))
     assert results[0][0].shape[:3] == (2, side, side)
     assert results[0][0].abs().max() > 1
     for ours, library in zip(*results, strict=True):
@@ -451,10 +451,10 @@ def test_the_library_alone_mixes_pairs(ptlflow):
 def test_sizes_that_are_no_multiples_of_32_and_several_in_a_call(ptlflow):
     pairs = [*pairs_of(1, 50, 33), *pairs_of(2, 64, 40), *pairs_of(1, 50, 33)]
     estimate = network(batch=2)
-    found = estimate(pairs)
-    assert [one.px.shape[:2] for one in found] == [(50, 33), (64, 40), (64, 40), (50, 33)]
-    np.testing.assert_allclose(found[0].px, found[3].px, atol=1e-5)
-    for pair, one in zip(pairs, found, strict=True):
+    result = estimate(pairs)
+    assert [one.px.shape[:2] for one in result] == [(50, 33), (64, 40), (64, 40), (50, 33)]
+    np.testing.assert_allclose(result[0].px, result[3].px, atol=1e-5)
+    for pair, one in zip(pairs, result, strict=True):
         np.testing.assert_allclose(estimate([pair])[0].px, one.px, atol=1e-5)
 
 
@@ -477,16 +477,16 @@ def test_weights_by_path_and_by_name(ptlflow, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where nothing is pinned
     fetched = tmp_path / "net.ckpt"
     monkeypatch.setattr(choices, "download", lambda url: asked.append(url) or fetched)
-    found = [
+    result = [
         network(batch=1, weights=name)(pairs)[0].px
         for name in (str(tmp_path / "net.safetensors"), "net.ckpt", "sintel", "pretrained")
     ]
     assert len(asked) == 2
     assert "liteflownet-sintel" in asked[0]
     assert "liteflownet-things" in asked[1]
-    assert not np.allclose(found[0], before.px, atol=1e-3)
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0], other)
+    assert not np.allclose(result[0], before.px, atol=1e-3)
+    for other in result[1:]:
+        np.testing.assert_array_equal(result[0], other)
     torch.save({"state_dict": dict(list(changed.items())[:5])}, tmp_path / "part.ckpt")
     for name, message in (
         (str(tmp_path / "part.ckpt"), "not this model's weights"),

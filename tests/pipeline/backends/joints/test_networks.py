@@ -33,18 +33,18 @@ torch = pytest.importorskip("torch")
 def test_each_coco_joint_keeps_its_name(name):
     joints = np.zeros((17, 3), np.float32)
     joints[COCO_NAMES.index(name)] = 3, 4, 0.5
-    found = from_coco(joints)
-    assert found[JOINT_NAMES.index(name)].tolist() == [3, 4, 0.5]
+    estimated = from_coco(joints)
+    assert estimated[JOINT_NAMES.index(name)].tolist() == [3, 4, 0.5]
     others = [i for i, n in enumerate(JOINT_NAMES) if n not in (name, "neck")]
-    assert not found[others].any()
+    assert not estimated[others].any()
 
 
 def test_neck_is_mid_shoulders_with_the_lower_confidence():
     joints = np.zeros((2, 17, 3), np.float32)
     joints[1, COCO_NAMES.index("left_shoulder")] = 10, 20, 0.9
     joints[1, COCO_NAMES.index("right_shoulder")] = 30, 24, 0.4
-    found = from_coco(joints)  # a batch
-    assert found[1, JOINT_NAMES.index("neck")] == pytest.approx([20, 22, 0.4])
+    estimated = from_coco(joints)  # a batch
+    assert estimated[1, JOINT_NAMES.index("neck")] == pytest.approx([20, 22, 0.4])
 
 
 def test_orders_are_those_of_coco_and_openpose():
@@ -175,12 +175,12 @@ def test_torchvision_joints_scale_back_to_the_image():
     assert scale == (1.6, 1.6)
     keypoints = torch.zeros(2, 17, 3)
     keypoints[1, 0, :2] = torch.tensor([16.0, 32.0])  # the nose
-    found = {
+    estimated = {
         "boxes": torch.tensor([[0.0, 0, 3, 3], [0, 0, 64, 80]]),
         "keypoints": keypoints,
         "keypoints_scores": torch.full((2, 17), 3.0),
     }
-    joints = _joints(found, scale, image.shape[:2])
+    joints = _joints(estimated, scale, image.shape[:2])
     assert joints is not None
     assert joints[0].tolist() == [10, 20, 0.5]
 

@@ -50,14 +50,14 @@ def runs_of(mask):
 
 
 def packed(mask):
-    found = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": found["size"], "counts": found["counts"].decode()}
+    result = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": result["size"], "counts": result["counts"].decode()}
 
 
 def found_at(path, image_id):
-    found = load(path).find(image_id)
-    assert found is not None
-    return found.mask
+    result = load(path).find(image_id)
+    assert result is not None
+    return result.mask
 
 
 # --- pictures and tables -------------------------------------------------------------------------
@@ -76,9 +76,9 @@ def found_at(path, image_id):
     ],
 )
 def test_person_pixels(levels, expected):
-    found = person_pixels(np.array([levels], np.uint8))
-    assert found.dtype == bool
-    assert found[0].tolist() == [bool(e) for e in expected]
+    result = person_pixels(np.array([levels], np.uint8))
+    assert result.dtype == bool
+    assert result[0].tolist() == [bool(e) for e in expected]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
@@ -181,10 +181,10 @@ def test_a_folder_of_pictures(tmp_path):
     write_png(tmp_path / "train" / "b.PNG", OTHER.astype(np.uint8))
     (tmp_path / "notes.txt").write_text("no mask")
     labels = load(tmp_path)
-    found = labels.find("train/a")
-    assert found is not None
-    assert found.score == 1
-    np.testing.assert_array_equal(found.mask, MASK)
+    result = labels.find("train/a")
+    assert result is not None
+    assert result.score == 1
+    np.testing.assert_array_equal(result.mask, MASK)
     np.testing.assert_array_equal(found_at(tmp_path, "b"), OTHER)
     assert labels.find("train/c") is None
     assert load(tmp_path).unmatched(["train/a", "train/c"]) == ["train/b"]
@@ -223,10 +223,10 @@ def test_parquet_of_bytes_or_of_the_shards_struct(tmp_path, kind):
     columns = {"image_id": ["a", "b"], "mask": pa.array([cell, None], kind)}
     pq.write_table(pa.table({**columns, "mask_score": [0.25, None]}), tmp_path / "m.parquet")
     labels = load(tmp_path / "m.parquet")
-    found = labels.find("a")
-    assert found is not None
-    assert found.score == 0.25
-    np.testing.assert_array_equal(found.mask, MASK)
+    result = labels.find("a")
+    assert result is not None
+    assert result.score == 0.25
+    np.testing.assert_array_equal(result.mask, MASK)
     assert labels.find("b") is None  # a null row is an image without a mask
 
 
@@ -249,8 +249,8 @@ def test_long_runs_pack_into_several_characters():
 
 
 def test_a_polygon_covers_what_is_inside():
-    found = decode_segmentation([[3, 2, 6, 2, 6, 11, 3, 11]], 12, 8)
-    np.testing.assert_array_equal(found, MASK)
+    result = decode_segmentation([[3, 2, 6, 2, 6, 11, 3, 11]], 12, 8)
+    np.testing.assert_array_equal(result, MASK)
     both = decode_segmentation([[3, 2, 6, 2, 6, 11, 3, 11], [0, 4, 2, 4, 2, 6, 0, 6]], 12, 8)
     np.testing.assert_array_equal(both, MASK | OTHER)
 
@@ -327,10 +327,10 @@ def test_results_take_the_crops_own_person_not_the_surest(tmp_path):
     central = {"image_id": "a.jpg", "category_id": 1, "segmentation": packed(MASK), "score": 0.5}
     aside = {**central, "segmentation": packed(OTHER), "score": 0.9}
     table = {**central, "category_id": 67, "segmentation": packed(np.ones((12, 8), bool))}
-    found = load(write_json(tmp_path / "r.json", [aside, central, table])).find("test/a")
-    assert found is not None
-    assert found.score == 0.5
-    np.testing.assert_array_equal(found.mask, MASK)
+    result = load(write_json(tmp_path / "r.json", [aside, central, table])).find("test/a")
+    assert result is not None
+    assert result.score == 0.5
+    np.testing.assert_array_equal(result.mask, MASK)
 
 
 def test_masks_of_one_image_must_have_one_size(tmp_path):

@@ -18,7 +18,6 @@ from pipeline.backends.masks.person_mask import central_mask
 from pipeline.backends.sizes import by_size, fit_into, padded_size, scaled_size
 from pipeline.stages.masks import Params
 from pipeline.world.scenes.street import Params as Street
-from pipeline.world.scenes.street import render_street
 from reid.arrays.images import decode
 from reid.project.errors import ReidError
 
@@ -49,18 +48,18 @@ def region(rows, columns, height=20, width=16):
 )
 def test_the_crops_own_person(regions, chosen):
     masks = np.stack([region(*r) for r in regions])
-    found = central_mask(masks, np.arange(len(masks)) / 10)
-    assert found is not None
-    assert found.score == chosen / 10
-    np.testing.assert_array_equal(found.mask, masks[chosen])
+    result = central_mask(masks, np.arange(len(masks)) / 10)
+    assert result is not None
+    assert result.score == chosen / 10
+    np.testing.assert_array_equal(result.mask, masks[chosen])
 
 
 def test_who_stands_in_front_has_the_pixels_though_the_boxes_are_alike():
     front = region((2, 20), (5, 11))
     behind = region((1, 20), (4, 12)) & ~region((0, 20), (5, 11))  # slivers left and right
-    found = central_mask(np.stack([behind, front]), [0.9, 0.8])
-    assert found is not None
-    assert found.score == 0.8
+    result = central_mask(np.stack([behind, front]), [0.9, 0.8])
+    assert result is not None
+    assert result.score == 0.8
 
 
 def test_nobody_has_no_mask():
@@ -157,7 +156,7 @@ def people():
         pytest.skip("ultralytics, whose photograph this is, is not installed")
     bus = cv2.imread(str(Path(spec.origin).parent / "assets" / "bus.jpg"))[..., ::-1]
     street = Street(train_identities=1, test_identities=1, cameras=2, images_min=2, images_max=2)
-    rendered = [sample for sample, _ in render_street(street, 1)][:2]
+    rendered = [sample for sample, _ in street.render()][:2]
     crops = [bus[400:900, 50:240], bus[390:880, 670:809]]
     return [*crops, *(decode(sample.encoded) for sample in rendered)]
 
@@ -165,16 +164,16 @@ def people():
 def check(network, people):
     """Masks of each image's size, and a batch that equals its images one by one."""
     together = network(people)
-    for image, found in zip(people, together, strict=True):
+    for image, result in zip(people, together, strict=True):
         (alone,) = network([image])
-        assert (alone is None) == (found is None)
-        if found is None or alone is None:  # an untrained network may see nobody
+        assert (alone is None) == (result is None)
+        if result is None or alone is None:  # an untrained network may see nobody
             continue
-        assert (found.mask.shape, found.mask.dtype) == (image.shape[:2], bool)
-        assert 0 <= found.score <= 1
-        assert (alone.mask != found.mask).mean() < 1e-3
-        assert alone.score == pytest.approx(found.score, abs=1e-4)
-    assert sum(found is not None and found.mask.any() for found in together) >= 2
+        assert (result.mask.shape, result.mask.dtype) == (image.shape[:2], bool)
+        assert 0 <= result.score <= 1
+        assert (alone.mask != result.mask).mean() < 1e-3
+        assert alone.score == pytest.approx(result.score, abs=1e-4)
+    assert sum(result is not None and result.mask.any() for result in together) >= 2
 
 
 def sees_people(state, person, prefix="roi_heads.box_predictor"):
@@ -210,14 +209,14 @@ def test_torchvision_takes_the_central_person_above_the_threshold():
     soft[0, 0, :, :] = 0.9  # the background of another label
     soft[1, 0, 2:18, 0:3] = 0.8
     soft[2, 0, 2:18, 5:11] = torch.tensor([0.2, 0.5, 0.7, 0.7, 0.5, 0.2])
-    found = {"labels": torch.tensor([3, 1, 1]), "masks": soft,
+    result = {"labels": torch.tensor([3, 1, 1]), "masks": soft,
              "scores": torch.tensor([0.9, 0.8, 0.75])}  # fmt: skip
     for threshold, columns in ((0.5, (6, 10)), (0.6, (7, 9)), (0.1, (5, 11))):
-        mask = _mask(found, threshold)
+        mask = _mask(result, threshold)
         assert mask is not None
         assert mask.score == 0.75
         np.testing.assert_array_equal(mask.mask, region((2, 18), columns))
-    assert _mask({key: value[:1] for key, value in found.items()}, 0.5) is None
+    assert _mask({key: value[:1] for key, value in result.items()}, 0.5) is None
 
 
 def test_torchvision_names_its_networks():
@@ -264,10 +263,10 @@ def test_ultralytics_masks_are_of_the_central_person():
     masks = np.stack([region((0, 20), (0, 3)), region((0, 20), (5, 11))])
     boxes = SimpleNamespace(conf=torch.tensor([0.9, 0.5]))
     data = SimpleNamespace(data=torch.from_numpy(masks).byte())
-    found = _mask(SimpleNamespace(masks=data, boxes=boxes))
-    assert found is not None
-    assert found.score == 0.5
-    np.testing.assert_array_equal(found.mask, masks[1])
+    result = _mask(SimpleNamespace(masks=data, boxes=boxes))
+    assert result is not None
+    assert result.score == 0.5
+    np.testing.assert_array_equal(result.mask, masks[1])
     assert _mask(SimpleNamespace(masks=None, boxes=boxes)) is None
     assert _person({0: "bicycle", 1: "person"}) == 1
     assert _person({0: "pedestrian", 1: "car"}) == 0
@@ -333,11 +332,11 @@ def test_detectron2_gets_scaled_images_in_its_order_of_colours(monkeypatch, orde
         labels, scores = torch.tensor([0, 7, 7]), torch.tensor([0.9, 0.8, 0.7])
         return [Detections(pred_classes=labels, scores=scores) for _ in inputs]
 
-    def postprocess(found, height, width, threshold):
+    def postprocess(result, height, width, threshold):
         assert threshold == 0.3
-        found.pred_masks = torch.zeros(len(found.scores), height, width, dtype=torch.bool)
-        found.pred_masks[1, :, width // 2] = True  # of the two people
-        return found
+        result.pred_masks = torch.zeros(len(result.scores), height, width, dtype=torch.bool)
+        result.pred_masks[1, :, width // 2] = True  # of the two people
+        return result
 
     for name in ("detectron2", "detectron2.modeling", "detectron2.modeling.postprocessing"):
         module = ModuleType(name)
@@ -348,9 +347,9 @@ def test_detectron2_gets_scaled_images_in_its_order_of_colours(monkeypatch, orde
     network = Network(model, 7, Params(mask_threshold=0.3, shortest_side=32, longest_side=64))
     sizes = [(20, 10), (16, 8), (10, 20)]
     images = [np.full((*size, 3), (10, 20, 30), np.uint8) for size in sizes]
-    for found, size in zip(network(images), sizes, strict=True):
-        assert found is not None
-        assert found.mask.shape == size
-        assert found.mask.sum() == size[0]
-        assert found.score == pytest.approx(0.7)
+    for result, size in zip(network(images), sizes, strict=True):
+        assert result is not None
+        assert result.mask.shape == size
+        assert result.mask.sum() == size[0]
+        assert result.score == pytest.approx(0.7)
     assert taken == [[(3, 64, 32), (3, 64, 32)], [(3, 32, 64)]]

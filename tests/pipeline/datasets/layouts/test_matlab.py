@@ -69,8 +69,8 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_sound_is_read_without_another_process(alone, packed):
     data = saved(packed)
     assert why_unsound(data) == ""
-    found = matlab.variables(PATH, data, "numbers", "none")
-    assert {name for name in found if not name.startswith("__")} == {"numbers"}
+    result = matlab.variables(PATH, data, "numbers", "none")
+    assert {name for name in result if not name.startswith("__")} == {"numbers"}
     assert matlab.kinds(PATH, data)["cells"] == ((3, 2), "cell")
     assert matlab.variable(PATH, data, "text", "RAP", "annotation").tolist() == ["text"]
 

@@ -56,10 +56,10 @@ class DoesNotStart(Work):
 @pytest.mark.parametrize("name", ["local", "pool"])
 def test_every_payload_has_its_outcome(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    found = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
-    assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
+    outcome = dict(executors.EXECUTORS[name](Squares(), [0, 1, 2, 3], 2))
+    assert {i: value for i, (value, _) in outcome.items()} == {0: 0, 1: 1, 2: 4, 3: 9}
     shared = str(max(1, cores() // 2))
-    assert found[0][1] == (shared if name == "pool" else "7")
+    assert outcome[0][1] == (shared if name == "pool" else "7")
     assert os.environ["OMP_NUM_THREADS"] == "7", "the parent's own setting is put back"
 
 
@@ -81,9 +81,9 @@ def test_nothing_to_do_loads_no_model(name: str):
 
 def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(local, "cores", lambda: 2)
-    found = dict(executors.pool(Squares(), [0, 1, 2], 0))
-    assert {i: value for i, (value, _) in found.items()} == {0: 0, 1: 1, 2: 4}
-    assert found[0][1] == "1", "each of two processes has one of two cores"
+    outcome = dict(executors.pool(Squares(), [0, 1, 2], 0))
+    assert {i: value for i, (value, _) in outcome.items()} == {0: 0, 1: 1, 2: 4}
+    assert outcome[0][1] == "1", "each of two processes has one of two cores"
 
 
 def test_an_executor_is_chosen_by_name():

@@ -214,17 +214,17 @@ ray_warnings = pytest.mark.filterwarnings(
 @ray_warnings
 class TestCluster:
     def test_every_payload_has_its_outcome_and_all_nodes_work(self, on_ray: Any, tmp_path: Path):
-        found = dict(on_ray(Squares(tmp_path, nodes=3), list(range(20)), 3))
-        assert {i: square for i, (square, _, _) in found.items()} == {i: i * i for i in range(20)}
-        assert len({node for _, _, node in found.values()}) == 3
-        assert os.getpid() not in {process for _, process, _ in found.values()}
+        result = dict(on_ray(Squares(tmp_path, nodes=3), list(range(20)), 3))
+        assert {i: square for i, (square, _, _) in result.items()} == {i: i * i for i in range(20)}
+        assert len({node for _, _, node in result.values()}) == 3
+        assert os.getpid() not in {process for _, process, _ in result.values()}
 
     def test_stages_publish_the_bytes_of_one_process(
         self, on_ray: Any, tmp_path: Path, monkeypatch
     ):
-        found = []
+        result = []
         for executor in ("local", on_ray):
-            project = make_project(tmp_path / str(len(found)))
+            project = make_project(tmp_path / str(len(result)))
             monkeypatch.chdir(project.root)  # as the command does: paths are relative
             here = Project(Path())
             engine.run(shards_of(here), here, executor=executor, workers=2)
@@ -232,9 +232,9 @@ class TestCluster:
             parts = make_plan("parts", "toy", here)
             done = engine.run(parts, here, executor=executor, workers=2)
             assert done.computed == len(parts.tasks) == 8
-            found.append(contents(project.root / "data"))
+            result.append(contents(project.root / "data"))
             assert temporary(project) == []
-        assert found[0] == found[1]
+        assert result[0] == result[1]
 
     def test_an_error_in_a_worker_arrives_as_it_is(self, on_ray: Any):
         with pytest.raises(ReidError, match=r"^row \d is no good$"):

@@ -45,10 +45,10 @@ def clear() -> list:
 
 def tracklets_of(shots) -> list[list]:
     """The shots of each person and camera, in the order of rendering."""
-    found: dict[tuple[int, int], list] = {}
+    result: dict[tuple[int, int], list] = {}
     for shot in shots:
-        found.setdefault((shot[0].person, shot[0].camera), []).append(shot)
-    return list(found.values())
+        result.setdefault((shot[0].person, shot[0].camera), []).append(shot)
+    return list(result.values())
 
 
 def steps(shots) -> list[tuple]:
@@ -120,8 +120,8 @@ def test_a_tracklet_is_of_consecutive_frames(shots):
 
 
 def test_images_and_truth_have_the_size_asked_for(shots, clear):
-    for found, size in ((shots, (64, 32)), (clear, (128, 64))):
-        for sample, truth in found:
+    for result, size in ((shots, (64, 32)), (clear, (128, 64))):
+        for sample, truth in result:
             assert sample.image.shape == (*size, 3)
             assert decode_mask(truth.mask).shape == decode_depth(truth.depth).shape == size
 
@@ -140,8 +140,8 @@ def test_another_seed_gives_another_hall(shots):
 
 def test_cameras_differ_in_light_view_and_background():
     default = Params()
-    one, two = (hall.place_of(default, camera) for camera in (1, 2))
-    ratios = [place.camera.gain[0] / place.camera.gain[2] for place in (one, two)]
+    one, two = (hall.site_of(default, camera) for camera in (1, 2))
+    ratios = [site.camera.gain[0] / site.camera.gain[2] for site in (one, two)]
     assert ratios[0] > 1.2 * ratios[1]  # lamplight and daylight
     turned = abs(one.camera.path - two.camera.path) % np.pi
     assert min(turned, np.pi - turned) > 0.7
@@ -213,8 +213,8 @@ def test_who_crosses_is_in_the_line_of_sight_at_the_time_and_goes_against(headin
     meant = walker_of(person_of(TINY, 1), np.array([0.6, 8.0]), heading)
     for time in np.linspace(-0.5, 0.5, 6):
         other, *carts = hall.crossing(TINY, meant, nearer, float(time), rng)
-        there, place = meant.at(float(time))[2], other.at(float(time))[2]
-        np.testing.assert_allclose(place, there * (1 - nearer / np.linalg.norm(there)))
+        there, spot = meant.at(float(time))[2], other.at(float(time))[2]
+        np.testing.assert_allclose(spot, there * (1 - nearer / np.linalg.norm(there)))
         ways = [np.array([np.cos(w.heading), np.sin(w.heading)]) for w in (meant, other)]
         assert ways[0] @ ways[1] < 0.45
         for cart in carts:
@@ -258,14 +258,14 @@ def test_flow_of_what_stands_is_the_move_of_the_window_and_no_more(clear):
         flow, valid = decode_known_flow(now.flow)
         rows, columns = np.nonzero(valid & ~decode_mask(now.mask))
         assert len(rows) > 2000
-        for axis, places in ((0, columns), (1, rows)):
-            line = np.polyfit(places, flow[rows, columns, axis], 1)
-            assert np.abs(flow[rows, columns, axis] - np.polyval(line, places)).max() < 0.01
+        for axis, positions in ((0, columns), (1, rows)):
+            line = np.polyfit(positions, flow[rows, columns, axis], 1)
+            assert np.abs(flow[rows, columns, axis] - np.polyval(line, positions)).max() < 0.01
             assert abs(line[0]) < 0.05  # the window grows or shrinks by little
 
 
 def warped(image: np.ndarray, flow: np.ndarray, method: int) -> np.ndarray:
-    """The next frame at the places where this frame's pixels go."""
+    """The next frame at the positions where this frame's pixels go."""
     rows, columns = np.indices(flow.shape[:2], np.float32)
     return cv2.remap(image, columns + flow[..., 0], rows + flow[..., 1], method,
                      borderMode=cv2.BORDER_CONSTANT)  # fmt: skip
@@ -277,8 +277,8 @@ def test_the_next_frame_warped_back_is_this_frame(clear):
     for (one, now), (two, then) in steps(clear):
         flow, valid = decode_known_flow(now.flow)
         depth, later = (decode_depth(truth.depth).astype(float) for truth in (now, then))
-        found = warped(later, flow, cv2.INTER_NEAREST)
-        same = valid & (np.abs(found - depth) < 120) & (found > 0)  # in both, hidden in neither
+        result = warped(later, flow, cv2.INTER_NEAREST)
+        same = valid & (np.abs(result - depth) < 120) & (result > 0)  # in both, hidden in neither
         kept.append(same.mean())
         for name, tried in (("flow", flow), ("still", 0 * flow), ("turned", -flow),
                             ("swapped", flow[..., ::-1])):  # fmt: skip

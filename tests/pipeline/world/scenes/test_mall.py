@@ -15,7 +15,7 @@ from pipeline.world.build import build_world
 from pipeline.world.hidden import GROUPS
 from pipeline.world.scenes import scenes
 from pipeline.world.scenes.interiors import REACH_M
-from pipeline.world.scenes.mall import Params, place_of, plan, render_mall
+from pipeline.world.scenes.mall import Params, plan, site_of
 from pipeline.world.scenes.street import Params as Street
 from reid.arrays.images import decode, decode_depth, decode_mask
 from reid.arrays.poses import JOINT_NAMES
@@ -31,7 +31,7 @@ TINY = Params(
 
 @pytest.fixture(scope="module")
 def shots():
-    return list(render_mall(TINY))
+    return list(TINY.render())
 
 
 def mask_of(truth):
@@ -50,7 +50,7 @@ def joint(truth, name):
 
 
 def test_two_workers_give_the_same_bytes(shots):
-    for one, two in zip(shots, render_mall(TINY, workers=2), strict=True):
+    for one, two in zip(shots, TINY.render(workers=2), strict=True):
         assert one[0].encoded == two[0].encoded
         assert (one[0].person, one[0].frame, one[0].role, one[0].extra) == (
             two[0].person, two[0].frame, two[0].role, two[0].extra,
@@ -61,7 +61,7 @@ def test_two_workers_give_the_same_bytes(shots):
 
 
 def test_another_seed_gives_other_images(shots):
-    other = next(render_mall(TINY.model_copy(update={"seed": 4})))
+    other = next(TINY.model_copy(update={"seed": 4}).render())
     assert other[0].encoded != shots[0][0].encoded
 
 
@@ -139,7 +139,7 @@ def test_a_spot_is_seen_behind_the_person():
         update={"occluder_probability": 0.0, "truncation_probability": 0.0, "distractor_share": 0.0}
     )
     grids = defaultdict(list)
-    for sample, truth in render_mall(only):
+    for sample, truth in only.render():
         if sample.role == "train":
             there = ~cv2.dilate(mask_of(truth).astype(np.uint8), np.ones((5, 5))).astype(bool)
             share = cv2.resize(there.astype(np.float32), (6, 12), interpolation=cv2.INTER_AREA)
@@ -184,7 +184,7 @@ def test_the_person_fills_the_crop_and_is_mostly_seen(shots):
 
 def test_viewpoints_are_of_all_four_kinds():
     small = {"train_identities": 12, "images_min": 2, "images_max": 2, "distractor_share": 0.0}
-    seen = Counter(s.viewpoint for s, _ in render_mall(TINY.model_copy(update=small)))
+    seen = Counter(s.viewpoint for s, _ in TINY.model_copy(update=small).render())
     assert set(seen) == {1, 2, 3, 4}
     assert min(seen.values()) >= 3
 
@@ -244,14 +244,14 @@ def test_boxes_agree_with_the_joints(shots):
 
 
 def test_what_is_cut_off_below_counts_as_hidden_there(shots):
-    found = 0
+    result = 0
     for sample, truth in shots:
         height = sample.image.shape[0]
         whole = truth.box[3] - truth.box[1]
         if truth.box[3] - height > 0.25 * whole:  # a quarter of the person is below the image
             assert sample.extra["occlusion_down"]
-            found += 1
-    assert found >= 2
+            result += 1
+    assert result >= 2
 
 
 def test_nobody_in_the_way_means_nothing_hidden():
@@ -259,7 +259,7 @@ def test_nobody_in_the_way_means_nothing_hidden():
         update={"occluder_probability": 0.0, "truncation_probability": 0.0, "things": 1,
                 "train_identities": 2, "test_identities": 2, "distractor_share": 0.0}
     )  # fmt: skip
-    flags = [[s.extra[n] for n in EXTRA.names[:4]] for s, _ in render_mall(free)]
+    flags = [[s.extra[n] for n in EXTRA.names[:4]] for s, _ in free.render()]
     assert np.mean(flags) < 0.05
 
 
@@ -305,9 +305,9 @@ def test_each_scene_makes_its_own_world():
     assert (layout, type(scene)) == ("market1501", Street)
 
 
-def test_equal_malls_share_their_places():
-    assert place_of(TINY, 1) is place_of(TINY.model_copy(), 1)
-    assert place_of(TINY, 1) is not place_of(TINY.model_copy(update={"things": 2}), 1)
+def test_equal_malls_share_their_sites():
+    assert site_of(TINY, 1) is site_of(TINY.model_copy(), 1)
+    assert site_of(TINY, 1) is not site_of(TINY.model_copy(update={"things": 2}), 1)
 
 
 @pytest.mark.parametrize(

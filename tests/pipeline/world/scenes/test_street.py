@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.world.bodies import PART
-from pipeline.world.scenes.street import Params, person_of, plan, render_street
+from pipeline.world.crowd import person_of
+from pipeline.world.scenes.street import Params, plan
 from pipeline.world.shots import viewpoint
 from reid.arrays.flow import decode_known_flow, encode_flow
 from reid.arrays.images import decode_depth, decode_mask
@@ -24,7 +25,7 @@ TINY = Params(
 
 @pytest.fixture(scope="module")
 def shots():
-    return list(render_street(TINY))
+    return list(TINY.render())
 
 
 def parts_of(truth):
@@ -37,7 +38,7 @@ def passes_of(shots):
 
 
 def test_two_workers_give_the_same_bytes(shots):
-    for one, two in zip(shots, render_street(TINY, workers=2), strict=True):
+    for one, two in zip(shots, TINY.render(workers=2), strict=True):
         assert one[0].encoded == two[0].encoded
         assert (one[0].person, one[0].frame, one[0].role) == (
             two[0].person,
@@ -50,7 +51,7 @@ def test_two_workers_give_the_same_bytes(shots):
 
 
 def test_another_seed_gives_other_people_and_images(shots):
-    other = next(render_street(TINY.model_copy(update={"seed": 8})))
+    other = next(TINY.model_copy(update={"seed": 8}).render())
     assert other[0].encoded != shots[0][0].encoded
     assert person_of(TINY, 1) != person_of(TINY.model_copy(update={"seed": 8}), 1)
 
@@ -105,14 +106,14 @@ def test_images_and_truth_have_the_size_asked_for(shots):
         assert decode_mask(truth.mask).shape == decode_depth(truth.depth).shape == (128, 64)
 
 
-def test_mask_is_where_there_are_parts_and_those_are_nearer_than_the_place(shots):
+def test_mask_is_where_there_are_parts_and_those_are_nearer_than_the_backdrop(shots):
     for _, truth in shots:
         mask, parts = decode_mask(truth.mask), parts_of(truth)
         np.testing.assert_array_equal(mask, parts > 0)
         if mask.any():
             depth = decode_depth(truth.depth)[mask]
             assert depth.min() > 1000
-            assert depth.max() - depth.min() < 2000  # one person: nothing of the place in it
+            assert depth.max() - depth.min() < 2000  # one person: nothing of the backdrop in it
 
 
 def test_most_masks_show_a_person(shots):

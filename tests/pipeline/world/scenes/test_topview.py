@@ -105,8 +105,8 @@ def test_the_camera_looks_straight_down():
 
 
 def test_the_empty_corridor_is_a_floor_between_walls_and_low_things():
-    place = topview.place_of(SMALL)
-    depth = place.backdrop.depth
+    site = topview.site_of(SMALL)
+    depth = site.backdrop.depth
     assert depth.max() == pytest.approx(SMALL.camera_height)
     assert np.median(depth) == pytest.approx(SMALL.camera_height)
     assert depth.min() > SMALL.camera_height - 1.2  # no head among the things
@@ -131,8 +131,8 @@ def test_first_to_the_right_then_back_to_the_left(shots):
         _, columns = np.nonzero(decode_mask(truth.mask))
         ways.setdefault((sample.person, sample.camera), []).append(float(columns.mean()))
     assert len(ways) == 8
-    for (_, camera), places in ways.items():
-        steps = np.diff(places)
+    for (_, camera), positions in ways.items():
+        steps = np.diff(positions)
         assert (steps > 0).all() if camera == 1 else (steps < 0).all()
 
 
@@ -171,9 +171,9 @@ def step() -> np.ndarray:
 
 
 def test_where_chance_takes_nothing_the_shadow_and_the_strip_remain():
-    found = depth_sensor.readings(step(), np.zeros((40, 80)), FOCAL_PX, 0.0,
+    result = depth_sensor.readings(step(), np.zeros((40, 80)), FOCAL_PX, 0.0,
                                   np.random.default_rng(0))  # fmt: skip
-    missing = found == 0
+    missing = result == 0
     assert missing[:, 79].all()  # the strip
     # The projector sees column x at x + 0.075 * 72 / depth: 49 (head) at 51.7, the floor's 50 at
     # 51.35, which is behind, and 51 at 52.35.
@@ -187,8 +187,8 @@ def test_noise_grows_with_the_square_of_the_distance():
     spread = []
     for metres in (1.0, 2.0, 4.0):
         flat = np.full((60, 80), metres)
-        found = depth_sensor.readings(flat, flat * 0, FOCAL_PX, 0.0, np.random.default_rng(0))
-        spread.append(found[:, :79].astype(float).std())
+        result = depth_sensor.readings(flat, flat * 0, FOCAL_PX, 0.0, np.random.default_rng(0))
+        spread.append(result[:, :79].astype(float).std())
     expected = [400 * (0.0012 + 0.0019 * (m - 0.4) ** 2) for m in (1.0, 2.0, 4.0)]
     assert spread == pytest.approx(expected, rel=0.1)
 
@@ -198,18 +198,18 @@ def test_noise_grows_with_the_square_of_the_distance():
 )
 def test_dark_hair_swallows_readings(dark, low, high):
     flat = np.full((60, 80), 2.5)
-    found = depth_sensor.readings(flat, flat * 0 + dark, FOCAL_PX, 1.0, np.random.default_rng(0))
-    assert low <= (found[:, :79] == 0).mean() <= high
+    result = depth_sensor.readings(flat, flat * 0 + dark, FOCAL_PX, 1.0, np.random.default_rng(0))
+    assert low <= (result[:, :79] == 0).mean() <= high
 
 
 def test_readings_are_lost_along_steep_edges_more_than_elsewhere():
-    found = depth_sensor.readings(step(), np.zeros((40, 80)), FOCAL_PX, 1.0,
+    result = depth_sensor.readings(step(), np.zeros((40, 80)), FOCAL_PX, 1.0,
                                   np.random.default_rng(0))  # fmt: skip
     edge = np.zeros((40, 80), bool)
     edge[9:31, 29:51] = True
     edge[11:29, 31:49] = False
-    assert (found == 0)[edge].mean() > 0.15
-    assert (found == 0)[~edge][:, None].mean() < 0.06
+    assert (result == 0)[edge].mean() > 0.15
+    assert (result == 0)[~edge][:, None].mean() < 0.06
 
 
 # -------------------------------------------------------------------------------------- the truth
