@@ -1,6 +1,6 @@
 """Distances of features, block by block, and what features must be.
 
-Every block is made of products of one shape, so that no size of a block changes a last bit.
+Every block is made of products of one shape, so that the size of a block changes no last bit.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def distance_blocks(
 ) -> Iterator[np.ndarray]:
     """Distances of features (Q, D) and (G, D) as float32 blocks (<= chunk, G) of consecutive rows.
 
-    `cosine` is one minus the cosine; `euclidean` is squared: the same order, nothing lost to a
-    root. Of features that are `parts` equal parts side by side, such as those of several crops,
-    the parts' distances are added up, and `euclidean` is then a sum of roots. `chunk` is rounded
-    up to whole tiles of 256 rows; each tile is one product of the same shape, so a distance does
-    not depend on `chunk`.
+    `cosine` is one minus the cosine. `euclidean` is squared: the order is the same, and no
+    precision is lost to a root. Where a feature consists of `parts` equal parts side by side, such
+    as those of several crops, the distances of the parts are added up; `euclidean` is then a sum of
+    roots. `chunk` is rounded up to whole tiles of 256 rows; every tile is one product of the same
+    shape, so a distance does not depend on `chunk`.
     """
     if parts == 1:
         yield from _whole_blocks(query, gallery, distance, chunk)
@@ -85,9 +85,10 @@ def _whole_blocks(
 
 
 def prepared(query: Any, gallery: Any, distance: str) -> tuple[Any, Any, Any]:
-    """Features, unit (cosine) or centred (euclidean), and the gallery's constant.
+    """Query and gallery features of length one (cosine) or centred (euclidean), and a constant.
 
-    Constant - product (cosine), or constant - 2 products (euclidean), is a query's order.
+    A query's gallery is ordered by constant - product (cosine) or constant - 2 products
+    (euclidean); the constant is () or (G,).
     """
     if query.shape[1] != gallery.shape[1]:
         raise ReidError(
@@ -109,7 +110,7 @@ def _unit(feature: np.ndarray) -> np.ndarray:
 
 
 def features_of(feature: Any, count: int, side: str) -> np.ndarray:
-    """Features of `count` images, NumPy or torch, as (N, D) float32; ReidError unless finite."""
+    """NumPy or torch features of `count` images as (N, D) float32; `ReidError` unless finite."""
     array = array_of(feature)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")

@@ -20,10 +20,10 @@ Pool = Literal["mean", "max"]
 def pooled(
     feature: np.ndarray, labels: Sequence[np.ndarray], pool: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) whose labels (N,) are all equal become one, the `mean` or `max` of each.
+    """Pool all features (N, D) with the same labels, each (N,), into one: their `mean` or `max`.
 
-    Returns features (P, D), float32 if `mean`, by the first label, then the next; and the index
-    (P,) of the first row of each. Where images should weigh the same under `mean`, make their
+    Returns features (P, D), float32 if `mean`, ordered by the first label, then the next; and the
+    index (P,) of the first row of each. Where images should weigh the same under `mean`, make their
     features unit vectors before.
     """
     if pool not in get_args(Pool):
