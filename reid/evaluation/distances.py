@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from reid.evaluation.labels import array_of
+from reid.evaluation.protocol import check_name
 from reid.project.errors import ReidError
 
 Distance = Literal["cosine", "euclidean"]
@@ -94,10 +95,9 @@ def prepared(query: Any, gallery: Any, distance: str) -> tuple[Any, Any, Any]:
         raise ReidError(
             f"features: query has {query.shape[1]} dimensions, gallery has {gallery.shape[1]}"
         )
+    check_name("distance", distance, DISTANCES)
     if distance == "cosine":
         return _unit(query), _unit(gallery), np.float32(1)
-    if distance != "euclidean":
-        raise ReidError(f"distance: no `{distance}` (there are {', '.join(DISTANCES)})")
     centre = gallery.mean(0, dtype=np.float64).astype(np.float32)  # less is lost to cancellation
     query, gallery = query - centre, gallery - centre
     return query, gallery, np.einsum("ij,ij->i", gallery, gallery)

@@ -150,6 +150,20 @@ def features(
     return embed_data(experiment.paper, experiment.params, network, views, mean)
 
 
+def tested_rows(data: Data) -> Data:
+    """The rows that are queries or in the gallery."""
+    return data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+
+
+def compared_features(
+    experiment: Experiment, project: Project, tested: Data, device: torch.device
+) -> tuple[Data, np.ndarray]:
+    """The features that an evaluation compares, and their rows: as `features`, pooled if asked."""
+    tested, feature = features(experiment, project, tested, device)
+    pool = experiment.paper.pool(experiment.params)
+    return (tested, feature) if pool == "none" else pool_passages(tested, feature, pool)
+
+
 def pool_passages(data: Data, feature: np.ndarray, pool: str) -> tuple[Data, np.ndarray]:
     """One feature a passage, the `mean` or `max` of its images' (N, D), beside its first row.
 
@@ -200,12 +214,8 @@ def evaluate(
     _check_code(experiment, project)
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     _check_persons(experiment, project, data)
-    tested, feature = features(experiment, project, tested, torch_device)
-    pooling = experiment.paper.pool(params)
-    if pooling != "none":
-        tested, feature = pool_passages(tested, feature, pooling)
+    tested, feature = compared_features(experiment, project, tested_rows(data), torch_device)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
     described = data.protocol_in_force()
     in_force = protocol_of(described)

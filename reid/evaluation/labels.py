@@ -11,6 +11,11 @@ import numpy as np
 from reid.evaluation.protocol import Exclude
 from reid.project.errors import ReidError
 
+NO_MATCH = (
+    "gallery: no query has a match; do persons and cameras have the right codes? Where all images "
+    "are of one camera, the protocol that fits is `all_pairs`"
+)
+
 
 def array_of(values: Any) -> np.ndarray:
     """NumPy's view of an array, a list, or a torch tensor on any device."""

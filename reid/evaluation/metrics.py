@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from reid.evaluation.distances import TILE, Comparison, distance_blocks, features_of, prepared
-from reid.evaluation.labels import Labels
+from reid.evaluation.labels import NO_MATCH, Labels
 from reid.evaluation.protocol import AveragePrecision, Exclude, Protocol
 from reid.evaluation.ranks import Ranks, checked_ranks, checked_rows, rank_matches, rank_tensor
 from reid.project.errors import ReidError
@@ -180,10 +180,7 @@ def _summarise(
     ranks, counts, seen = matches
     counted = counts > 0
     if not counted.any():
-        raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
-            "images are of one camera, the protocol that fits is `all_pairs`"
-        )
+        raise ReidError(NO_MATCH)
     query = np.repeat(np.arange(len(counts)), counts)
     ranks = ranks[np.lexsort((ranks, query))]
     average = _average_precision(ranks, counts[counted])

@@ -12,7 +12,7 @@ import numpy as np
 
 from reid.evaluation.distances import features_of
 from reid.evaluation.labels import Labels
-from reid.project.errors import ReidError
+from reid.evaluation.protocol import check_name
 
 Pool = Literal["mean", "max"]
 
@@ -26,8 +26,7 @@ def pooled(
     index (P,) of the first row of each. Where images should weigh the same under `mean`, make their
     features unit vectors before.
     """
-    if pool not in get_args(Pool):
-        raise ReidError(f"pool: no `{pool}` (there are {', '.join(get_args(Pool))})")
+    check_name("pool", pool, get_args(Pool))
     _, first, group = np.unique(np.stack(labels), axis=1, return_index=True, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     start = np.searchsorted(group.ravel()[order], np.arange(len(first)))

@@ -5,6 +5,7 @@ A data set describes its protocols in protocol.json; `PROTOCOLS` are those of `r
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -33,15 +34,16 @@ class Protocol:
     views: int = 0  # cameras 1, 2, 3 ... are views 0 to `views` - 1 in turn; 0: no views
 
     def __post_init__(self) -> None:
-        _check("exclude", self.exclude, get_args(Exclude))
-        _check("average_precision", self.average_precision, get_args(AveragePrecision))
+        check_name("exclude", self.exclude, get_args(Exclude))
+        check_name("average_precision", self.average_precision, get_args(AveragePrecision))
 
     def view(self, camera: np.ndarray) -> np.ndarray:
         """What counts as cameras (N,): the views, where several pairs of cameras are one test."""
         return (camera - 1) % self.views if self.views else camera
 
 
-def _check(what: str, name: str, known: tuple[str, ...]) -> None:
+def check_name(what: str, name: str, known: Collection[str]) -> None:
+    """`ReidError` unless `name` is among the `known`; `what` says what it names."""
     if name not in known:
         raise ReidError(f"{what}: no `{name}` (there are {', '.join(known)})")
 

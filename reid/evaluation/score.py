@@ -24,7 +24,7 @@ from reid.evaluation.distances import Comparison, Distance
 from reid.evaluation.labels import Labels
 from reid.evaluation.metrics import evaluate, evaluate_distance
 from reid.evaluation.pooling import Pool, pool_queries, pooled
-from reid.evaluation.protocol import PROTOCOLS, Protocol
+from reid.evaluation.protocol import PROTOCOLS, Protocol, check_name
 from reid.evaluation.single_shot import single_gallery_shot, single_gallery_shot_distance
 from reid.evaluation.single_shot_curves import Sampling
 from reid.project.errors import ReidError
@@ -72,8 +72,7 @@ def score(
     Raises `ReidError` with the file and what is wrong in it.
     """
     options = options or Options()
-    if protocol not in PROTOCOLS:
-        raise ReidError(f"protocol: no `{protocol}` (there are {', '.join(PROTOCOLS)})")
+    check_name("protocol", protocol, PROTOCOLS)
     query, gallery = read(path)
     for role, side in zip(ROLES, (query, gallery), strict=True):
         if not np.size(side.person):
@@ -86,8 +85,10 @@ def score(
         metrics = measure(query, gallery, PROTOCOLS[protocol], options, comparison)
     except ReidError as error:
         raise ReidError(f"{path}: {error}") from None
-    asked = {"tracklets_averaged": options.average_tracklets, "query_pooling": options.pool}
-    return {"protocol": protocol, **asked, "reranked": options.rerank, **metrics}
+    return {
+        "protocol": protocol, "tracklets_averaged": options.average_tracklets,
+        "query_pooling": options.pool, "reranked": options.rerank, **metrics,
+    }  # fmt: skip
 
 
 def measure(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from reid.evaluation.distances import Comparison, distance_blocks, features_of
-from reid.evaluation.labels import Labels
+from reid.evaluation.labels import NO_MATCH, Labels
 from reid.evaluation.protocol import Exclude, Protocol
 from reid.evaluation.ranks import checked_rows
 from reid.evaluation.single_shot_curves import Draw, Sampling, hits_of
@@ -128,10 +128,7 @@ def _evaluate(
     matched = (query for query in queries if query is not None)
     hits, counted = hits_of(matched, sight, sampling)
     if not counted:
-        raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
-            "images are of one camera, the protocol that fits is `all_pairs`"
-        )
+        raise ReidError(NO_MATCH)
     curves = hits / counted  # (R, K), or (1, K)
     expected = sampling.draw == "expected"
     return SingleShot(

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from reid.evaluation.protocol import check_name
 from reid.evaluation.ranks import checked_ranks
 from reid.evaluation.single_shot_sight import Query, Sight
 from reid.project.errors import ReidError
@@ -38,8 +39,7 @@ class Sampling:
     ranks: tuple[int, ...] = (1, 5, 10, 20)
 
     def __post_init__(self) -> None:
-        if self.draw not in get_args(Draw):
-            raise ReidError(f"draw: no `{self.draw}` (there are {', '.join(get_args(Draw))})")
+        check_name("draw", self.draw, get_args(Draw))
         if self.repeats < 1:
             raise ReidError(f"repeats: {self.repeats}, must be at least 1")
         checked_ranks(self.ranks)

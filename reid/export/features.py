@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from reid.data.dataset import Data
 from reid.evaluation.evaluate import (
+    compared_features,
     device_of,
     feature_table,
-    features,
-    pool_passages,
+    tested_rows,
     training_key,
 )  # fmt: skip
 from reid.evaluation.protocol import PROTOCOLS, Protocol, protocol_of
@@ -56,13 +56,10 @@ def export_features(
     if out.suffix != ".parquet":
         raise ReidError(f"{out}: must end in .parquet")
     data = experiment.open(project, dataset, protocol)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    tested = tested_rows(data)
     if not len(tested):
         raise ReidError(f"{dataset or experiment.params.dataset}: has neither query nor gallery")
-    tested, feature = features(experiment, project, tested, device_of(device))
-    pooling = experiment.paper.pool(experiment.params)
-    if pooling != "none":
-        tested, feature = pool_passages(tested, feature, pooling)
+    tested, feature = compared_features(experiment, project, tested, device_of(device))
     table = feature_table(_labels(tested), feature)
     parts = experiment.paper.feature_parts(experiment.params)
     footer = {

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from reid.data.clips import Clips, Tracklets
 from reid.data.views import Batch
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.evaluate import tested_rows, trained_network
 from reid.experiments import Experiment
 from reid.export.folder import new_folder
 from reid.papers.contract import Paper
@@ -98,7 +98,7 @@ def _samples(experiment: Experiment, project: Project) -> Batch:
     """`CHECKED` prepared test samples; of clips, as many frames as a test looks at in one."""
     paper, params = experiment.paper, experiment.params
     data = experiment.open(project)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    tested = tested_rows(data)
     data = tested if len(tested) else data
     clips = paper.clips(params)
     rows = np.resize(np.arange(len(data)), CHECKED)
