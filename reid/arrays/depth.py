@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 JET = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_JET)[:, 0, ::-1].copy()
-LEVELS = 65_536  # that a reading can have
+LEVELS = 65_536  # values that a reading can have
 
 Colour = tuple[int, int, int]  # red, green, blue
 Substitute = Literal["far", "near", "nearest"]
@@ -23,8 +23,8 @@ def colorize(
 ) -> np.ndarray:
     """Depth to (H, W, 3) uint8 RGB of `JET`, from `near_mm`, dark blue, to `far_mm`, dark red.
 
-    What is nearer or farther has those colours, too. What has no reading is shown as `far` or
-    `near`, in a colour (R, G, B), or as the `nearest` pixel that has one.
+    Nearer and farther readings get those two colours. A pixel without a reading is shown as `far`
+    or `near`, in a colour (R, G, B), or as the `nearest` pixel that has a reading.
     """
     shown = fill_nearest(depth_mm) if missing == "nearest" else depth_mm
     scaled = (shown.astype(np.float32) - near_mm) / (far_mm - near_mm)
@@ -36,7 +36,7 @@ def colorize(
 
 
 def fill_nearest(depth_mm: np.ndarray) -> np.ndarray:
-    """Each missing reading as the one nearest to it in the image; all zero where there is none."""
+    """Each missing reading replaced by the nearest one in the image; all 0 where there is none."""
     read = depth_mm > 0
     if read.all() or not read.any():
         return depth_mm
@@ -44,9 +44,9 @@ def fill_nearest(depth_mm: np.ndarray) -> np.ndarray:
 
 
 def nearest_of(chosen: np.ndarray) -> np.ndarray:
-    """Of each pixel of an (H, W) bool mask the nearest that is set, as its number among those.
+    """For each pixel of an (H, W) bool mask, which of its set pixels is nearest: (H, W) int32.
 
-    (H, W) int32; numbers go along the rows. At least one must be set.
+    Set pixels are numbered from 0 along the rows. At least one must be set.
     """
     unset = (~chosen).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(
@@ -59,7 +59,7 @@ def nearest_of(chosen: np.ndarray) -> np.ndarray:
 
 
 def histogram(depth_mm: np.ndarray) -> np.ndarray:
-    """(LEVELS,) how often each reading occurs; missing ones are not counted."""
+    """How often each reading occurs, (LEVELS,); missing readings are not counted."""
     counts = np.bincount(depth_mm.ravel(), minlength=LEVELS)
     counts[0] = 0
     return counts

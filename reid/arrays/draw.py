@@ -47,17 +47,19 @@ SHIFT = 3  # fractional bits of the coordinates that OpenCV draws
 
 
 def joints(
-    image: np.ndarray, found: np.ndarray, *, min_confidence: float = 0.2, thickness: int = 2
+    image: np.ndarray, joints_px: np.ndarray, *, min_confidence: float = 0.2, thickness: int = 2
 ) -> np.ndarray:
-    """Limbs and joints over an image; `found` (18, 3) = x, y in pixels and confidence.
+    """Limbs and joints over an image; `joints_px` (18, 3) = x, y in pixels and confidence.
 
-    A limb needs both of its joints confident. A joint below `min_confidence` is a ring, and one
-    that is not finite or has no confidence at all is left out.
+    A limb is drawn where both of its joints are confident. A joint below `min_confidence` is drawn
+    as a ring; one that is not finite or has no confidence at all is left out.
     """
     out = image.copy()
-    seen = np.isfinite(found).all(1) & (found[:, 2] > 0)
-    confident = seen & (np.where(seen, found[:, 2], 0) >= min_confidence)
-    ends = {n: (_fixed(found[i, 0]), _fixed(found[i, 1])) for n, i in JOINT.items() if seen[i]}
+    seen = np.isfinite(joints_px).all(1) & (joints_px[:, 2] > 0)
+    confident = seen & (np.where(seen, joints_px[:, 2], 0) >= min_confidence)
+    ends = {
+        n: (_fixed(joints_px[i, 0]), _fixed(joints_px[i, 1])) for n, i in JOINT.items() if seen[i]
+    }
     for colour, width in ((INK, thickness + 2), (None, thickness)):
         for part, limbs in LIMBS.items():
             for a, b in limbs:
@@ -75,20 +77,20 @@ def joints(
 
 def boxes(
     image: np.ndarray,
-    found: np.ndarray,
+    boxes_px: np.ndarray,
     colours: Sequence[Colour] = tuple(PARTS.values()),
     *,
     thickness: int = 2,
 ) -> np.ndarray:
     """Boxes (N, 4) = x1, y1, x2, y2 pixels over an image, the colours in turn.
 
-    Each lies a line's width further in at the sides than the one before: the boxes of body parts
-    share their left and right. A box that is not finite is left out.
+    Each box is drawn a line's width narrower at the sides than the one before, because boxes of
+    body parts share their left and right. A box that is not finite is left out.
     """
     out = image.copy()
     for colour, width in ((INK, thickness + 2), (None, thickness)):
-        for i, (x1, y1, x2, y2) in enumerate(found):
-            if not np.isfinite(found[i]).all():
+        for i, (x1, y1, x2, y2) in enumerate(boxes_px):
+            if not np.isfinite(boxes_px[i]).all():
                 continue
             inset = i * (thickness + 1)
             low = (_fixed(x1 + inset), _fixed(y1))
@@ -121,9 +123,9 @@ def mask_over(
 
 
 def margin(image: np.ndarray, share: float, colour: Colour = PAPER) -> tuple[np.ndarray, int]:
-    """The image with a margin of `share` of its height all around, and its pixels.
+    """The image with a margin of `share` of its height all around, and the margin in pixels.
 
-    Boxes may exceed their image; add the pixels to their coordinates.
+    For boxes that exceed their image: add the margin to their coordinates.
     """
     pixels = round(share * image.shape[0])
     padded = cv2.copyMakeBorder(
@@ -155,7 +157,7 @@ def grid(
 ) -> np.ndarray:
     """Images in rows of `columns`, each fitted into (height, width) with its label below.
 
-    None is an empty cell. Labels longer than their cell are cut; without any there is no room
+    None is an empty cell. A label longer than its cell is cut; without labels no line is kept free
     for them. Zero cells give a picture of one empty cell.
     """
     cells = cells or [None]
@@ -174,16 +176,21 @@ def grid(
     return out
 
 
-def _write(place: np.ndarray, label: str) -> None:
-    """One line of text into a view of an image, cut where it does not fit."""
-    plain = label.encode("ascii", "replace").decode()  # all that OpenCV's font has
-    while plain and cv2.getTextSize(plain, FONT, 0.36, 1)[0][0] > place.shape[1]:
+def ascii_of(text: str) -> str:
+    """The text in ASCII, which is all that OpenCV's font has; other characters become `?`."""
+    return text.encode("ascii", "replace").decode()
+
+
+def _write(strip: np.ndarray, label: str) -> None:
+    """Write a line of text into `strip`, a view of an image; what does not fit is cut."""
+    plain = ascii_of(label)
+    while plain and cv2.getTextSize(plain, FONT, 0.36, 1)[0][0] > strip.shape[1]:
         plain = plain[:-1]
-    drawn = np.ascontiguousarray(place)
+    drawn = np.ascontiguousarray(strip)
     cv2.putText(drawn, plain, (0, LABEL_PX - 5), FONT, 0.36, INK, 1, cv2.LINE_AA)
-    place[:] = drawn
+    strip[:] = drawn
 
 
 def _fixed(value: float) -> int:
-    """A coordinate as OpenCV takes fractions; far ones are brought near enough for its integers."""
+    """A coordinate in OpenCV's fixed-point form, clipped to what its integers hold."""
     return round(float(np.clip(value, -(2**20), 2**20)) * (1 << SHIFT))

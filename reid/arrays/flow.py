@@ -1,13 +1,13 @@
 """Optical flow: how it is stored, resized and mirrored, and flow as images for networks.
 
 Flow is (H, W, 2) float32: pixels to the right and down by which each pixel moves to the next frame.
-Stored it is KITTI's 16-bit PNG: red 64 u + 32768, green 64 v + 32768, blue 1 where it is known. So
-its step is 1/64 pixel, and what is 511 pixels or more either way does not fit and becomes unknown.
+Stored it is KITTI's 16-bit PNG: red 64 u + 32768, green 64 v + 32768, blue 1 where it is known. Its
+step is 1/64 pixel; flow of 511 pixels or more in any direction does not fit and becomes unknown.
 
 Source   Geiger et al., CVPR 2012: the devkit's flow PNG. Baker et al., IJCV 2011: the colours of
          Middlebury's flow. McLaughlin et al., CVPR 2016, code: two channels, the vertical first
-Differs  Middlebury's colours are scaled by a radius that is given, never by the image's own, and
-         beyond it they stay as they are at it, where Middlebury darkens them. The wheel is closed:
+Differs  Middlebury's colours are scaled by a radius that is a parameter, never the image's own, and
+         beyond that radius they stay full, where Middlebury darkens them. The wheel is closed:
          Middlebury's code has a step of 42 levels at motion to the right, so that what moves a
          hair up or down flickers. Levels are rounded, not cut off.
 """
@@ -23,7 +23,7 @@ from reid.arrays import images
 from reid.arrays.images import BadImage
 
 SCALE, ZERO = 64.0, 32768.0  # stored = SCALE * pixels + ZERO
-LARGEST = 511.0  # pixels: as much, either way, is not stored
+LARGEST = 511.0  # pixels: flow of this size or more, in any direction, is not stored
 TWO_CHANNEL_ZERO = 127.0
 
 # Middlebury's wheel: from each colour to the next in so many steps, by one channel alone.
@@ -81,7 +81,7 @@ def resize_flow(flow_px: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_known_flow(flow: Flow, height: int, width: int) -> Flow:
-    """The same with what is known, taken from the nearest pixel."""
+    """As `resize_flow`; whether a pixel is known is taken from the nearest one."""
     valid = cv2.resize(
         flow.valid.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
     )
@@ -110,15 +110,15 @@ WHEEL = make_wheel()
 
 
 def colour_wheel(flow_px: np.ndarray, maximum_px: float) -> np.ndarray:
-    """Flow as (H, W, 3) uint8 RGB: the colour its direction, white no motion.
+    """Flow as (H, W, 3) uint8 RGB: the colour is its direction, white is no motion.
 
     At `maximum_px` and beyond a colour is full: to the right red, down yellow, left cyan, up blue
     and violet.
     """
     u, v = np.moveaxis(flow_px.astype(np.float32) / np.float32(maximum_px), -1, 0)
-    place = (np.arctan2(-v, -u) / np.float32(np.pi) + 1) / 2 * len(WHEEL)  # (H, W)
-    below = np.floor(place).astype(np.int64)
-    part = (place - below)[..., None]
+    position = (np.arctan2(-v, -u) / np.float32(np.pi) + 1) / 2 * len(WHEEL)  # (H, W)
+    below = np.floor(position).astype(np.int64)
+    part = (position - below)[..., None]
     full = WHEEL[below % len(WHEEL)] * (1 - part) + WHEEL[(below + 1) % len(WHEEL)] * part
     radius = np.hypot(u, v).clip(max=1)[..., None]
     return np.rint(255 * (1 - radius * (1 - full))).astype(np.uint8)
@@ -127,7 +127,7 @@ def colour_wheel(flow_px: np.ndarray, maximum_px: float) -> np.ndarray:
 def uv_magnitude(flow_px: np.ndarray, maximum_px: float) -> np.ndarray:
     """Flow as (H, W, 3) float32: u, v and |uv| in shares of `maximum_px`, -1 to 1, 0 no motion.
 
-    What is larger is shown as the maximum.
+    Larger flow is shown as the maximum.
     """
     scaled = flow_px.astype(np.float32) / np.float32(maximum_px)
     length = np.hypot(scaled[..., :1], scaled[..., 1:])

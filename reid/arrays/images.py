@@ -34,10 +34,10 @@ def kind_of(data: bytes) -> str:
 
 
 def storable(data: bytes) -> tuple[bytes, str]:
-    """The bytes that a shard keeps of an image, and what was done to them; '' where nothing was.
+    """The bytes that a shard keeps of an image, and their change: 'turned', 'converted' or ''.
 
-    JPEG and PNG stay as they are. One that a camera says to turn is turned, and BMP, WebP and TIFF
-    are read, 8 bits a channel, into a PNG without loss, so that every reader sees the same pixels.
+    JPEG and PNG stay as they are, unless EXIF or XMP says to turn them. BMP, WebP and TIFF are
+    converted to PNG, 8 bits a channel, without loss. So every reader sees the same pixels.
     Raises `BadImage` with the reason.
     """
     if data.startswith((JPEG_MAGIC, PNG_MAGIC)):
@@ -64,7 +64,7 @@ def _is_other(data: bytes) -> bool:
 
 
 def decode_upright(data: bytes) -> np.ndarray:
-    """A JPEG or PNG turned as its camera says: (H, W), or (H, W, 3 or 4) of B, G, R and alpha.
+    """A JPEG or PNG turned upright: (H, W), or (H, W, 3 or 4) of B, G, R and alpha.
 
     A PNG keeps its 8 or 16 bits. Raises `BadImage` with the reason.
     """
@@ -92,9 +92,9 @@ def size_of(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack(">II", data[16:24])
     else:
         try:
-            found = simplejpeg.decode_jpeg_header(data, strict=False)
-            height, width = int(found[0]), int(found[1])
-        except (ValueError, KeyError) as error:  # KeyError: no frame header was found
+            header = simplejpeg.decode_jpeg_header(data, strict=False)
+            height, width = int(header[0]), int(header[1])
+        except (ValueError, KeyError) as error:  # KeyError: it has no frame header
             raise BadImage(f"broken JPEG header: {error}") from None
     if height * width == 0 or height * width > MAX_PIXELS:
         raise BadImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read")
@@ -102,7 +102,7 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """JPEG or PNG bytes to (H, W, 3) uint8 RGB, as they lie there, whatever a camera says beside.
+    """JPEG or PNG bytes to (H, W, 3) uint8 RGB, not turned by any orientation beside the pixels.
 
     Raises `BadImage` with the reason.
     """
@@ -116,7 +116,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def decode_depth(data: bytes) -> np.ndarray:
-    """16-bit PNG bytes to (H, W) uint16 millimetres, 0 = no reading, as which 65535 counts too."""
+    """16-bit PNG bytes to (H, W) uint16 millimetres; 0 = no reading, and 65535 becomes 0."""
     size_of(data)
     depth = decode_png(data, cv2.IMREAD_UNCHANGED)
     if depth.dtype != np.uint16 or depth.ndim != 2:
@@ -169,7 +169,7 @@ def decode_png(data: bytes, flags: int) -> np.ndarray:
 
 
 def _has_end(data: bytes) -> bool:
-    """Whether a PNG's last chunk is there, with whatever behind it."""
+    """Whether a PNG's last chunk is there, whatever follows it."""
     at = len(PNG_MAGIC)
     while at + 12 <= len(data):
         if data[at : at + 12] == PNG_END:

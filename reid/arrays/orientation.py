@@ -1,8 +1,8 @@
 """The orientation that a camera wrote beside an image, and images turned by it.
 
 Some readers turn an image by its EXIF orientation and some do not, so that one file has two sizes.
-Read are EXIF of JPEG (APP1), PNG (eXIf) and WebP (EXIF), and where these have none XMP's
-tiff:Orientation, as Pillow reads it. A TIFF is turned by all that read it.
+This reads the EXIF of JPEG (APP1), PNG (eXIf) and WebP (EXIF), and where that says nothing, XMP's
+tiff:Orientation, as Pillow does. A TIFF counts as upright, because every reader turns it.
 
 Source  CIPA DC-008 (EXIF 2.3), tag 0x0112; the PNG specification, third edition, chunk eXIf
 """
@@ -16,24 +16,24 @@ import numpy as np
 
 TAG = 0x0112
 UPRIGHT = 1
-TIFF = (b"II*\0", b"MM\0*")  # as its file begins, little and big end first
+TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a file, little and big end first
 EXIF = b"Exif\0\0"
 XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])[\"<]")
 
 
 def orientation_of(data: bytes) -> int:
-    """1 to 8 as EXIF counts; 1, upright, also where nothing is said or what is said is broken."""
+    """1 to 8 as EXIF counts; 1, upright, also where the orientation is missing or broken."""
     if data.startswith(TIFF):
         return UPRIGHT
-    found = _of_exif(_exif(data))
-    if not found:
-        said = XMP.search(data) if b"tiff:Orientation" in data else None
-        found = int(said[1]) if said else UPRIGHT
-    return found if UPRIGHT <= found <= 8 else UPRIGHT
+    orientation = _of_exif(_exif(data))
+    if not orientation:
+        xmp = XMP.search(data) if b"tiff:Orientation" in data else None
+        orientation = int(xmp[1]) if xmp else UPRIGHT
+    return orientation if UPRIGHT <= orientation <= 8 else UPRIGHT
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """An (H, W) or (H, W, C) array as it is to be seen; from 5 on its sides change places."""
+    """An (H, W) or (H, W, C) array turned upright; orientations from 5 on swap its sides."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
     down = {3, 4, 7, 8}  # from the last row up, after the exchange

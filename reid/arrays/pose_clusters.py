@@ -11,7 +11,10 @@ import numpy as np
 
 from reid.arrays.poses import body_frame
 
-BODY_HEIGHT = (1 / 8, 8)  # a body's height over its image's; others are no person's
+BODY_HEIGHT = (
+    1 / 8,
+    8,
+)  # a body's height over its image's; a body outside these limits is no person's
 
 # A person who stands and faces the camera, in body heights: the pose that training poses are
 # completed from, and the only one where no training pose is confident.
@@ -99,10 +102,10 @@ def complete(
     min_confidence: float,
     min_joints: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 18, 3) joints completed from the standing pose: (N, 18, 2), and which are to be believed.
+    """Complete (N, 18, 3) joints from the standing pose: (N, 18, 2), and which rows to believe.
 
-    `height` and `width` (N,) are the images'. A row of NaN, one with fewer than `min_joints`
-    confident, or an impossible body, is not believed.
+    `height` and `width` (N,) are the images'. Rows of NaN, with fewer than `min_joints`
+    confident joints, or with an impossible body are not to be believed.
     """
     xy, confident = confident_joints(joints, height, width, min_confidence)
     filled, pose = fill(xy, confident, normalise(STANDING[None]))

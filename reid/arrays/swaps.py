@@ -7,8 +7,8 @@ squared image, right and bottom excluded.
 
 Source  Yaghoubi et al., the implicit attention of swapped regions, trained on RAP
 Differs Masks are padded with zeros, images alone by their edge: a repeated edge smears a
-        silhouette. A scaled mask counts where at least half of a pixel is covered. Of image j its
-        own region is removed. Colours keep their order.
+        silhouette. A pixel of a scaled mask is set where at least half of it is covered. Image j
+        loses its own region. Colours keep their order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from reid.arrays import images
 
 Rectangle = tuple[int, int, int, int]
 
@@ -34,7 +36,7 @@ class Placement(NamedTuple):
 
 
 def placement(height: int, width: int, side: int) -> Placement:
-    """The longer side becomes `side`; what the other lacks is shared out, the odd pixel last."""
+    """Scale the longer side to `side` and centre the other; an odd pixel goes right or below."""
     scale = side / max(height, width)
     scaled = max(1, round(height * scale)), max(1, round(width * scale))
     return Placement(*scaled, (side - scaled[0]) // 2, (side - scaled[1]) // 2)
@@ -46,16 +48,16 @@ def square(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def square_mask(mask: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) bool to (side, side) bool, as `square` places an image; nothing is set beside it."""
+    """(H, W) bool to (side, side) bool, aligned with `square`; nothing is set beside the image."""
     return _square(mask.astype(np.uint8) * 255, side, cv2.BORDER_CONSTANT) > 127
 
 
 def _square(array: np.ndarray, side: int, border: int) -> np.ndarray:
-    place = placement(array.shape[0], array.shape[1], side)
+    inner = placement(array.shape[0], array.shape[1], side)
     method = cv2.INTER_AREA if max(array.shape[:2]) > side else cv2.INTER_CUBIC
-    scaled = cv2.resize(array, (place.width, place.height), interpolation=method)
-    bottom, right = side - place.height - place.top, side - place.width - place.left
-    return cv2.copyMakeBorder(scaled, place.top, bottom, place.left, right, border)
+    scaled = cv2.resize(array, (inner.width, inner.height), interpolation=method)
+    bottom, right = side - inner.height - inner.top, side - inner.width - inner.left
+    return cv2.copyMakeBorder(scaled, inner.top, bottom, inner.left, right, border)
 
 
 def bounds(mask: np.ndarray) -> Rectangle | None:
@@ -77,9 +79,9 @@ def head_torso(head_shoulder: np.ndarray, upper_body: np.ndarray) -> np.ndarray:
 
 def rectangle_in_square(box: np.ndarray, height: int, width: int, side: int) -> Rectangle | None:
     """A box (4,) in pixels of a height x width image to its square; None where all is outside."""
-    place = placement(height, width, side)
-    x = place.left + np.clip(box[[0, 2]], 0, width) * (place.width / width)
-    y = place.top + np.clip(box[[1, 3]], 0, height) * (place.height / height)
+    inner = placement(height, width, side)
+    x = inner.left + np.clip(box[[0, 2]], 0, width) * (inner.width / width)
+    y = inner.top + np.clip(box[[1, 3]], 0, height) * (inner.height / height)
     x1, y1, x2, y2 = (round(float(v)) for v in (x[0], y[0], x[1], y[1]))
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
 
@@ -105,9 +107,9 @@ def radius_of(rectangle: Rectangle, share: float = RADIUS_SHARE) -> float:
 def inpaint(image: np.ndarray, mask: np.ndarray, radius: float) -> np.ndarray:
     """Fill the masked pixels in from around them by Telea's fast marching; `radius` in pixels.
 
-    Only a window is worked on, to the same pixels as the whole image: what is filled depends on
-    pixels up to the radius away and on their gradients, which reach one pixel farther. OpenCV
-    rounds the radius and keeps it within 1 to 100.
+    Only a window around the mask is worked on. It gives the same pixels as the whole image would:
+    a filled pixel depends on pixels up to the radius away and on their gradients, which reach one
+    pixel farther. OpenCV rounds the radius and keeps it within 1 to 100.
     """
     around = bounds(mask)
     if around is None:
@@ -144,26 +146,18 @@ def paste(
     source: Rectangle | None = None,
     target: Rectangle | None = None,
 ) -> np.ndarray:
-    """The region of `image` over the background `onto`, where it is, or scaled into a rectangle.
+    """The region of `image` pasted over the background `onto`; the inputs are left as they are.
 
-    Without rectangles the region's pixels are copied to the same coordinates. With them the part
-    of the image and of its region in `source` is scaled to the size of `target`, the sides each
-    by its own factor, and pasted there. The inputs are left as they are.
+    Without rectangles the region's pixels are copied to the same coordinates. With them, what lies
+    in `source` is scaled to the size of `target`, each side by its own factor, and pasted there.
     """
     if source is None or target is None:
         return np.where(region[..., None], image, onto)
     x1, y1, x2, y2 = source
     left, top, right, bottom = target
-    size = right - left, bottom - top
-    part = _fit(image[y1:y2, x1:x2], size)
-    covered = _fit(region[y1:y2, x1:x2].astype(np.uint8) * 255, size) > 127
+    size = bottom - top, right - left
+    part = images.resize(image[y1:y2, x1:x2], *size)
+    covered = images.resize(region[y1:y2, x1:x2].astype(np.uint8) * 255, *size) > 127
     pasted = onto.copy()
     pasted[top:bottom, left:right][covered] = part[covered]
     return pasted
-
-
-def _fit(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale to (width, height)."""
-    shrinks = array.shape[1] >= size[0] and array.shape[0] >= size[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(array), size, interpolation=method)

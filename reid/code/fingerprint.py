@@ -1,9 +1,9 @@
-"""The code that decides a result, as a fingerprint: what is reached from where it starts.
+"""The code that decides a result, as a fingerprint: all definitions reached from its start.
 
-From the definitions that compute a result every name is followed, through this project's modules,
+From the definitions that compute a result, every name is followed through this project's modules
 to the definition that it means. So an edit changes the keys of exactly those results that it can
-change, and the definitions say by name what changed. Followed are names as they are written;
-what is reached only by a name made at run time is not seen, and there is none of it here.
+change, and the names of the definitions say what changed. Names are followed as they are written:
+what is reached only by a name made at run time is not seen; this project has no such code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from reid.project.layout import key_of, write_atomically
 
 PACKAGES = ("reid", "pipeline")
 FORMAT = 1  # of the kept summaries
-OUTSIDE = (  # changes no result: messages, progress, locks, how and where work runs, what is shown
+OUTSIDE = (  # these change no result: messages, progress, locks, how work runs, what is shown
     "reid.code", "reid.project", "reid.report", "reid.look", "reid.results", "reid.export",
     "pipeline.commands", "pipeline.builds", "pipeline.engine.executors", "pipeline.engine.journal",
     "pipeline.engine.data_card",
@@ -34,9 +34,8 @@ OUTSIDE = (  # changes no result: messages, progress, locks, how and where work 
 class Start:
     """Where the code of a result starts.
 
-    `roots` are `module` (all of it) or `module:name`. `chosen` says of a dict by its
-    `module:name` which keys count, `left_out` of a call by the name of what is called
-    which keyword arguments do not.
+    `roots` are `module` (all of it) or `module:name`. `chosen` maps a dict's `module:name` to those
+    of its keys that count; `left_out` maps a called name to the keyword arguments that do not.
     """
 
     roots: tuple[str, ...]
@@ -75,12 +74,12 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def of(start: Start, cache_folder: Path | None = None) -> Code:
-    """The code that is reached from `start`, as the sources are now."""
+    """The code that is reached from `start` in the present sources."""
     return Code(_Walk(start, _Summaries(cache_folder)).definitions())
 
 
 class _Summaries:
-    """Summaries of source files, kept below `folder` by the files' content."""
+    """Summaries of source files, kept on disk below `folder` by the files' content."""
 
     def __init__(self, folder: Path | None):
         self.path = folder / "summaries" if folder else None
@@ -89,7 +88,7 @@ class _Summaries:
         self.fresh = False
 
     def _read(self) -> dict[str, Any]:
-        """What is kept; nothing where the file is not there, of another format, or damaged."""
+        """The summaries on disk; none where the file is absent, of another format, or damaged."""
         try:
             at = self.path.stat() if self.path else None
         except OSError:
@@ -112,7 +111,7 @@ class _Summaries:
         return Summary.of_json(noted)
 
     def keep(self) -> None:
-        """Write what was summarised anew; old versions of the same files are forgotten."""
+        """Write new summaries to disk, without those of old versions of the same files."""
         if self.path is None or not self.fresh:
             return
         names = {key.split()[0] for key in self.used}
@@ -209,7 +208,7 @@ class _Walk:
             self.waiting.append((module, "__getattr__"))
 
     def _statements(self, module: str, summary: Summary) -> None:
-        """What importing a module does, and importing the packages that it lies in."""
+        """Add what importing a module and its parent packages does."""
         if (module, "\0") in self.seen:
             return
         self.seen.add((module, "\0"))
@@ -220,20 +219,20 @@ class _Walk:
         if above is not None and not self.is_outside(parent):
             self._statements(parent, above)
 
-    def _definition(self, module: str, name: str, made: Definition) -> None:
+    def _definition(self, module: str, name: str, definition: Definition) -> None:
         full = f"{module}:{name}"
-        if made.items is not None and full in self.start.chosen:
+        if definition.items is not None and full in self.start.chosen:
             for key in self.start.chosen[full]:
-                if key in made.items:
-                    self._piece(module, f"{full}[{key}]", made.items[key])
+                if key in definition.items:
+                    self._piece(module, f"{full}[{key}]", definition.items[key])
             return
-        left_out = self.start.left_out.get(made.call.rpartition(".")[2])
-        if made.keywords is not None and left_out is not None:
-            for key, piece in made.keywords.items():
+        left_out = self.start.left_out.get(definition.call.rpartition(".")[2])
+        if definition.keywords is not None and left_out is not None:
+            for key, piece in definition.keywords.items():
                 if key not in left_out:
                     self._piece(module, f"{full}.{key}" if key else full, piece)
             return
-        for key, piece in made.pieces.items():
+        for key, piece in definition.pieces.items():
             whole = f"{full}.{key}" if key else full
             if whole not in self.start.omitted:
                 self._piece(module, whole, piece)
@@ -266,7 +265,7 @@ class _Walk:
             self._statements(module, summary)
 
     def _follow(self, target: str, attributes: list[str]) -> None:
-        """What an imported name means: a module's definition, or all of a module."""
+        """Queue what an imported name means: a module's definition, or all of a module."""
         module, _, name = target.partition(":")
         if not self._is_ours(target):
             return
@@ -284,7 +283,7 @@ class _Walk:
 
 
 def _head(text: bytes) -> bytes:
-    """The first line of kept summaries: their format, and what they hash to."""
+    """The first line of the file of summaries: their format and their hash."""
     return f"{FORMAT} {hashlib.sha256(text).hexdigest()}".encode()
 
 

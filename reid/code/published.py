@@ -1,4 +1,4 @@
-"""The code that a published result was made by, told beside it."""
+"""The code that made a published result, in a file beside it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from reid.code.fingerprint import Code, changes
 from reid.project.layout import as_json
 
-FILE = "code.json"  # its definitions, each with its digest
+FILE = "code.json"  # the code's definitions, each with its digest
 SHOWN = 3  # of the definitions that differ
 
 
 def as_file(code: Code) -> bytes:
-    """What `FILE` holds."""
+    """The content of `FILE`."""
     return as_json({"fingerprint": code.fingerprint, "definitions": code.definitions})
 
 
 def published(folder: Path) -> Code | None:
-    """The code that a published folder was made by; None where that is not told."""
+    """The code that made a published folder; None where its `FILE` is absent or damaged."""
     try:
         noted: Any = json.loads((folder / FILE).read_text("utf-8"))
         return Code({str(name): str(digest) for name, digest in noted["definitions"].items()})
@@ -28,7 +28,7 @@ def published(folder: Path) -> Code | None:
 
 
 def differences(before: Code | None, now: Code) -> str:
-    """In words, which code is another now; empty where none is known to be."""
+    """In words, which code has changed since `before`; empty where none has, or none is known."""
     if before is None:
         return ""
     lines = changes(before.definitions, now.definitions)

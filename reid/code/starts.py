@@ -5,33 +5,24 @@ from __future__ import annotations
 from reid.code.fingerprint import Start
 
 PAPERS = "reid.papers:PAPERS"
-SHOWN = {  # what of a `Paper` is shown, or decides other things
+SHOWN = {  # fields of a `Paper` that are only shown, or decide other things
     "name", "params", "tables", "costs", "describe", "attention_maps",
     "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
     "protocols",
 }  # fmt: skip
-TESTED = {"embed", "feature_parts", "pool"}  # what the test alone asks for
-TRAINED = {  # what the training alone asks for
+TESTED = {"embed", "feature_parts", "pool"}  # fields that only the test uses
+TRAINED = {  # fields that only the training uses
     "augment", "optimizer", "learning_rate", "sampler", "loss", "training_logits",
     "training_columns", "training_stages", "donors", "combine", "together", "begin_epoch",
     "left_to_choose", "choose",
 }  # fmt: skip
-KEYS = frozenset(  # of an experiment: what says its keys, and changes no row
+KEYS = frozenset(  # methods of an experiment that make keys and descriptions, and change no row
     f"reid.experiments:Experiment.{name}"
     for name in (
-        "key",
-        "code",
-        "test_code",
-        "described",
-        "trained",
-        "other_builds",
-        "_inputs",
-        "_folders",
-        "is_built",
-        "choice",
-        "stages",
+        "key", "code", "test_code", "described", "trained", "other_builds", "_inputs", "_folders",
+        "is_built", "choice", "stages",
     )
-)
+)  # fmt: skip
 VALIDATION = frozenset({"reid.training.experiment_task:ExperimentTask.validate"})
 
 

@@ -1,8 +1,8 @@
 """One source file as what it defines: a hash of each definition, and the names that it uses.
 
-A hash is over the syntax tree without comments, layout, docstrings, annotations, what is raised and
-what is logged, and is the same from every Python version: a comment, a type or a better message
-changes none, an edit does.
+A hash covers the syntax tree without comments, layout, docstrings, annotations, what is raised and
+what is logged. So a comment, a type or a better message changes no hash, any other edit does. Every
+Python version gives the same hashes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LEFT_OUT = {"ctx", "kind", "type_comment", "type_params", "annotation", "returns"}  # of every node
-LOGGING = {"debug", "info", "warning", "error", "exception"}  # methods of what is named log, logger
+LOGGING = {"debug", "info", "warning", "error", "exception"}  # methods of `LOGGERS`
 LOGGERS = {"log", "logger"}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that is hashed: its digest, the names it uses, and what it imports itself."""
+    """Code that is hashed as one: its digest, the names it uses, and its own imports."""
 
     digest: str
     names: list[str]  # as written: `decode`, `images.decode`
@@ -31,8 +31,8 @@ class Piece:
 class Definition:
     """A function, a class or a constant at the top of a module."""
 
-    pieces: dict[str, Piece]  # "" is all of it; of a class also its methods
-    items: dict[str, Piece] | None = None  # of a dict display with text as keys
+    pieces: dict[str, Piece]  # "" is all of it; for a class all but its methods, which follow
+    items: dict[str, Piece] | None = None  # of a dict literal whose keys are text
     call: str = ""  # of `NAME = Call(key=value)`: the name of what is called
     keywords: dict[str, Piece] | None = None  # and its arguments by keyword
 
@@ -76,7 +76,7 @@ def summarise(source: bytes, module: str, is_package: bool) -> Summary:
             _add(definitions, node.name, Definition({"": _piece([node], package)}))
         elif isinstance(node, ast.ClassDef):
             _add(definitions, node.name, Definition(_class_pieces(node, package)))
-        elif (names := _assigned(node)) and not _is_type_alias(node):
+        elif (names := _assigned(node)) and not _is_declaration(node):
             for name in names:
                 _add(definitions, name, _constant(node, package))
         elif not _is_nothing(node):
@@ -106,17 +106,17 @@ def imports_of(nodes: Iterable[ast.AST], package: str) -> dict[str, str]:
     return bound
 
 
-def _add(definitions: dict[str, Definition], name: str, made: Definition) -> None:
-    """A name that is defined twice (an overload, `X += ...`) is all of its definitions."""
+def _add(definitions: dict[str, Definition], name: str, definition: Definition) -> None:
+    """Add a definition; a name defined twice (an overload, `X += ...`) has the pieces of both."""
     before = definitions.get(name)
     if before is not None:
-        pieces = {f"{key}@{len(before.pieces)}": piece for key, piece in made.pieces.items()}
-        made = Definition({**before.pieces, **pieces})
-    definitions[name] = made
+        pieces = {f"{key}@{len(before.pieces)}": piece for key, piece in definition.pieces.items()}
+        definition = Definition({**before.pieces, **pieces})
+    definitions[name] = definition
 
 
 def _assigned(node: ast.stmt) -> list[str]:
-    """The names that an assignment at the top binds; none where it binds anything else."""
+    """The names that a module-level assignment binds; none where it binds anything else."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets
@@ -131,7 +131,7 @@ def _assigned(node: ast.stmt) -> list[str]:
     return names
 
 
-def _is_type_alias(node: ast.stmt) -> bool:
+def _is_declaration(node: ast.stmt) -> bool:
     """Whether a statement only declares: an annotation without a value."""
     return isinstance(node, ast.AnnAssign) and node.value is None
 
@@ -140,7 +140,7 @@ def _is_nothing(node: ast.stmt) -> bool:
     """Docstrings, bare declarations, and what is for type checkers alone."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
-    if _is_type_alias(node) or isinstance(node, ast.Pass):
+    if _is_declaration(node) or isinstance(node, ast.Pass):
         return True
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 

@@ -1,6 +1,6 @@
 """Distances of features, block by block, and what features must be.
 
-Every block is made of products of one shape, so that no size of a block changes a last bit.
+Every block is made of products of one shape, so that the size of a block changes no last bit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from reid.evaluation.labels import array_of
+from reid.evaluation.protocol import check_name
 from reid.project.errors import ReidError
 
 Distance = Literal["cosine", "euclidean"]
@@ -44,11 +45,11 @@ def distance_blocks(
 ) -> Iterator[np.ndarray]:
     """Distances of features (Q, D) and (G, D) as float32 blocks (<= chunk, G) of consecutive rows.
 
-    `cosine` is one minus the cosine; `euclidean` is squared: the same order, nothing lost to a
-    root. Of features that are `parts` equal parts side by side, such as those of several crops,
-    the parts' distances are added up, and `euclidean` is then a sum of roots. `chunk` is rounded
-    up to whole tiles of 256 rows; each tile is one product of the same shape, so a distance does
-    not depend on `chunk`.
+    `cosine` is one minus the cosine. `euclidean` is squared: the order is the same, and no
+    precision is lost to a root. Where a feature consists of `parts` equal parts side by side, such
+    as those of several crops, the distances of the parts are added up; `euclidean` is then a sum of
+    roots. `chunk` is rounded up to whole tiles of 256 rows; every tile is one product of the same
+    shape, so a distance does not depend on `chunk`.
     """
     if parts == 1:
         yield from _whole_blocks(query, gallery, distance, chunk)
@@ -85,18 +86,18 @@ def _whole_blocks(
 
 
 def prepared(query: Any, gallery: Any, distance: str) -> tuple[Any, Any, Any]:
-    """Features, unit (cosine) or centred (euclidean), and the gallery's constant.
+    """Query and gallery features of length one (cosine) or centred (euclidean), and a constant.
 
-    Constant - product (cosine), or constant - 2 products (euclidean), is a query's order.
+    A query's gallery is ordered by constant - product (cosine) or constant - 2 products
+    (euclidean); the constant is () or (G,).
     """
     if query.shape[1] != gallery.shape[1]:
         raise ReidError(
             f"features: query has {query.shape[1]} dimensions, gallery has {gallery.shape[1]}"
         )
+    check_name("distance", distance, DISTANCES)
     if distance == "cosine":
         return _unit(query), _unit(gallery), np.float32(1)
-    if distance != "euclidean":
-        raise ReidError(f"distance: no `{distance}` (there are {', '.join(DISTANCES)})")
     centre = gallery.mean(0, dtype=np.float64).astype(np.float32)  # less is lost to cancellation
     query, gallery = query - centre, gallery - centre
     return query, gallery, np.einsum("ij,ij->i", gallery, gallery)
@@ -109,7 +110,7 @@ def _unit(feature: np.ndarray) -> np.ndarray:
 
 
 def features_of(feature: Any, count: int, side: str) -> np.ndarray:
-    """Features of `count` images, NumPy or torch, as (N, D) float32; ReidError unless finite."""
+    """NumPy or torch features of `count` images as (N, D) float32; `ReidError` unless finite."""
     array = array_of(feature)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ReidError(f"{side}_feature: shape {array.shape}, must be (images, dimensions)")

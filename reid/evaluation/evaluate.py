@@ -53,15 +53,15 @@ def embed_views(
     was_training = network.training
     network.eval()
     order = np.array_split(np.arange(len(views.data)), max(1, -(-len(views.data) // batch)))
-    found = [embed(paper, params, network, samples, mean) for _, samples in views.batches(order)]
+    batches = [embed(paper, params, network, samples, mean) for _, samples in views.batches(order)]
     network.train(was_training)
-    return np.concatenate(found)
+    return np.concatenate(batches)
 
 
 def embed_data(
     paper: Paper[Any, Any], params: Any, network: nn.Module, views: Views, mean: Tensor
 ) -> tuple[Data, np.ndarray]:
-    """Test features (N, D) and the rows that they are of: each, or the first of each tracklet."""
+    """Test features (N, D) and their rows: all rows, or of clips the first of each tracklet."""
     clips = paper.clips(params)
     if clips is None:
         return views.data, embed_views(paper, params, network, views, mean)
@@ -130,19 +130,16 @@ def trained_network(
     network = experiment.paper.build(params, len(described["people"]))
     weights = folder / "model.safetensors"
     fill(network, read_state(weights), weights, experiment.name)
-    return (
-        network.to(device).eval(),
-        torch.tensor(described["channel_mean"], device=device),
-        described,
-    )
+    mean = torch.tensor(described["channel_mean"], device=device)
+    return network.to(device).eval(), mean, described
 
 
 def features(
     experiment: Experiment, project: Project, data: Data, device: torch.device
 ) -> tuple[Data, np.ndarray]:
-    """(N, D) test features by the published network, and the rows that they are of.
+    """Test features (N, D) by the published network, and their rows.
 
-    These are all of `data`, or where a paper's samples are clips the first of each tracklet.
+    The rows are all of `data`, or where a paper's samples are clips, the first of each tracklet.
     """
     network, mean, _ = trained_network(experiment, project, device)
 
@@ -153,36 +150,49 @@ def features(
     return embed_data(experiment.paper, experiment.params, network, views, mean)
 
 
+def tested_rows(data: Data) -> Data:
+    """The rows that are queries or in the gallery."""
+    return data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+
+
+def compared_features(
+    experiment: Experiment, project: Project, tested: Data, device: torch.device
+) -> tuple[Data, np.ndarray]:
+    """The features that an evaluation compares, and their rows: as `features`, pooled if asked."""
+    tested, feature = features(experiment, project, tested, device)
+    pool = experiment.paper.pool(experiment.params)
+    return (tested, feature) if pool == "none" else pool_passages(tested, feature, pool)
+
+
 def pool_passages(data: Data, feature: np.ndarray, pool: str) -> tuple[Data, np.ndarray]:
     """One feature a passage, the `mean` or `max` of its images' (N, D), beside its first row.
 
-    A passage is a tracklet of one person in one camera; without tracklets, all his images there.
+    A passage is a tracklet of one person in one camera; without tracklets, all images of a person
+    in a camera.
     """
     labels = [data.labels(n) for n in ("person", "camera", "tracklet", "query", "gallery")]
     feature, first = pooled(feature, labels, pool)
     return data.choose(first), feature
 
 
-def place_of(device: str) -> torch.device:
-    """`auto` as CUDA where there is one, else the processor."""
+def device_of(device: str) -> torch.device:
+    """The torch device of a name; `auto` is CUDA where there is one, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        place = torch.device(device)
+        result = torch.device(device)
     except RuntimeError:
         raise ReidError(f"device: no `{device}` (there are auto, cpu, cuda)") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if result.type == "cuda" and not torch.cuda.is_available():
         raise ReidError(f"device: `{device}`, but torch finds no CUDA device; use cpu")
-    return place
+    return result
 
 
 def folder_of(
-    experiment: Experiment,
-    project: Project,
-    dataset: str | None = None,
-    protocol: str | None = None,
-) -> Path:
-    """Where an evaluation lies: in a folder of its own for another data set or another protocol."""
+    experiment: Experiment, project: Project,
+    dataset: str | None = None, protocol: str | None = None,
+) -> Path:  # fmt: skip
+    """The folder of an evaluation; another data set or another protocol has its own."""
     params, words = experiment.params, ["evaluate"]
     if dataset and dataset != params.dataset:
         words.append(f"on-{dataset}")
@@ -200,16 +210,12 @@ def evaluate(
     `dataset` names another data set than the experiment's own (a cross-domain test), `protocol`
     another protocol than the experiment's, or than the first of that other data set.
     """
-    place = place_of(device)
+    torch_device = device_of(device)
     _check_code(experiment, project)
     params = experiment.params
     data = experiment.open(project, dataset, protocol)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
     _check_persons(experiment, project, data)
-    tested, feature = features(experiment, project, tested, place)
-    pooling = experiment.paper.pool(params)
-    if pooling != "none":
-        tested, feature = pool_passages(tested, feature, pooling)
+    tested, feature = compared_features(experiment, project, tested_rows(data), torch_device)
     query, gallery = (np.flatnonzero(tested.labels(role)) for role in ("query", "gallery"))
     described = data.protocol_in_force()
     in_force = protocol_of(described)
@@ -240,7 +246,7 @@ def evaluate(
 
 
 def _check_code(experiment: Experiment, project: Project) -> None:
-    """`ReidError` where the network was trained by other code than there is now."""
+    """`ReidError` where the network was trained by other code than the present."""
     folder, now = project.run(experiment.name) / "train", experiment.code(project)
     trained = published_code(folder)
     if trained is None or trained.fingerprint == now.fingerprint:  # None: not trained yet
@@ -253,9 +259,9 @@ def _check_code(experiment: Experiment, project: Project) -> None:
 
 
 def _check_persons(experiment: Experiment, project: Project, data: Data) -> None:
-    """`ReidError` where a protocol tests on persons of its own whom the network was trained on.
+    """`ReidError` where the network was trained on persons that another protocol only tests on.
 
-    A protocol that has the same persons in training and test, as in passages, asks for it.
+    Persons that are in both training and test of that protocol, as with passages, are allowed.
     """
     query = {*data.role("query").labels("person").tolist()}
     unseen = query - {*data.role("train").labels("person").tolist()}
@@ -271,7 +277,7 @@ def _check_persons(experiment: Experiment, project: Project, data: Data) -> None
 
 
 def feature_table(labels: pa.Table, feature: np.ndarray) -> pa.Table:
-    """Label columns with (N, D) features beside them as the column `feature`."""
+    """A table of label columns with (N, D) features appended as the column `feature`."""
     values = pa.array(feature.astype(np.float32).ravel())
     column = pa.FixedSizeListArray.from_arrays(values, feature.shape[1])
     return labels.append_column("feature", column)
@@ -290,7 +296,7 @@ def _write_ranked(
     folder: Path, tested: Data, query: np.ndarray, gallery: np.ndarray,
     first: np.ndarray, result: metrics.Result,
 ) -> None:  # fmt: skip
-    """Each query's first entries of the gallery; `query`, `gallery` are rows, `first` (Q, k)."""
+    """Write each query's nearest gallery entries `first` (Q, k); `query`, `gallery` are rows."""
     ids = np.array(tested.rows["image_id"].to_pylist(), dtype=object)
     person, rows = tested.labels("person"), []
     for i, order in enumerate(first):

@@ -1,4 +1,4 @@
-"""Persons and cameras of the queries and of the gallery, and what a query does not see."""
+"""Persons and cameras of queries and gallery, and which gallery entries a query does not see."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import numpy as np
 
 from reid.evaluation.protocol import Exclude
 from reid.project.errors import ReidError
+
+NO_MATCH = (
+    "gallery: no query has a match; do persons and cameras have the right codes? Where all images "
+    "are of one camera, the protocol that fits is `all_pairs`"
+)
 
 
 def array_of(values: Any) -> np.ndarray:
@@ -34,7 +39,7 @@ class Labels:
     def of(
         cls, query_person: Any, query_camera: Any, gallery_person: Any, gallery_camera: Any
     ) -> Labels:
-        """Labels of lists, arrays or tensors; ReidError unless whole numbers of equal counts."""
+        """Labels from lists, arrays or tensors; `ReidError` unless whole numbers, as many each."""
         query_person = _whole(query_person, "query_person")
         gallery_person = _whole(gallery_person, "gallery_person")
         query_camera = _whole(query_camera, "query_camera", len(query_person))
@@ -42,7 +47,7 @@ class Labels:
         return cls(query_person, query_camera, gallery_person, gallery_camera)
 
     def without(self, junk: Sequence[int]) -> tuple[np.ndarray, Labels]:
-        """Indices (K,) of the gallery entries that are no junk, and the labels with these alone."""
+        """Indices (K,) of the gallery entries that are not junk, and labels of these alone."""
         kept = np.flatnonzero(~np.isin(self.gallery_person, np.asarray(junk, dtype=np.int64)))
         if not len(kept):
             raise ReidError("gallery: nothing is left without junk")
@@ -50,7 +55,7 @@ class Labels:
         return kept, Labels(self.query_person, self.query_camera, person, camera)
 
     def split(self, query: int, exclude: Exclude) -> tuple[np.ndarray, np.ndarray]:
-        """Gallery indices of a query's matches, and of what it does not see; each ascending."""
+        """Gallery indices of a query's matches, and of entries it does not see; both ascending."""
         own = np.flatnonzero(self.gallery_person == self.query_person[query])
         if exclude == "none":
             return own, own[:0]

@@ -1,7 +1,7 @@
-"""CMC, mAP (both rules of average precision) and mINP from features or distances.
+"""CMC, mAP (by two definitions of average precision) and mINP from features or distances.
 
-All that these measures need are the ranks of the true matches, see `ranks`; memory holds one block
-of rows of distances. Equal distances keep the order of the gallery.
+These metrics need only the ranks of the true matches, see `ranks`; memory holds one block of rows
+of distances. Equal distances keep the order of the gallery.
 
 Source  CMC and trapezoid AP: Zheng et al., ICCV 2015 (Market-1501's evaluation); rectangle AP: the
         mean of the precisions at the matches; mINP: Ye et al., arXiv:2001.04193, section 3.3.
@@ -16,19 +16,15 @@ from typing import Any
 import numpy as np
 
 from reid.evaluation.distances import TILE, Comparison, distance_blocks, features_of, prepared
-from reid.evaluation.labels import Labels
+from reid.evaluation.labels import NO_MATCH, Labels
 from reid.evaluation.protocol import AveragePrecision, Exclude, Protocol
-from reid.evaluation.ranks import (
-    Ranks,
-    checked_ranks,
-    checked_rows,
-    rank_matches,
-    rank_tensor,
-)
+from reid.evaluation.ranks import Ranks, checked_ranks, checked_rows, rank_matches, rank_tensor
 from reid.project.errors import ReidError
 
 CMC_LENGTH = 50
 RANKS = (1, 5, 10, 20)
+# Fields that `as_dict` converts or leaves out; the others are copied.
+NOT_COPIED = ("cmc", "ranks", "query_average_precision", "query_first_rank")
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,10 @@ class Result:
     """The metrics of an evaluation. Shares are of the counted queries, 0 to 1."""
 
     cmc: np.ndarray  # (R,) share of queries with a match among the first 1, 2, ... R
-    ranks: tuple[int, ...]  # those that `as_dict` names
+    ranks: tuple[int, ...]  # of the CMC in `as_dict`
+    average_precision: AveragePrecision  # of `map` and of `query_average_precision`
     map_rectangle: float
     map_trapezoid: float
-    average_precision: AveragePrecision  # the main one: `map` and `query_average_precision`
     minp: float
     chance_rank1: float  # expected rank-1 of a random order
     queries: int  # with at least one match: those that count
@@ -53,7 +49,7 @@ class Result:
 
     @property
     def map(self) -> float:
-        """Mean average precision by the main rule."""
+        """Mean average precision, as `average_precision` defines it."""
         return self.map_rectangle if self.average_precision == "rectangle" else self.map_trapezoid
 
     def rank(self, k: int) -> float:
@@ -66,21 +62,11 @@ class Result:
         return self.rank(1)
 
     def as_dict(self) -> dict[str, Any]:
-        """All but the arrays per query, ready for JSON."""
+        """All fields but the arrays per query, ready for JSON."""
         return {
             **{f"rank{k}": self.rank(k) for k in self.ranks},
             "map": self.map,
-            "average_precision": self.average_precision,
-            "map_rectangle": self.map_rectangle,
-            "map_trapezoid": self.map_trapezoid,
-            "minp": self.minp,
-            "chance_rank1": self.chance_rank1,
-            "queries": self.queries,
-            "queries_without_match": self.queries_without_match,
-            "gallery": self.gallery,
-            "junk_dropped": self.junk_dropped,
-            "exclude": self.exclude,
-            "distance": self.distance,
+            **{name: value for name, value in vars(self).items() if name not in NOT_COPIED},
             "cmc": [float(share) for share in self.cmc],
         }
 
@@ -95,9 +81,9 @@ def evaluate(
 ) -> Result:
     """Rank the gallery for each query by features (Q, D) and (G, D), NumPy or torch.
 
-    Gallery entries whose person is junk in `protocol` are dropped; what else a query does not see
-    is `protocol.exclude`. Queries left without a match do not count. `ranks` are those of the CMC
-    that `Result.as_dict` names.
+    Gallery entries whose person is junk in `protocol` are dropped; `protocol.exclude` names the
+    other entries that a query does not see. Queries left without a match do not count. `ranks` are
+    those of the CMC in `Result.as_dict`.
 
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
@@ -113,8 +99,8 @@ def evaluate(
         ranked_matches = rank_matches(rows, seen, protocol.exclude)
     else:
         ranked_matches = _rank_on_device(query, gallery, seen, protocol.exclude, comparison)
-    counts = _Counts(comparison.distance, len(kept), len(labels.gallery_person) - len(kept))
-    return _summarise(ranked_matches, protocol, counts, ranks)
+    summary = _Gallery(comparison.distance, len(kept), len(labels.gallery_person) - len(kept))
+    return _summarise(ranked_matches, protocol, summary, ranks)
 
 
 def evaluate_distance(
@@ -134,8 +120,8 @@ def evaluate_distance(
     rows = checked_rows(blocks, len(labels.query_person), total)
     if len(kept) < total:
         rows = (row.take(kept) for row in rows)
-    counts = _Counts("given", len(kept), total - len(kept))
-    return _summarise(rank_matches(rows, seen, protocol.exclude), protocol, counts, ranks)
+    summary = _Gallery("given", len(kept), total - len(kept))
+    return _summarise(rank_matches(rows, seen, protocol.exclude), protocol, summary, ranks)
 
 
 def ranked(
@@ -148,8 +134,8 @@ def ranked(
 ) -> np.ndarray:
     """The first `k` gallery indices of each query, (Q, k) int64, nearest first.
 
-    Indices count the whole gallery as given; junk and excluded entries are not listed. Filled up
-    with -1 where fewer than `k` are kept. Arguments as in `evaluate`.
+    Indices are into the whole gallery; junk and excluded entries are not listed. A row with fewer
+    than `k` entries is filled up with -1. The other arguments are those of `evaluate`.
     """
     query = features_of(query, len(labels.query_person), "query")
     gallery = features_of(gallery, len(labels.gallery_person), "gallery")
@@ -169,7 +155,7 @@ def _blocks(query: np.ndarray, gallery: np.ndarray, by: Comparison) -> Iterable[
 
 
 def _first(row: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the `k` least of a row, least first, ties in order."""
+    """Indices of the `k` least values of a row, least first; equal ones in order."""
     if k < len(row):
         limit = np.partition(row, k - 1)[k - 1]
         nearest = np.flatnonzero(row <= limit)
@@ -179,23 +165,22 @@ def _first(row: np.ndarray, k: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Counts:
+class _Gallery:
+    """Figures of the gallery that `_summarise` reports as they are."""
+
     distance: str  # cosine, euclidean, or given
-    gallery: int  # entries after junk is dropped
+    entries: int  # after junk is dropped
     junk_dropped: int
 
 
 def _summarise(
-    matches: Ranks, protocol: Protocol, gallery: _Counts, named: tuple[int, ...]
+    matches: Ranks, protocol: Protocol, gallery: _Gallery, named: tuple[int, ...]
 ) -> Result:
-    """All measures from the ranks of the matches, vectorised over all queries."""
+    """All metrics from the ranks of the matches, vectorised over all queries."""
     ranks, counts, seen = matches
     counted = counts > 0
     if not counted.any():
-        raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
-            "images are of one camera, the protocol that fits is `all_pairs`"
-        )
+        raise ReidError(NO_MATCH)
     query = np.repeat(np.arange(len(counts)), counts)
     ranks = ranks[np.lexsort((ranks, query))]
     average = _average_precision(ranks, counts[counted])
@@ -213,7 +198,7 @@ def _summarise(
         chance_rank1=float((counts / np.maximum(seen, 1))[counted].mean()),
         queries=int(counted.sum()),
         queries_without_match=int((~counted).sum()),
-        gallery=gallery.gallery,
+        gallery=gallery.entries,
         junk_dropped=gallery.junk_dropped,
         exclude=protocol.exclude,
         distance=gallery.distance,
@@ -229,10 +214,11 @@ def _cmc(first: np.ndarray, length: int) -> np.ndarray:
 
 
 def _average_precision(ranks: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """(Q,) by each rule, from ranks (M,) that ascend within each query, `counts` (Q,) of each.
+    """Average precision (Q,) by each definition.
 
-    Rectangle: the mean of the precisions at the matches. Trapezoid: at each match the mean of its
-    precision and of that one entry before, which is 1 before the first entry.
+    `ranks` (M,) are those of all matches, ascending within each query; `counts` (Q,) says how many
+    each query has. Rectangle: the mean of the precisions at the matches. Trapezoid: at each match
+    the mean of its precision and of that one entry before, which is 1 before the first entry.
     """
     start = np.cumsum(counts) - counts
     nth = np.arange(len(ranks)) - np.repeat(start, counts) + 1  # 1, 2, ... within each query
@@ -248,7 +234,7 @@ def _average_precision(ranks: np.ndarray, counts: np.ndarray) -> dict[str, np.nd
 def _rank_on_device(
     query: np.ndarray, gallery: np.ndarray, labels: Labels, exclude: Exclude, by: Comparison
 ) -> Ranks:
-    """As `rank_matches`, product and all by torch on `by.device`, tile by tile."""
+    """As `rank_matches`, but torch computes products and ranks on `by.device`, tile by tile."""
     import torch
 
     if torch.device(by.device).type == "cuda" and not torch.cuda.is_available():

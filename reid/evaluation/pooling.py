@@ -12,7 +12,7 @@ import numpy as np
 
 from reid.evaluation.distances import features_of
 from reid.evaluation.labels import Labels
-from reid.project.errors import ReidError
+from reid.evaluation.protocol import check_name
 
 Pool = Literal["mean", "max"]
 
@@ -20,14 +20,13 @@ Pool = Literal["mean", "max"]
 def pooled(
     feature: np.ndarray, labels: Sequence[np.ndarray], pool: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) whose labels (N,) are all equal become one, the `mean` or `max` of each.
+    """Pool all features (N, D) with the same labels, each (N,), into one: their `mean` or `max`.
 
-    Returns features (P, D), float32 if `mean`, by the first label, then the next; and the index
-    (P,) of the first row of each. Where images should weigh the same under `mean`, make their
+    Returns features (P, D), float32 if `mean`, ordered by the first label, then the next; and the
+    index (P,) of the first row of each. Where images should weigh the same under `mean`, make their
     features unit vectors before.
     """
-    if pool not in get_args(Pool):
-        raise ReidError(f"pool: no `{pool}` (there are {', '.join(get_args(Pool))})")
+    check_name("pool", pool, get_args(Pool))
     _, first, group = np.unique(np.stack(labels), axis=1, return_index=True, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     start = np.searchsorted(group.ravel()[order], np.arange(len(first)))

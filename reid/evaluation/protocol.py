@@ -1,10 +1,11 @@
 """Protocols: which gallery entries count for a query, and which average precision is the main one.
 
-A data set names its protocols in protocol.json; `PROTOCOLS` are those that `reid score` knows.
+A data set describes its protocols in protocol.json; `PROTOCOLS` are those of `reid score`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -20,8 +21,8 @@ AveragePrecision = Literal["rectangle", "trapezoid"]
 class Protocol:
     """Which gallery entries count, and which average precision is the main one.
 
-    `exclude` names the gallery entries that are as if absent: of the query's
-    `same_person_same_camera`, of its `same_camera` (cross-camera only), or `none`. Raises
+    `exclude` names the gallery entries that a query does not see: those of its person and camera
+    (`same_person_same_camera`), all of its camera (`same_camera`), or `none`. Raises
     `ReidError` for an unknown name.
     """
 
@@ -30,18 +31,19 @@ class Protocol:
     exclude: Exclude = "same_person_same_camera"
     average_precision: AveragePrecision = "rectangle"
     single_shot: bool = False  # the gallery shows one drawn image of each person; no mAP
-    views: int = 0  # cameras 1, 2, 3 ... are views 1 to `views`, over and over; 0: each its own
+    views: int = 0  # cameras 1, 2, 3 ... are views 0 to `views` - 1 in turn; 0: no views
 
     def __post_init__(self) -> None:
-        _check("exclude", self.exclude, get_args(Exclude))
-        _check("average_precision", self.average_precision, get_args(AveragePrecision))
+        check_name("exclude", self.exclude, get_args(Exclude))
+        check_name("average_precision", self.average_precision, get_args(AveragePrecision))
 
     def view(self, camera: np.ndarray) -> np.ndarray:
-        """What counts as a camera (N,): the view, where several pairs of cameras are one test."""
+        """What counts as cameras (N,): the views, where several pairs of cameras are one test."""
         return (camera - 1) % self.views if self.views else camera
 
 
-def _check(what: str, name: str, known: tuple[str, ...]) -> None:
+def check_name(what: str, name: str, known: Collection[str]) -> None:
+    """`ReidError` unless `name` is among the `known`; `what` says what it names."""
     if name not in known:
         raise ReidError(f"{what}: no `{name}` (there are {', '.join(known)})")
 

@@ -2,9 +2,9 @@
 
 A match's rank is one more than the number of entries before it: those nearer, and those equally
 near that come earlier. Distances are sorted without their indices, which is much faster than a
-stable argsort, and each match is then a binary search. Once in NumPy, on one core (a second thread
-was slower: the steps are shorter than the turns of Python's lock), and once as a batched torch
-function for any device.
+stable argsort; each match is then located by a binary search. `rank_matches` does so in NumPy on
+one core (a second thread was slower: the steps are shorter than the turns of Python's lock),
+`rank_tensor` for a batch of queries in torch on any device.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from reid.evaluation.labels import Labels
 from reid.evaluation.protocol import Exclude
 from reid.project.errors import ReidError
 
-MANY_TIES = 64  # from so many matches with ties on, one stable sort is faster than a pass for each
+MANY_TIES = 64  # with so many tied matches, one stable sort is faster than a pass for each
 LAST = np.iinfo(np.int64).max  # the key of an entry that is not in the ranking
 
-Ranks = tuple[np.ndarray, np.ndarray, np.ndarray]  # flat ranks, their count a query, entries seen
+Ranks = tuple[np.ndarray, np.ndarray, np.ndarray]  # of all matches; each query's: matches, entries
 
 
 def positions(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """Where the entries `matches` (M,) stand in a stable sort of distances (G,), from 0."""
+    """Positions from 0 of the entries `matches` (M,) in a stable sort of distances (G,)."""
     limits, ordered = row[matches], np.sort(row)
     before = np.searchsorted(ordered, limits, side="left")
     tied = np.flatnonzero(np.searchsorted(ordered, limits, side="right") - before > 1)
@@ -39,7 +39,7 @@ def positions(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
 
 
 def rank_matches(rows: Iterable[np.ndarray], labels: Labels, exclude: Exclude) -> Ranks:
-    """Ranks from 1 of all matches, queries in order, of one row (G,) of distances a query."""
+    """Ranks from 1 of all matches, query after query; `rows` are each query's distances (G,)."""
     ranks, seen = [], []
     for query, row in enumerate(rows):
         matches, hidden = labels.split(query, exclude)
@@ -52,9 +52,9 @@ def rank_matches(rows: Iterable[np.ndarray], labels: Labels, exclude: Exclude) -
 
 
 def checked_rows(blocks: Iterable[np.ndarray], queries: int, width: int) -> Iterator[np.ndarray]:
-    """The rows (width,) of `blocks`, one a query, as floats.
+    """The rows (width,) of `blocks`, one for each query, as floats.
 
-    Raises `ReidError` for other counts, widths, or NaN.
+    Raises `ReidError` for another number or width of rows, or NaN.
     """
     count = 0
     for block in blocks:
@@ -78,7 +78,7 @@ def _check_block(block: np.ndarray, start: int, queries: int, width: int) -> Non
 
 
 def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
-    """The ranks that are asked for; ReidError unless there is one, and all are from 1."""
+    """The ranks as a tuple; `ReidError` unless there is at least one and all are at least 1."""
     if not ranks or min(ranks) < 1:
         raise ReidError(f"ranks: {tuple(ranks)}, must be whole numbers from 1")
     return tuple(ranks)
@@ -87,8 +87,8 @@ def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
 def rank_tensor(distance: Any, labels: Labels, exclude: Exclude, rows: slice) -> Ranks:
     """As `rank_matches`, for the queries `rows`: torch distances (C, G) float32 on any device.
 
-    Each entry's key is its distance's bits, in an order-preserving form, above its index: a total
-    order without ties. Entries are counted by the first match that they do not follow.
+    Each entry's key has the bits of its distance, in an order-preserving form, above those of its
+    index: a total order without ties. Each entry is counted at the first match not before it.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""k-reciprocal re-ranking: distances that also ask whose neighbours the neighbours are.
+"""k-reciprocal re-ranking: distances that also compare the neighbours of query and gallery entry.
 
-Only each entry's nearest k1 and the sparse neighbour weights are held, never a matrix of all
-against all.
+Memory holds only the k1 nearest of each entry and the sparse neighbour weights, never a matrix of
+all against all.
 
 Source  Zhong et al., CVPR 2017, arXiv:1701.08398, sections 3.2 to 3.5 and, for what they leave
         open, the authors' program: distances are divided by each row's largest, an entry is among
@@ -24,8 +24,8 @@ from reid.project.errors import ReidError
 class Neighbours:
     """Which neighbours count; the defaults are the paper's for Market-1501."""
 
-    k1: int = 20  # neighbours that are asked
-    k2: int = 6  # nearest ones whose mean an entry's weights are
+    k1: int = 20  # nearest entries that may be reciprocal neighbours
+    k2: int = 6  # nearest entries over which an entry's weights are averaged
     original: float = 0.3  # the equation's lambda: the share of the original distance
 
     def __post_init__(self) -> None:
@@ -53,13 +53,13 @@ def rerank(
     weights = _weights(everyone, distance, nearest, largest, k1)
     weights = _mean_of(nearest[:, : min(neighbours.k2, k1 + 1)]) @ weights
     count = len(query)
-    own, theirs = weights[:count].tocsr(), weights[count:].tocsc()
+    query_weights, gallery_weights = weights[:count].tocsr(), weights[count:].tocsc()
     start = 0
     blocks = distance_blocks(everyone[:count], everyone[count:], distance, chunk=chunk)
     for block in blocks:
         block *= (original / largest[start : start + len(block)])[:, None]
         for row in block:
-            row += (1 - original) * _jaccard(own, theirs, start)
+            row += (1 - original) * _jaccard(query_weights, gallery_weights, start)
             start += 1
         yield block
 
@@ -67,7 +67,7 @@ def rerank(
 def _nearest(
     everyone: np.ndarray, distance: Distance, count: int, chunk: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each entry's nearest, itself first, (N, count), and the distance of its farthest (N,)."""
+    """Each entry's nearest (N, count), itself first, and its largest distance (N,)."""
     nearest = np.empty((len(everyone), count), dtype=np.int64)
     largest = np.empty(len(everyone), dtype=np.float32)
     index = 0
@@ -83,7 +83,7 @@ def _nearest(
 
 
 def _reciprocal(nearest: np.ndarray, k: int) -> np.ndarray:
-    """(N, k + 1) bool: which of an entry's k nearest (and itself) have it among theirs."""
+    """(N, k + 1) bool: which of an entry's k nearest (and itself) have it among their own k."""
     mutual = np.empty((len(nearest), k + 1), dtype=bool)
     for start in range(0, len(nearest), 1024):  # bounds memory
         rows = np.arange(start, min(start + 1024, len(nearest)))
@@ -104,10 +104,10 @@ def _weights(
     columns, values = [], []
     for index, feature in enumerate(ready):
         own = nearest[index][mutual[index]]
-        near, there = nearest[own, : half + 1], closer[own]  # (R, half + 1)
-        shared = (np.isin(near, own) & there).sum(1)
-        add = shared > 2 / 3 * there.sum(1)
-        members = np.unique(np.concatenate([own, near[add][there[add]]]))
+        near, mutual_near = nearest[own, : half + 1], closer[own]  # (R, half + 1)
+        shared = (np.isin(near, own) & mutual_near).sum(1)
+        add = shared > 2 / 3 * mutual_near.sum(1)
+        members = np.unique(np.concatenate([own, near[add][mutual_near[add]]]))
         if distance == "cosine":
             apart = 1 - ready[members] @ feature
         else:
@@ -130,11 +130,11 @@ def _mean_of(nearest: np.ndarray) -> Any:
     return csr_array((values, nearest.ravel(), ends), shape=(count, count))
 
 
-def _jaccard(own: Any, theirs: Any, query: int) -> np.ndarray:
+def _jaccard(query_weights: Any, gallery_weights: Any, query: int) -> np.ndarray:
     """1 - sum min / sum max of a query's weights and each gallery entry's, (G,)."""
-    at = slice(own.indptr[query], own.indptr[query + 1])
-    there = theirs[:, own.indices[at]]  # (G, members): gallery entries that share a neighbour
-    mine = np.repeat(own.data[at], np.diff(there.indptr))
-    least = np.minimum(mine, there.data)
-    both = np.bincount(there.indices, weights=least, minlength=theirs.shape[0])
+    neighbours = slice(query_weights.indptr[query], query_weights.indptr[query + 1])
+    shared = gallery_weights[:, query_weights.indices[neighbours]]  # (G, members), sparse
+    query_values = np.repeat(query_weights.data[neighbours], np.diff(shared.indptr))
+    least = np.minimum(query_values, shared.data)
+    both = np.bincount(shared.indices, weights=least, minlength=gallery_weights.shape[0])
     return 1 - both / (2 - both)  # both rows sum to one: sum max = 2 - sum min

@@ -24,7 +24,7 @@ from reid.evaluation.distances import Comparison, Distance
 from reid.evaluation.labels import Labels
 from reid.evaluation.metrics import evaluate, evaluate_distance
 from reid.evaluation.pooling import Pool, pool_queries, pooled
-from reid.evaluation.protocol import PROTOCOLS, Protocol
+from reid.evaluation.protocol import PROTOCOLS, Protocol, check_name
 from reid.evaluation.single_shot import single_gallery_shot, single_gallery_shot_distance
 from reid.evaluation.single_shot_curves import Sampling
 from reid.project.errors import ReidError
@@ -39,7 +39,7 @@ UNREADABLE = (  # what np.load raises on damaged files
 
 @dataclass(frozen=True)
 class Options:
-    """What may be asked for beside a protocol."""
+    """Choices beside the protocol."""
 
     average_tracklets: bool = False  # one feature a tracklet, the mean of its frames'
     pool: Pool | None = None  # multi-query: the queries of one person in one camera become one
@@ -68,12 +68,11 @@ def score(
 ) -> dict[str, Any]:
     """Metrics of a features file under `protocol`, ready for JSON.
 
-    A result says which protocol, average precision, pooling and drawing it comes from.
+    The metrics name the protocol, average precision, pooling and drawing that they come from.
     Raises `ReidError` with the file and what is wrong in it.
     """
     options = options or Options()
-    if protocol not in PROTOCOLS:
-        raise ReidError(f"protocol: no `{protocol}` (there are {', '.join(PROTOCOLS)})")
+    check_name("protocol", protocol, PROTOCOLS)
     query, gallery = read(path)
     for role, side in zip(ROLES, (query, gallery), strict=True):
         if not np.size(side.person):
@@ -86,8 +85,10 @@ def score(
         metrics = measure(query, gallery, PROTOCOLS[protocol], options, comparison)
     except ReidError as error:
         raise ReidError(f"{path}: {error}") from None
-    asked = {"tracklets_averaged": options.average_tracklets, "query_pooling": options.pool}
-    return {"protocol": protocol, **asked, "reranked": options.rerank, **metrics}
+    return {
+        "protocol": protocol, "tracklets_averaged": options.average_tracklets,
+        "query_pooling": options.pool, "reranked": options.rerank, **metrics,
+    }  # fmt: skip
 
 
 def measure(
@@ -101,16 +102,16 @@ def measure(
     if options.rerank:
         return _reranked(query, gallery, protocol, options.sampling, comparison)
     labels = Labels.of(query.person, query.camera, gallery.person, gallery.camera)
-    asked = (query.feature, gallery.feature, labels, protocol, comparison)
+    arguments = (query.feature, gallery.feature, labels, protocol, comparison)
     if protocol.single_shot:
-        return single_gallery_shot(*asked, options.sampling).as_dict()
-    return evaluate(*asked).as_dict()
+        return single_gallery_shot(*arguments, options.sampling).as_dict()
+    return evaluate(*arguments).as_dict()
 
 
 def _reranked(
     query: Side, gallery: Side, protocol: Protocol, sampling: Sampling, comparison: Comparison
 ) -> dict[str, Any]:
-    """As `measure`, of re-ranked distances to the gallery without junk."""
+    """As `measure`, from re-ranked distances to the gallery without junk."""
     from reid.evaluation.rerank import rerank
 
     kept = ~np.isin(gallery.person, protocol.junk)
@@ -210,12 +211,12 @@ def _matrix(path: Path, column: Any) -> np.ndarray:
     return numbers.reshape(len(column), lengths[0])
 
 
-def _check_names(path: Path, what: str, needed: list[str], there: list[str]) -> None:
-    missing = [name for name in needed if name not in there]
+def _check_names(path: Path, what: str, needed: list[str], present: list[str]) -> None:
+    missing = [name for name in needed if name not in present]
     if missing:
         raise ReidError(
             f"{path}: no {what} {', '.join(f'`{name}`' for name in missing)} "
-            f"(it has {', '.join(there) or 'none'})"
+            f"(it has {', '.join(present) or 'none'})"
         )
 
 

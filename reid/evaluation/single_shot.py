@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from reid.evaluation.distances import Comparison, distance_blocks, features_of
-from reid.evaluation.labels import Labels
+from reid.evaluation.labels import NO_MATCH, Labels
 from reid.evaluation.protocol import Exclude, Protocol
 from reid.evaluation.ranks import checked_rows
 from reid.evaluation.single_shot_curves import Draw, Sampling, hits_of
 from reid.evaluation.single_shot_sight import Sight
 from reid.project.errors import ReidError
+
+# Fields that `as_dict` converts or leaves out; the others are copied.
+NOT_COPIED = ("cmc", "cmc_deviation", "ranks", "map")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class SingleShot:
 
     cmc: np.ndarray  # (K,) K = the largest rank asked for; mean over repeats, or the expectation
     cmc_deviation: np.ndarray | None  # (K,) over repeats, n - 1; None: expected, or one repeat
-    ranks: tuple[int, ...]  # those that `as_dict` names
+    ranks: tuple[int, ...]  # of the CMC in `as_dict`
     draw: Draw
     repeats: int | None  # None: expected, nothing is drawn
     seed: int | None  # None: likewise
@@ -55,7 +58,7 @@ class SingleShot:
         return self.rank(1)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All fields, ready for JSON."""
         deviation = self.cmc_deviation
         spread = [None] * len(self.cmc) if deviation is None else [float(one) for one in deviation]
         return {
@@ -65,16 +68,7 @@ class SingleShot:
             "chance_rank1": 1 / self.persons,
             "map": None,
             "average_precision": None,
-            "draw": self.draw,
-            "repeats": self.repeats,
-            "seed": self.seed,
-            "queries": self.queries,
-            "queries_without_match": self.queries_without_match,
-            "persons": self.persons,
-            "gallery": self.gallery,
-            "junk_dropped": self.junk_dropped,
-            "exclude": self.exclude,
-            "distance": self.distance,
+            **{name: value for name, value in vars(self).items() if name not in NOT_COPIED},
             "cmc": [float(share) for share in self.cmc],
         }
 
@@ -87,13 +81,13 @@ def single_gallery_shot(
     comparison: Comparison = Comparison(),
     sampling: Sampling = Sampling(),
 ) -> SingleShot:
-    """Mean CMC where each query meets one gallery image a person; features (Q, D) and (G, D).
+    """Mean CMC where a query sees one gallery image of each person; features (Q, D) and (G, D).
 
-    Gallery entries whose person is junk in `protocol` are dropped. `protocol.exclude` names what
-    else a query does not see; `same_camera` is CUHK03's own (probes of one camera, gallery of the
-    other), `same_person_same_camera` that of later programs. A person is drawn uniformly from the
-    images that the query sees. Queries without a match do not count. It is always computed on the
-    CPU.
+    Gallery entries whose person is junk in `protocol` are dropped. `protocol.exclude` names the
+    other entries that a query does not see: `same_camera` is CUHK03's own protocol (queries of one
+    camera, gallery of the other), `same_person_same_camera` that of later programs. A person's
+    image is drawn uniformly from those that the query sees. Queries without a match do not count.
+    It is always computed on the CPU.
 
     Raises ReidError for wrong shapes, NaN, unknown names, or where no query has a match.
     """
@@ -134,10 +128,7 @@ def _evaluate(
     matched = (query for query in queries if query is not None)
     hits, counted = hits_of(matched, sight, sampling)
     if not counted:
-        raise ReidError(
-            "gallery: no query has a match; do persons and cameras have the right codes? Where all "
-            "images are of one camera, the protocol that fits is `all_pairs`"
-        )
+        raise ReidError(NO_MATCH)
     curves = hits / counted  # (R, K), or (1, K)
     expected = sampling.draw == "expected"
     return SingleShot(

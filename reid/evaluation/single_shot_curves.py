@@ -1,7 +1,8 @@
 """The curve of a single gallery shot: by repeated draws, or exactly.
 
-Exactly: given the drawn match, every other person is ahead of it independently, with the share of
-his images that are nearer as probability, so the number of persons ahead is Poisson-binomial.
+Exactly: once the match is drawn, every other person is ahead of it independently, with the share of
+that person's images that are nearer as probability. So the number of persons ahead is
+Poisson-binomial.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from reid.evaluation.protocol import check_name
 from reid.evaluation.ranks import checked_ranks
 from reid.evaluation.single_shot_sight import Query, Sight
 from reid.project.errors import ReidError
@@ -26,9 +28,9 @@ PAIRS_AT_A_TIME = 512  # (query, match) pairs of one pass of the recursion: fits
 class Sampling:
     """How the gallery is drawn, and which ranks are asked for. Raises `ReidError`.
 
-    `shared`: each repeat draws once for all queries (CUHK03's own evaluation): a person shows all
-    queries the same image, as far as they see it. `per_query`: each query of each repeat has a draw
-    of its own (later programs). `expected`: the exact mean over all draws, the same for both.
+    `shared`: each repeat draws once for all queries (CUHK03's own evaluation), so that all queries
+    that see a person's drawn image meet the same one. `per_query`: each query of each repeat has
+    its own draw (later programs). `expected`: the exact mean over all draws, the same for both.
     """
 
     draw: Draw = "expected"  # the exact expectation, or repeated draws
@@ -37,17 +39,16 @@ class Sampling:
     ranks: tuple[int, ...] = (1, 5, 10, 20)
 
     def __post_init__(self) -> None:
-        if self.draw not in get_args(Draw):
-            raise ReidError(f"draw: no `{self.draw}` (there are {', '.join(get_args(Draw))})")
+        check_name("draw", self.draw, get_args(Draw))
         if self.repeats < 1:
             raise ReidError(f"repeats: {self.repeats}, must be at least 1")
         checked_ranks(self.ranks)
 
 
 def hits_of(queries: Iterator[Query], sight: Sight, sampling: Sampling) -> tuple[np.ndarray, int]:
-    """Hits among the first 1 to K, and the number of queries; K is the largest rank asked for.
+    """Hits among the first 1 to K, and the number of queries; K is the largest rank of `sampling`.
 
-    (R, K) of each repeat, or (1, K) expected.
+    The hits are (R, K), of each repeat, or (1, K), expected.
     """
     count = _expected if sampling.draw == "expected" else _sampled
     return count(queries, sight, sampling, max(sampling.ranks))
@@ -74,7 +75,7 @@ def _sampled(
 
 
 def _draw_shared(sight: Sight, repeats: int, random: np.random.Generator) -> None:
-    """In each repeat the gallery is shuffled once, and a view shows each person's first."""
+    """Shuffle the gallery once in each repeat; a view shows the first image of each person."""
     count = len(sight.labels.gallery_person)
     parts = {id(view): [] for view in sight.views()}
     for start in range(0, repeats, REPEATS_AT_A_TIME):
@@ -90,7 +91,7 @@ def _draw_shared(sight: Sight, repeats: int, random: np.random.Generator) -> Non
 
 
 def _ahead(query: Query, match: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Persons ahead (R,) of the drawn matches (R,), given the draws (R, J) of all persons."""
+    """How many persons are ahead (R,) of the drawn matches (R,), by draws (R, J) of all persons."""
     limit = query.position[match][:, None]
     nearer = query.position.take(drawn) < limit  # (R, J)
     if query.own_among_others is not None:

@@ -27,9 +27,10 @@ class View:
         self.drawn = np.empty((0, len(self.persons)), dtype=np.int64)  # (R, J) if shared
 
     def find(self, person: int) -> int | None:
-        """The person's group, if it is in sight."""
-        at = int(np.searchsorted(self.persons, person))
-        return at if at < len(self.persons) and self.persons[at] == person else None
+        """The person's group; None where the person is not in this view."""
+        group = int(np.searchsorted(self.persons, person))
+        seen = group < len(self.persons) and self.persons[group] == person
+        return group if seen else None
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Query:
     own: View
     own_group: int
     others: View
-    own_among_others: int | None  # this group of `others` does not count
-    position: np.ndarray  # (G,) of each gallery entry in the query's ranking, from 0
+    own_among_others: int | None  # group of the own person in `others`, which does not count
+    position: np.ndarray  # (G,) positions of the gallery entries in the query's ranking, from 0
 
     @property
     def matches(self) -> np.ndarray:
@@ -58,7 +59,7 @@ class Sight:
         self.without = {camera: View(labels, camera) for camera in cameras}
 
     def query(self, index: int, row: np.ndarray) -> Query | None:
-        """The query with its row (G,) of distances; None if it has no match."""
+        """The query of an index, with its distances `row` (G,); None if it has no match."""
         person = int(self.labels.query_person[index])
         own = self.without.get(int(self.labels.query_camera[index]), self.whole)
         others = own if self.exclude == "same_camera" else self.whole
@@ -70,5 +71,5 @@ class Sight:
         return Query(own, group, others, others.find(person), position)
 
     def views(self) -> list[View]:
-        """All of them, the whole gallery first."""
+        """All views, the whole gallery first."""
         return [self.whole, *self.without.values()]

@@ -3,9 +3,9 @@
 Reads   3-runs/<experiment>/train, and the data set's query and gallery rows
 Writes  one Parquet file: image_id (of a tracklet or passage its first), person, camera, tracklet,
         `role`, or where roles overlap the columns query and gallery, and `feature`, a fixed-size
-        list of float32; the footer says experiment, rule, distance and parts
+        list of float32; the footer names experiment, protocol, distance and parts
 
-`reid features` has all rows of a data set instead, one by one, training rows included.
+`reid features` writes all rows of a data set instead, one by one, training rows included.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from reid.data.dataset import Data
 from reid.evaluation.evaluate import (
+    compared_features,
+    device_of,
     feature_table,
-    features,
-    place_of,
-    pool_passages,
+    tested_rows,
     training_key,
-)
+)  # fmt: skip
 from reid.evaluation.protocol import PROTOCOLS, Protocol, protocol_of
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
@@ -35,12 +35,12 @@ LABELS = ["image_id", "person", "camera", "tracklet"]
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and how `reid score` is asked for the evaluation's own figures."""
+    """What was written, and how `reid score` gives the evaluation's own figures."""
 
     path: Path
     rows: int
     dimensions: int
-    protocol: str  # of `reid score`; empty where none of its rules is this one
+    protocol: str  # of `reid score`; empty where none of its protocols is this one
     note: str
 
 
@@ -48,20 +48,18 @@ def export_features(
     experiment: Experiment, project: Project, out: Path, *,
     dataset: str | None = None, protocol: str | None = None, device: str = "auto",
 ) -> Written:  # fmt: skip
-    """Write the features that `reid evaluate` compares, by the same choice of data set and rule.
+    """Write the features that `reid evaluate` compares for this data set and protocol.
 
-    A clip's paper has one a tracklet; where the experiment pools, there is one a passage.
+    Where samples are clips there is one feature for each tracklet, where the experiment pools one
+    for each passage.
     """
     if out.suffix != ".parquet":
         raise ReidError(f"{out}: must end in .parquet")
     data = experiment.open(project, dataset, protocol)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    tested = tested_rows(data)
     if not len(tested):
         raise ReidError(f"{dataset or experiment.params.dataset}: has neither query nor gallery")
-    tested, feature = features(experiment, project, tested, place_of(device))
-    pooling = experiment.paper.pool(experiment.params)
-    if pooling != "none":
-        tested, feature = pool_passages(tested, feature, pooling)
+    tested, feature = compared_features(experiment, project, tested, device_of(device))
     table = feature_table(_labels(tested), feature)
     parts = experiment.paper.feature_parts(experiment.params)
     footer = {
@@ -73,8 +71,8 @@ def export_features(
         "reid.feature_parts": str(parts),
     }
     _write(out, table, footer)
-    rule = matching(protocol_of(data.protocol_in_force()), tested) if parts == 1 else ""
-    return Written(out, len(table), feature.shape[1], rule, _note(experiment, out, rule, parts))
+    name = matching(protocol_of(data.protocol_in_force()), tested) if parts == 1 else ""
+    return Written(out, len(table), feature.shape[1], name, _note(experiment, out, name, parts))
 
 
 def _labels(tested: Data) -> pa.Table:
@@ -88,36 +86,36 @@ def _labels(tested: Data) -> pa.Table:
     return labels.append_column("role", pa.array(np.where(query, "query", "gallery")))
 
 
-def matching(rule: Protocol, tested: Data) -> str:
-    """The rule of `reid score` that counts these rows as `rule` does; empty where there is none."""
+def matching(protocol: Protocol, tested: Data) -> str:
+    """The protocol of `reid score` that counts these rows as `protocol` does; empty for none."""
     query = {*tested.role("query").labels("person").tolist()}
     gallery = {*tested.role("gallery").labels("person").tolist()}
     for name, known in PROTOCOLS.items():
         same = (known.exclude, known.single_shot, known.views) == (
-            rule.exclude, rule.single_shot, rule.views,
+            protocol.exclude, protocol.single_shot, protocol.views,
         )  # fmt: skip
-        dropped = {*rule.junk} & gallery == {*known.junk} & gallery
+        dropped = {*protocol.junk} & gallery == {*known.junk} & gallery
         if same and dropped and not {*known.junk, *known.distractors} & query:
             return name
     return ""
 
 
-def _note(experiment: Experiment, out: Path, rule: str, parts: int) -> str:
+def _note(experiment: Experiment, out: Path, protocol: str, parts: int) -> str:
     if parts > 1:
         return (
             f"its distance is the sum over {parts} parts of a feature; `reid score` takes them as "
             "one, and gives other figures"
         )
-    if not rule:
-        return "no rule of `reid score` is the evaluation's; its figures are others"
+    if not protocol:
+        return "no protocol of `reid score` is the evaluation's; its figures differ"
     return (
-        f"`reid score {out} --protocol {rule} --distance {experiment.params.distance}` gives the "
-        "evaluation's figures"
+        f"`reid score {out} --protocol {protocol} --distance {experiment.params.distance}` gives "
+        "the evaluation's figures"
     )
 
 
 def _write(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
-    """The whole file or nothing."""
+    """Write the whole file or nothing."""
     temporary = out.with_name(f".{out.name}.{this_process()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
 r"""Writes a built data set as a Market-1501 folder, which other re-identification code reads.
 
-Reads   the data set's rows under one of its rules, and their image bytes; depth is left alone
+Reads   the data set's rows under one of its protocols, and their image bytes; depth is left alone
 Writes  <out>/bounding_box_train, query, bounding_box_test with 0002_c1s1_000451_03.jpg ...;
         labels.csv: each file's image_id, person and camera as they are in the data set; README.md
 Source  Zheng et al., ICCV 2015, for names and folders. torchreid and fast-reid take `*.jpg` of each
         folder and `([-\d]+)_c(\d)` of its whole path, demand persons 0 to 1501 and cameras 1 to 6
         and leave -1 out; layumi's Person_reID_baseline_pytorch takes a name's first four
-        characters and the one behind its first c.
+        characters and the one after its first c.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Labels:
 def write_tree(
     project: Project, dataset: str, out: Path, protocol: str = "", *, wide: bool = False
 ) -> Tree:
-    """Write `dataset` to the new folder `out`, roles by the rule `protocol` or its default.
+    """Write `dataset` to the new folder `out`, roles by `protocol` or the default one.
 
     An image with two roles is in both folders. JPEG bytes stay as they are, other images become
     JPEG. `wide` also allows labels that a name can hold but torchreid and fast-reid refuse.
@@ -77,12 +77,10 @@ def write_tree(
     data = _under(data, dataset, protocol).complete()
     data = data.choose(np.any([data.labels(role).astype(bool) for role in ROLES], axis=0))
     if not len(data):
-        raise ReidError(
-            f"{dataset}: no image has a role under this rule; there is nothing to write"
-        )
-    rule = protocol_of(data.protocol_in_force())
-    labels = _labels(data, rule, dataset, wide)
-    notes = [*_notes(data, rule, dataset), *labels.notes]
+        raise ReidError(f"{dataset}: no image has a role in this protocol; nothing to write")
+    in_force = protocol_of(data.protocol_in_force())
+    labels = _labels(data, in_force, dataset, wide)
+    notes = [*_notes(data, in_force, dataset), *labels.notes]
     files = _files(data, labels)
     with new_folder(out) as folder:
         notes += _write(folder, data, files)
@@ -92,23 +90,22 @@ def write_tree(
 
 
 def _check_path(out: Path) -> None:
-    """`ReidError` where the folder's own path has what readers look for in a whole path."""
-    found = SEEN.search(f"{out.resolve()}/")
-    if found:
+    """`ReidError` where the folder's path itself matches what readers search a whole path for."""
+    if match := SEEN.search(f"{out.resolve()}/"):
         raise ReidError(
-            f"{out}: torchreid and fast-reid would take `{found[0]}` in its path for a person and "
+            f"{out}: torchreid and fast-reid would take `{match[0]}` in its path for a person and "
             "a camera; write into another folder"
         )
 
 
 def _under(data: Data, dataset: str, protocol: str) -> Data:
-    """The rows under a rule, which must be named where splits are drawn at random."""
-    rules = [rule["name"] for rule in data.protocol.get("protocols", [])]
+    """The rows under a protocol, which must be named where splits are drawn at random."""
+    splits = [entry["name"] for entry in data.protocol.get("protocols", [])]
     drawn = any(shard.path.name.startswith(RANDOM_SPLITS) for shard in data.base.shards)
-    if drawn and not protocol and len(rules) > 1:
+    if drawn and not protocol and len(splits) > 1:
         raise ReidError(
-            f"{dataset}: has {len(rules)} splits; name one by --protocol "
-            f"({', '.join(rules[:3])}{' ...' if len(rules) > 3 else ''})"
+            f"{dataset}: has {len(splits)} splits; name one by --protocol "
+            f"({', '.join(splits[:3])}{' ...' if len(splits) > 3 else ''})"
         )
     return data.under(protocol)
 
@@ -116,15 +113,15 @@ def _under(data: Data, dataset: str, protocol: str) -> Data:
 # -- labels ----------------------------------------------------------------------------------
 
 
-def _labels(data: Data, rule: Protocol, dataset: str, wide: bool) -> Labels:
+def _labels(data: Data, protocol: Protocol, dataset: str, wide: bool) -> Labels:
     """Which person and camera each label becomes: itself, where all fit into names."""
-    apart = {**dict.fromkeys(rule.distractors, DISTRACTOR), **dict.fromkeys(rule.junk, JUNK)}
-    found = {
+    apart = dict.fromkeys(protocol.distractors, DISTRACTOR) | dict.fromkeys(protocol.junk, JUNK)
+    distinct = {
         "persons": sorted({*data.labels("person").tolist()} - apart.keys()),
         "cameras": sorted({*data.labels("camera").tolist()}),
     }
     fitted, notes = {}, []
-    for what, values in found.items():
+    for what, values in distinct.items():
         most, wider = LIMITS[what]
         fitted[what] = _fitted(values, wider if wide else most)
         if fitted[what] is None:
@@ -139,7 +136,7 @@ def _labels(data: Data, rule: Protocol, dataset: str, wide: bool) -> Labels:
 
 
 def _fitted(values: Sequence[int], most: int) -> dict[int, int] | None:
-    """Each value itself where all are 1 to `most`, else its number; None where there are more."""
+    """Each value as itself where all are 1 to `most`, else numbered; None for more than `most`."""
     if len(values) > most:
         return None
     if all(1 <= value <= most for value in values):
@@ -147,22 +144,23 @@ def _fitted(values: Sequence[int], most: int) -> dict[int, int] | None:
     return {value: number for number, value in enumerate(values, 1)}
 
 
-def _notes(data: Data, rule: Protocol, dataset: str) -> list[str]:
-    """How the rule differs from what other readers do with the folder."""
+def _notes(data: Data, protocol: Protocol, dataset: str) -> list[str]:
+    """How the protocol differs from what other readers do with the folder."""
     force = data.protocol_in_force()
-    notes = [f"roles are those of {dataset}'s rule {force.get('name', 'default')}"]
-    told = read_manifest(data.base.folder)
-    if told and "source" in told:
-        notes.append(f"images: {told['source']['title']}. Licence: {told['source']['licence']}")
-    if rule.exclude == "same_camera":
+    notes = [f"roles are those of {dataset}'s protocol {force.get('name', 'default')}"]
+    manifest = read_manifest(data.base.folder)
+    if manifest and "source" in manifest:
+        source = manifest["source"]
+        notes.append(f"images: {source['title']}. Licence: {source['licence']}")
+    if protocol.exclude == "same_camera":
         notes.append(
-            "by this rule a query leaves out all images of its camera; other readers leave out "
-            "only its own person's, so their figures are lower"
+            "by this protocol a query leaves out all images of its camera; other readers leave "
+            "out only its own person's, so their figures are lower"
         )
-    if rule.single_shot:
-        notes.append("this rule shows one gallery image of each person; the folder has all")
+    if protocol.single_shot:
+        notes.append("this protocol shows one gallery image of each person; the folder has all")
     if force.get("rule", {}).get("query") == "tracklet":
-        notes.append("by this rule tracklets are compared; here each frame is an image of its own")
+        notes.append("this protocol compares tracklets; here each frame is an image of its own")
     if not data.labels("query").any():
         notes.append("there are no queries: for training alone")
     return notes
@@ -188,7 +186,7 @@ class File:
 
 
 def _files(data: Data, labels: Labels) -> list[File]:
-    """All files; with the images' own names where these are Market-1501's and say the same."""
+    """All files; with the images' own names where all are Market-1501's with the same labels."""
     persons = [labels.person[p] for p in data.labels("person").tolist()]
     cameras = [labels.camera[c] for c in data.labels("camera").tolist()]
     members = [(role, np.flatnonzero(data.labels(role)).tolist()) for role in ROLES]
@@ -199,7 +197,7 @@ def _files(data: Data, labels: Labels) -> list[File]:
             raise ReidError(f"an image of {role} is {kind}; those belong in the gallery alone")
     own = [image_id.rpartition("/")[2] for image_id in data.rows["image_id"].to_pylist()]
     kept = [File(row, role, own[row], person, camera) for row, role, person, camera in chosen]
-    if all(_says(file) for file in kept) and len({file.path for file in kept}) == len(kept):
+    if all(_is_named_so(file) for file in kept) and len({file.path for file in kept}) == len(kept):
         return kept
     numbers = _running([*zip(persons, cameras, strict=True)])
     return [
@@ -208,8 +206,8 @@ def _files(data: Data, labels: Labels) -> list[File]:
     ]
 
 
-def _says(file: File) -> bool:
-    """Whether a file's name is Market-1501's and of its person and camera."""
+def _is_named_so(file: File) -> bool:
+    """Whether a file's name is Market-1501's, with its own person and camera."""
     match = NAME.fullmatch(file.name)
     return match is not None and (int(match[1]), int(match[2])) == (file.person, file.camera)
 
@@ -229,22 +227,22 @@ def _running(keys: Sequence[Any]) -> list[int]:
 
 
 def _write(folder: Path, data: Data, files: Sequence[File]) -> list[str]:
-    """Write all images; a note where some were encoded anew."""
+    """Write all images; returns a note where some were encoded anew."""
     for name in FOLDERS.values():
         (folder / name).mkdir(parents=True)
-    places: dict[int, list[File]] = {}
+    files_of: dict[int, list[File]] = {}
     for file in files:
-        places.setdefault(file.row, []).append(file)
+        files_of.setdefault(file.row, []).append(file)
     encoded = 0
     for row, raw in _images(data):
         image_id = data.rows["image_id"][row].as_py()
         try:
-            found = raw if kind_of(raw) == "jpeg" else encode_jpeg(decode(raw), QUALITY)
+            jpeg = raw if kind_of(raw) == "jpeg" else encode_jpeg(decode(raw), QUALITY)
         except BadImage as error:
             raise ReidError(f"{image_id}: {error}; run `reid verify`") from None
-        encoded += found is not raw
-        for file in places[row]:
-            (folder / file.path).write_bytes(found)
+        encoded += jpeg is not raw
+        for file in files_of[row]:
+            (folder / file.path).write_bytes(jpeg)
     note = f"{encoded:,} images that are no JPEG were encoded as JPEG of quality {QUALITY}: the "
     return [f"{note}readers take *.jpg alone"] if encoded else []
 

@@ -1,11 +1,11 @@
-"""Writes a trained network for use without this project: torch.export, ONNX, and what it takes.
+"""Writes a trained network for use without this project: torch.export, ONNX, and a description.
 
 Reads   3-runs/<experiment>/train; some test rows, to trace the network with and to check it
 Writes  <out>/network.pt2; network.onnx where the packages onnx and onnxscript are installed;
         network.json: inputs, preparation, output, files
 
-What is exported begins where a paper's `view` ends, so that normalisation is part of it, and gives
-the feature that `reid evaluate` compares, in float32 (an evaluation on CUDA may use bfloat16).
+The exported network begins where a paper's `view` ends, so that normalisation is part of it, and
+gives the feature that `reid evaluate` compares, in float32 (evaluations on CUDA may use bfloat16).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from reid.data.clips import Clips, Tracklets
 from reid.data.views import Batch
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.evaluate import tested_rows, trained_network
 from reid.experiments import Experiment
 from reid.export.folder import new_folder
 from reid.papers.contract import Paper
@@ -57,7 +57,7 @@ class TestFeature(nn.Module):
 
 @dataclass(frozen=True)
 class Traced:
-    """An exported program and which of its axes may have any length."""
+    """An exported program, and which of its axes may have any length."""
 
     program: torch.export.ExportedProgram
     axes: dict[int, str]  # by number; others are fixed
@@ -70,7 +70,7 @@ class Traced:
 
 
 def export_network(experiment: Experiment, project: Project, out: Path) -> list[str]:
-    """Write the published network of an experiment to the new folder `out`; what is to be said.
+    """Write the published network of an experiment to the new folder `out`; returns notes.
 
     Raises `ReidError` where it is not trained, or where torch cannot trace it.
     """
@@ -83,9 +83,9 @@ def export_network(experiment: Experiment, project: Project, out: Path) -> list[
         torch.export.save(traced.program, folder / "network.pt2")
         onnx = all(find_spec(name) for name in ONNX_NEEDS)
         without = save_onnx(traced, samples, folder / "network.onnx") if onnx else NO_ONNX
-        told = _described(experiment, traced, samples, described)
-        told["files"] = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
-        (folder / "network.json").write_bytes(as_json(told))
+        description = _described(experiment, traced, samples, described)
+        description["files"] = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+        (folder / "network.json").write_bytes(as_json(description))
     fixed = [
         f"torch could not leave the number of {name} open; it is fixed, see network.json"
         for axis, name in _free(clips).items()
@@ -98,7 +98,7 @@ def _samples(experiment: Experiment, project: Project) -> Batch:
     """`CHECKED` prepared test samples; of clips, as many frames as a test looks at in one."""
     paper, params = experiment.paper, experiment.params
     data = experiment.open(project)
-    tested = data.choose(data.labels("query").astype(bool) | data.labels("gallery").astype(bool))
+    tested = tested_rows(data)
     data = tested if len(tested) else data
     clips = paper.clips(params)
     rows = np.resize(np.arange(len(data)), CHECKED)
@@ -138,7 +138,7 @@ def trace(module: nn.Module, samples: Batch, clips: Clips | None, name: str) -> 
                 program = torch.export.export(
                     module, (example,), dynamic_shapes=({n: dict(dims) for n in example},)
                 )
-        except Exception as error:  # torch has dozens of kinds; the last one is told
+        except Exception as error:  # torch has dozens of kinds; the last is reported
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             continue
         _forget_paths(program)
@@ -168,8 +168,8 @@ def _forget_paths(program: torch.export.ExportedProgram) -> None:
 def _difference(
     program: torch.export.ExportedProgram, module: nn.Module, samples: Batch, axes: dict[int, str]
 ) -> float:
-    """The largest difference of features, in shares of the largest value; of other sizes, too."""
-    run, found = program.module(), []
+    """The largest difference of features, in shares of the largest value, also for other sizes."""
+    run, differences = program.module(), []
     for count in (1, len(next(iter(samples.values())))) if 0 in axes else (1,):
         tried = {name: values[:count] for name, values in samples.items()}
         if 1 in axes:
@@ -177,22 +177,22 @@ def _difference(
                      for name, values in tried.items()}  # fmt: skip
         eager, exported = module(tried), run(tried)
         largest = eager.abs().max().clamp(min=torch.finfo(eager.dtype).tiny)
-        found.append(float((eager - exported).abs().max() / largest))
-    return float(np.max(found))  # not a number where one is
+        differences.append(float((eager - exported).abs().max() / largest))
+    return float(np.max(differences))  # not a number where one is
 
 
 def save_onnx(traced: Traced, samples: Batch, path: Path) -> str:
     """The program as ONNX, weights inside, with inputs by their names and the output `feature`.
 
-    Empty, or in one line why there is no file: torch cannot write the network as ONNX, or, where
-    onnxruntime is installed, its features are others.
+    Returns '', or in one line why there is no file: torch cannot write the network as ONNX, or its
+    features differ (checked where onnxruntime is installed).
     """
     try:
         torch.onnx.export(
             traced.program.run_decompositions(FOR_ONNX), (), path, dynamo=True,
             external_data=False, verbose=False, input_names=[*samples], output_names=["feature"],
         )  # fmt: skip
-    except Exception as error:  # of torch, onnx or onnxscript, around the one that tells
+    except Exception as error:  # of torch, onnx or onnxscript; its first cause says why
         path.unlink(missing_ok=True)
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -214,8 +214,8 @@ def onnx_difference(traced: Traced, samples: Batch, path: Path) -> float:
     tried = {n: values[: CHECKED if 0 in traced.axes else 1] for n, values in samples.items()}
     expected = traced.program.module()(tried).numpy()
     session = InferenceSession(str(path))
-    (found,) = session.run(["feature"], {name: values.numpy() for name, values in tried.items()})
-    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), TOLERANCE))
+    (feature,) = session.run(["feature"], {name: values.numpy() for name, values in tried.items()})
+    return float(np.abs(feature - expected).max() / max(np.abs(expected).max(), TOLERANCE))
 
 
 def _atan2(y: Tensor, x: Tensor) -> Tensor:
@@ -226,7 +226,7 @@ def _atan2(y: Tensor, x: Tensor) -> Tensor:
     return torch.where(x > 0, angle, torch.where(x < 0, angle + half, upright))
 
 
-FOR_ONNX: dict[Any, Any] = {  # what ONNX has not, or not exactly
+FOR_ONNX: dict[Any, Any] = {  # functions that ONNX lacks, or has only nearly
     torch.ops.aten.hypot.default: lambda a, b: (a * a + b * b).sqrt(),
     torch.ops.aten.atan2.default: _atan2,
 }

@@ -4,12 +4,12 @@ Reads   3-runs/<experiment>/train, and rows of the experiment's data set
 Source  Yang et al., Pattern Recognition 2019 (arXiv:1810.05866), figure 7: one view above another,
         one column for each layer. Lejbolle et al., CVPR Workshops 2018, figure 4, alike
 Differs The papers do not say how their maps are scaled: here each runs from its own least to its
-        own greatest weight, because weights may differ by little from place to place; so does each
-        part's, whose branch has a mask of its own. A map whose weights hardly differ is left
-        without colours.
+        own greatest weight, because weights may differ by little from position to position; so
+        does each part's, whose branch has a mask of its own. A map whose weights hardly differ is
+        left without colours.
 
-A paper's `attention_maps` gives the weights of the places of the views of a normalised batch. Where
-samples are clips of tracklets the pictures are `FRAMES` frames from the chosen one on.
+A paper's `attention_maps` gives a weight for each position of each view of a normalised batch.
+Where samples are clips of tracklets, the pictures are `FRAMES` frames from the chosen one on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from reid.arrays import draw
 from reid.data.clips import Tracklets
 from reid.data.dataset import Data
-from reid.evaluation.evaluate import place_of, trained_network
+from reid.evaluation.evaluate import device_of, trained_network
 from reid.experiments import Experiment
 from reid.look import pictures
 from reid.project.errors import ReidError
@@ -42,7 +42,7 @@ SCALE_PX = (12, 120)  # of the colours in its legend
 
 @dataclass(frozen=True)
 class Maps:
-    """One image's views as the network sees them, and what their places are weighed by."""
+    """One image's views as the network sees them, and the weights of their positions."""
 
     image_id: str
     views: dict[str, np.ndarray]  # (H, W, 3) uint8, or (P, H, W, 3) where a view is P pictures
@@ -60,19 +60,19 @@ def maps(
     device: str = "auto",
 ) -> list[Maps]:  # fmt: skip
     """The maps of images of the experiment's data set; by default four queries of its test."""
-    place = place_of(device)
-    network, mean, _ = trained_network(experiment, project, place)
+    on = device_of(device)
+    network, mean, _ = trained_network(experiment, project, on)
     paper, params = experiment.paper, experiment.params
     data, clip = experiment.open(project), paper.clips(params) is not None
     chosen = _positions(data, image_ids, params.dataset)
     views = [_view(experiment, data, _clip(data, row) if clip else row) for row in chosen]
-    batch = {n: torch.from_numpy(np.stack([v[n] for v in views])).to(place) for n in views[0]}
+    batch = {n: torch.from_numpy(np.stack([v[n] for v in views])).to(on) for n in views[0]}
     ready = paper.normalize(params, batch, mean)
     with torch.inference_mode():
-        found = paper.attention_maps(network, ready)
-    if not found:
+        weights = paper.attention_maps(network, ready)
+    if not weights:
         raise ReidError(f"{experiment.name}: its network has no attention to show")
-    arrays = {v: {la: w.float().cpu().numpy() for la, w in of.items()} for v, of in found.items()}
+    arrays = {v: {la: w.float().cpu().numpy() for la, w in of.items()} for v, of in weights.items()}
     return [
         Maps(
             data.rows["image_id"][row].as_py(),
@@ -85,7 +85,7 @@ def maps(
 
 
 def _positions(data: Data, image_ids: list[str] | None, dataset: str) -> list[int]:
-    """The rows that are named, else evenly spaced queries (any rows where there are none)."""
+    """The rows of `image_ids`, else evenly spaced queries, or rows where there are no queries."""
     if image_ids:
         position = {image_id: i for i, image_id in enumerate(data.rows["image_id"].to_pylist())}
         for image_id in image_ids:
@@ -103,21 +103,21 @@ def _positions(data: Data, image_ids: list[str] | None, dataset: str) -> list[in
 def _clip(data: Data, row: int) -> np.ndarray:
     """The rows of `FRAMES` frames of a row's tracklet, from the row on."""
     tracklets = Tracklets.of(data)
-    place = int(np.flatnonzero(tracklets.rows == row)[0])
-    number = int(np.searchsorted(tracklets.first, place, side="right")) - 1
+    position = int(np.flatnonzero(tracklets.rows == row)[0])
+    number = int(np.searchsorted(tracklets.first, position, side="right")) - 1
     first, count = tracklets.first[number], tracklets.count[number]
-    return tracklets.rows[first + (place - first + np.arange(FRAMES)) % count]
+    return tracklets.rows[first + (position - first + np.arange(FRAMES)) % count]
 
 
 def _view(experiment: Experiment, data: Data, rows: int | np.ndarray) -> dict[str, np.ndarray]:
     """The prepared views of a row, (H, W, C) each, or of the rows of a clip, (T, H, W, C)."""
-    found = [
+    views = [
         experiment.paper.view(experiment.params, row["image"], row)
         for row in data.__getitems__(np.atleast_1d(rows))
     ]
-    return {n: np.stack([view[n] for view in found]) for n in found[0]} if np.ndim(rows) else (
-        found[0]
-    )  # fmt: skip
+    if not np.ndim(rows):
+        return views[0]
+    return {name: np.stack([view[name] for view in views]) for name in views[0]}
 
 
 def _seen(view: np.ndarray, ready: Tensor) -> np.ndarray:
@@ -130,16 +130,16 @@ def _seen(view: np.ndarray, ready: Tensor) -> np.ndarray:
 # -- pictures --------------------------------------------------------------------------------
 
 
-def rows(found: Maps) -> list[list[np.ndarray]]:
+def rows(image_maps: Maps) -> list[list[np.ndarray]]:
     """A row of pictures for each view: bare, and with the weights of each layer over it.
 
     The pictures of a view that has several stand one below the other, frames side by side.
     """
-    weighed = _weighed_frames if found.clip else _weighed
+    weighed = _weighed_frames if image_maps.clip else _weighed
     return [
-        [_joined(found.views[view], found.clip),
-         *(weighed(found.views[view], weights) for weights in layers.values())]
-        for view, layers in found.weights.items()
+        [_joined(image_maps.views[view], image_maps.clip),
+         *(weighed(image_maps.views[view], weights) for weights in layers.values())]
+        for view, layers in image_maps.weights.items()
     ]  # fmt: skip
 
 
@@ -165,8 +165,8 @@ def _joined(view: np.ndarray, across: bool = False) -> np.ndarray:
 def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weights (h, w) as colours over an image in gray, violet where least, yellow where greatest.
 
-    Without its own colours, which depth as colours has all of. The image as it is where the weights
-    differ by less than `EVEN` of the greatest.
+    The image is gray because depth as colours has all colours itself. Where the weights differ by
+    less than `EVEN` of the greatest, the image stays as it is.
     """
     low, high = float(weights.min()), float(weights.max())
     if high - low < EVEN * high:
@@ -184,12 +184,12 @@ def _colours(share: np.ndarray) -> np.ndarray:
     return cv2.applyColorMap(level, cv2.COLORMAP_VIRIDIS)[..., ::-1]  # BGR -> RGB
 
 
-def spread(found: Maps) -> list[list[str]]:
+def spread(image_maps: Maps) -> list[list[str]]:
     """For each view the least and the greatest weight of each layer, such as 0.31-0.52.
 
-    Those of a view of several pictures are over all of them.
+    Of a view of several pictures they are over all of them.
     """
-    return [[span(weights) for weights in each.values()] for each in found.weights.values()]
+    return [[span(weights) for weights in each.values()] for each in image_maps.weights.values()]
 
 
 def span(weights: np.ndarray) -> str:
@@ -199,14 +199,14 @@ def span(weights: np.ndarray) -> str:
     return f"{low:.{digits}f}-{high:.{digits}f}"
 
 
-def picture(found: list[Maps]) -> np.ndarray:
+def picture(shown: list[Maps]) -> np.ndarray:
     """All images' maps as one picture with a legend, two images abreast."""
-    panels = [_panel(each) for each in found]
+    panels = [_panel(each) for each in shown]
     if len(panels) > ABREAST and len(panels) % ABREAST:
         panels.append(np.full_like(panels[0], 255))
     lines = [panels[i : i + ABREAST] for i in range(0, len(panels), ABREAST)]
     edge, (height, width) = pictures.EDGE_PX, SCALE_PX
-    views, layers = " above ".join(found[0].weights), ", ".join(found[0].layers)
+    views, layers = " above ".join(shown[0].weights), ", ".join(shown[0].layers)
     out = pictures.titled(
         np.concatenate([np.concatenate(line, 1) for line in lines]),
         {edge: f"Attention: {views}; maps of {layers}"},
@@ -218,16 +218,16 @@ def picture(found: list[Maps]) -> np.ndarray:
     return out
 
 
-def _panel(found: Maps) -> np.ndarray:
+def _panel(image_maps: Maps) -> np.ndarray:
     """One image's rows, each map with its layer and the spread of its weights."""
-    columns, cells, labels = 1 + len(found.layers), [], []
-    for view, line, weights in zip(found.weights, rows(found), spread(found), strict=True):
-        name = view if labels else _short(found.image_id)
-        told = zip(found.weights[view], weights, strict=True)
+    columns, cells, labels = 1 + len(image_maps.layers), [], []
+    lines = zip(image_maps.weights.items(), rows(image_maps), spread(image_maps), strict=True)
+    for (view, layers), line, spans in lines:
+        name = view if labels else _short(image_maps.image_id)
         cells += [*line, *[None] * (columns - len(line))]
-        labels += [name, *(f"{layer}: {each}" for layer, each in told)]
+        labels += [name, *(f"{layer}: {each}" for layer, each in zip(layers, spans, strict=True))]
         labels += [""] * (columns - len(line))
-    highest, width = SHOWN_PX[0], SHOWN_PX[1] * (2 if found.clip else 1)
+    highest, width = SHOWN_PX[0], SHOWN_PX[1] * (2 if image_maps.clip else 1)
     steepest = max(cell.shape[0] / cell.shape[1] for cell in cells if cell is not None)
     height = min(highest, round(width * steepest))
     return draw.grid(cells, labels, columns=columns, height=height, width=width)

@@ -1,4 +1,4 @@
-"""Compares two evaluated runs: the same queries with the first gallery images that each finds.
+"""Compares two evaluated runs: the same queries with the first gallery images that each ranks.
 
 Reads   3-runs/<experiment>/evaluate of both, the images of their data set
 """
@@ -14,7 +14,7 @@ from reid.project.layout import Project
 from reid.results import built as sources
 
 TOP = 5  # gallery images of each run
-COLUMNS = 1 + 2 * (1 + TOP)  # the query; of each run an empty place and its images
+COLUMNS = 1 + 2 * (1 + TOP)  # the query; of each run an empty cell and its images
 
 
 def compare(project: Project, first: str, second: str, queries: int = 3) -> np.ndarray:
@@ -44,9 +44,9 @@ def compare(project: Project, first: str, second: str, queries: int = 3) -> np.n
 def _pair(project: Project, first: str, second: str) -> tuple[sources.BuiltData, list[sources.Run]]:
     """Two evaluated runs over one data set that is built."""
     known = {
-        run.name: (found.built, run)
-        for found in sources.runs(project, sources.built_data(project))
-        for run in found.evaluated
+        run.name: (dataset_runs.built, run)
+        for dataset_runs in sources.runs(project, sources.built_data(project))
+        for run in dataset_runs.evaluated
     }
     for name in (first, second):
         if name not in known or not known[name][1].ranked:
@@ -61,14 +61,14 @@ def _pair(project: Project, first: str, second: str) -> tuple[sources.BuiltData,
 
 
 def _line(built: sources.BuiltData, pair: list[sources.Run], query: str) -> np.ndarray:
-    """One query: its image, then of each run an empty place and its first images."""
+    """One query: its image, then of each run an empty cell and its first images."""
     person = built.persons[built.positions[query]] if query in built.positions else "?"
     cells, labels = [_image(built, query)], [f"query p{person}"]
     for run in pair:
-        found = run.ranked[query]
+        ranking = run.ranked[query]
         cells.append(pictures.empty())
-        labels.append(f"AP {100 * found['average_precision']:.1f} %")
-        listed = [*zip(found["gallery"], found["match"], strict=True)][:TOP]
+        labels.append(f"AP {100 * ranking['average_precision']:.1f} %")
+        listed = [*zip(ranking["gallery"], ranking["match"], strict=True)][:TOP]
         for rank, (image_id, match) in enumerate(listed, 1):
             image = _image(built, image_id)
             cells.append(None if image is None else pictures.framed(image, match))

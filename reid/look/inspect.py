@@ -26,7 +26,7 @@ PAPER, INK, ABSENT = 255, 0, 200  # gray levels
 
 
 def rows_table(shard: Shard | Shards, count: int) -> list[dict[str, Any]]:
-    """The first `count` rows without their image bytes; `<name>_size` tells what is there."""
+    """The first `count` rows without image bytes; `<name>_size` is the number of bytes."""
     if isinstance(shard, Shards):
         rows: list[dict[str, Any]] = []
         for one in shard.shards:
@@ -44,7 +44,7 @@ def contact_sheet(
 ) -> np.ndarray:
     """Pictures of `rows` as an (H, W, 3) uint8 RGB grid, each with its person and camera below.
 
-    `source` is a shard, a built folder, or several shard files, whose rows count on; `cell` is
+    `source` is a shard, a built folder, or several shard files, numbered through; `cell` is
     (height, width) in pixels; `column` is the first image column unless named. Depth is scaled
     from its nearest (dark) to its farthest reading; what is absent or broken is a gray cell. Masks
     are drawn over their images, unless `column` asks for the masks themselves.
@@ -78,9 +78,9 @@ def _find(shards: list[Shard], row: int) -> tuple[Shard, int]:
 
 def _tile(shard: Shard, row: int, column: str | None, cell: tuple[int, int]) -> np.ndarray:
     tile = np.full((cell[0] + CAPTION_HEIGHT + MARGIN, cell[1] + MARGIN, 3), PAPER, np.uint8)
-    picture = _fitted(_look(shard, row, column), cell)
-    top, left = (cell[0] - picture.shape[0]) // 2, (cell[1] - picture.shape[1]) // 2
-    tile[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    picture = _look(shard, row, column)
+    shown = ABSENT if picture is None else draw.fitted(picture, *cell, draw.WHITE)
+    tile[: cell[0], : cell[1]] = shown
     foot = (1, cell[0] + CAPTION_HEIGHT - 3)
     cv2.putText(tile, _caption(shard, row), foot, cv2.FONT_HERSHEY_PLAIN, 0.6, (INK,) * 3)
     return tile
@@ -127,7 +127,7 @@ def _motion(data: bytes) -> np.ndarray:
 
 
 def _base_image(shard: Shard, row: int) -> np.ndarray | None:
-    """The image that a row of a derived shard is of; None where it is not found."""
+    """The image that a row of a derived shard is of; None where there is none."""
     base = _base_shard(shard.path)
     if base is None or row >= len(base):
         return None
@@ -138,7 +138,7 @@ def _base_image(shard: Shard, row: int) -> np.ndarray | None:
 
 @functools.lru_cache(maxsize=8)
 def _base_shard(path: Path) -> Shard | None:
-    """The shard in data/1-shards of the same name, of the data set that the manifest says."""
+    """The shard of the same name in data/1-shards, of the data set that the manifest names."""
     folder = path.resolve().parent.parent  # data/2-derived/<stage>/<build>
     try:
         manifest = read_manifest(folder)
@@ -150,20 +150,11 @@ def _base_shard(path: Path) -> Shard | None:
         return None
 
 
-def _fitted(picture: np.ndarray | None, cell: tuple[int, int]) -> np.ndarray:
-    """A picture that fits into `cell`, its proportions kept; a gray cell for none."""
-    if picture is None:
-        return np.full((*cell, 3), ABSENT, np.uint8)
-    height, width = picture.shape[:2]
-    scale = min(cell[0] / height, cell[1] / width)
-    return images.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
-
-
 def _rgb(data: bytes) -> np.ndarray:
     try:
         depth_mm = images.decode_depth(data).astype(np.float32) if data[:1] == b"\x89" else None
     except images.BadImage:
-        depth_mm = None  # an 8-bit PNG, or one that `decode` names the fault of
+        depth_mm = None  # an 8-bit PNG, or a broken one: `decode` says so
     if depth_mm is None:
         return images.decode(data)
     read = depth_mm[depth_mm > 0]

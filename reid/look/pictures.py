@@ -39,29 +39,25 @@ def framed(image: np.ndarray, match: bool | None) -> np.ndarray:
 
 
 def empty() -> np.ndarray:
-    """A place in a grid that is to be seen as no image at all."""
+    """A cell of a grid that shows no image: white, so that it does not look like one."""
     return np.full((*CELL_PX, 3), draw.WHITE, np.uint8)
 
 
 def titled(image: np.ndarray, *lines: Mapping[int, str]) -> np.ndarray:
-    """Lines of text above an image: of each line texts by the x at which they begin.
+    """An image with lines of text above it; each line has its texts by the x at which they begin.
 
     The picture is widened where a text does not fit.
     """
-    plain = [{x: _plain(text) for x, text in line.items()} for line in lines]
+    plain = [{x: draw.ascii_of(text) for x, text in line.items()} for line in lines]
     ends = [x + _width(text) + EDGE_PX for line in plain for x, text in line.items()]
     height, width = image.shape[0] + LINE_PX * len(lines), max([image.shape[1], *ends])
     out = np.full((height, width, 3), draw.WHITE, np.uint8)
     out[LINE_PX * len(lines) :, : image.shape[1]] = image
     for i, line in enumerate(plain, 1):
         for x, text in line.items():
-            place = (x, LINE_PX * i - 5)
-            cv2.putText(out, text, place, draw.FONT, SCALE, draw.INK, 1, cv2.LINE_AA)
+            corner = (x, LINE_PX * i - 5)
+            cv2.putText(out, text, corner, draw.FONT, SCALE, draw.INK, 1, cv2.LINE_AA)
     return out
-
-
-def _plain(text: str) -> str:
-    return text.encode("ascii", "replace").decode()  # all that OpenCV's font has
 
 
 def _width(text: str) -> int:

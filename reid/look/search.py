@@ -23,11 +23,11 @@ from reid.data.dataset import Data
 from reid.evaluation import distances
 from reid.evaluation.evaluate import (
     LABELS,
+    device_of,
     embed,
     feature_table,
     features,
     folder_of,
-    place_of,
     trained_network,
 )
 from reid.evaluation.protocol import protocol_of
@@ -56,9 +56,8 @@ def write_features(
     path = out or project.run(experiment.name) / f"features-on-{dataset}.parquet"
     if path.suffix != ".parquet":
         raise ReidError(f"{path}: must end in .parquet")
-    place = place_of(device)
-    data = experiment.open(project, dataset)
-    data, feature = features(experiment, project, data, place)
+    on = device_of(device)
+    data, feature = features(experiment, project, experiment.open(project, dataset), on)
     table = feature_table(data.rows.select([*LABELS, "tracklet"]), feature)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +71,7 @@ def write_features(
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """An image and the gallery images nearest to it."""
 
     image: str  # its image_id, or the name of its file
@@ -87,11 +86,11 @@ class Found:
 def search(
     experiment: Experiment, project: Project, image: str, *,
     dataset: str | None = None, top: int = 10, device: str = "auto",
-) -> Found:  # fmt: skip
+) -> SearchResult:  # fmt: skip
     """The `top` gallery images nearest to `image`: an image_id of the data set, or a file.
 
-    All are ranked but junk and the image itself, also those of its own camera. The distance is
-    the experiment's; the Euclidean one is squared. A file has no part boxes; `note` says so.
+    All but junk and the image itself are ranked, also images of its own camera. The distance is the
+    experiment's; the Euclidean one is squared. A file has no part boxes; `note` says so.
     """
     if top < 1:
         raise ReidError(f"top: {top}, must be at least 1")
@@ -101,13 +100,13 @@ def search(
             f"{experiment.name} compares tracklets, not single images; see ranked.parquet in "
             f"{folder_of(experiment, project)}, or `reid compare`"
         )
-    place = place_of(device)
+    on = device_of(device)
     data = experiment.open(project, name)
     row, note = _query(image, data, name)
     protocol = protocol_of(data.protocol_in_force())
     gallery = _gallery(data, protocol.junk, row["image_id"], name)
-    query = _embed(experiment, project, row, place)
-    feature = _gallery_features(experiment, project, gallery, name, place)
+    query = _embed(experiment, project, row, on)
+    feature = _gallery_features(experiment, project, gallery, name, on)
     distance = next(distances.distance_blocks(query, feature, experiment.params.distance))[0]
     order = np.argsort(distance, kind="stable")[:top]
     near = gallery.choose(order).rows.select(["image_id", "person", "camera"]).to_pylist()
@@ -117,13 +116,13 @@ def search(
     ]
     person = row.get("person")
     known = None if person in (*protocol.junk, *protocol.distractors) else person
-    return Found(
+    return SearchResult(
         row["image_id"], name, row["image"], known, rows, gallery.values("image", order), note
     )
 
 
 def _query(image: str, data: Data, dataset: str) -> tuple[dict[str, Any], str]:
-    """The image as a row that a paper's `view` takes, and what is to be said about it."""
+    """The image as a row that a paper's `view` takes, and a note on it, or an empty one."""
     ids = data.rows["image_id"].to_pylist()
     if image in ids:
         return data[ids.index(image)], ""
@@ -160,34 +159,34 @@ def _gallery(data: Data, junk: Sequence[int], itself: str, dataset: str) -> Data
 
 
 def _embed(
-    experiment: Experiment, project: Project, row: dict[str, Any], place: torch.device
+    experiment: Experiment, project: Project, row: dict[str, Any], device: torch.device
 ) -> np.ndarray:
     """(1, D) test feature of one row."""
-    network, mean, _ = trained_network(experiment, project, place)
+    network, mean, _ = trained_network(experiment, project, device)
     paper, params = experiment.paper, experiment.params
     view = paper.view(params, row["image"], row)
-    sample = {n: torch.from_numpy(v)[None].to(place) for n, v in view.items()}
+    sample = {n: torch.from_numpy(v)[None].to(device) for n, v in view.items()}
     return embed(paper, params, network, sample, mean)
 
 
 def _gallery_features(
-    experiment: Experiment, project: Project, gallery: Data, dataset: str, place: torch.device
+    experiment: Experiment, project: Project, gallery: Data, dataset: str, device: torch.device
 ) -> np.ndarray:
-    """(G, D) test features of the gallery: those of the evaluation where they fit, else new."""
+    """(G, D) test features of the gallery: the evaluation's where these fit, else new ones."""
     published = _published(experiment, project, gallery, dataset)
     if published is not None:
-        at = {image_id: i for i, image_id in enumerate(published["image_id"].to_pylist())}
-        rows = [at.get(image_id) for image_id in gallery.rows["image_id"].to_pylist()]
+        position = {image_id: i for i, image_id in enumerate(published["image_id"].to_pylist())}
+        rows = [position.get(image_id) for image_id in gallery.rows["image_id"].to_pylist()]
         if None not in rows:
             feature = published["feature"].combine_chunks()
             return feature.flatten().to_numpy().reshape(len(feature), -1)[rows]
-    return features(experiment, project, gallery, place)[1]
+    return features(experiment, project, gallery, device)[1]
 
 
 def _published(
     experiment: Experiment, project: Project, data: Data, dataset: str
 ) -> pa.Table | None:
-    """The evaluation's features, if of these parameters and younger than network and data."""
+    """The evaluation's features; None where they are of other parameters, network or data."""
     folder = folder_of(experiment, project, dataset)
     path = folder / "features.parquet"
     inputs = [project.run(experiment.name) / "train" / "model.safetensors"]
@@ -195,32 +194,32 @@ def _published(
     try:
         if path.stat().st_mtime_ns < max(file.stat().st_mtime_ns for file in inputs):
             return None
-        told = json.loads((folder / "metrics.json").read_text("utf-8"))
-        if told["params"] != experiment.described():
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        if metrics["params"] != experiment.described():
             return None
         return Shard(path).table(["image_id", "feature"])
     except (OSError, ValueError, KeyError, ReidError):
         return None
 
 
-def picture(found: Found) -> np.ndarray:
-    """The query, and right of it the gallery images with rank, person and camera."""
-    known = found.person is not None
+def picture(result: SearchResult) -> np.ndarray:
+    """A picture: the query, and right of it the gallery images with rank, person and camera."""
+    known = result.person is not None
     shots = [
         (
-            pictures.framed(image, row["person"] == found.person if known else None),
+            pictures.framed(image, row["person"] == result.person if known else None),
             f"{row['rank']} p{row['person']} c{row['camera']}",
         )
-        for row, image in zip(found.rows, found.nearest, strict=True)
+        for row, image in zip(result.rows, result.nearest, strict=True)
     ]
     cells: list[np.ndarray] = []
     labels: list[str] = []
     for start in range(0, len(shots), ABREAST):
         line = shots[start : start + ABREAST]
-        cells += [pictures.empty() if start else found.query, *(image for image, _ in line)]
-        labels += ["" if start else f"query p{found.person}" if known else "query"]
+        cells += [pictures.empty() if start else result.query, *(image for image, _ in line)]
+        labels += ["" if start else f"query p{result.person}" if known else "query"]
         labels += [label for _, label in line]
-    about = f"{found.image} and the nearest images in the gallery of {found.dataset}"
+    about = f"{result.image} and the nearest images in the gallery of {result.dataset}"
     marks = "p: person, c: camera"
     if known:
         marks += "; a green frame and a tick: the same person, a red double frame and a cross: not"
@@ -229,4 +228,4 @@ def picture(found: Found) -> np.ndarray:
         cells, labels, columns=1 + ABREAST, height=height, width=width, gap=pictures.EDGE_PX
     )
     edge = pictures.EDGE_PX
-    return pictures.titled(grid, *({edge: text} for text in (about, marks, found.note) if text))
+    return pictures.titled(grid, *({edge: text} for text in (about, marks, result.note) if text))

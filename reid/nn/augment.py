@@ -19,7 +19,7 @@ Views = dict[str, Tensor]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0 to 1
 IMAGENET_STD = (0.229, 0.224, 0.225)
-TRIES = 20  # of a rectangle that fits; all 20 fail for fewer than one sample in a million
+TRIES = 20  # to draw a rectangle that fits; all fail for fewer than one sample in a million
 
 
 def to_float(images: Mapping[str, Tensor]) -> Views:
@@ -47,14 +47,14 @@ def normalize(
 def horizontal_flip(
     images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
 ) -> Views:
-    """Mirror a sample, all its views, with probability `p`."""
+    """Mirror all views of a sample left to right with probability `p`."""
     return _flip(images, generator, p, -1)
 
 
 def vertical_flip(
     images: Mapping[str, Tensor], generator: torch.Generator, p: float = 0.5
 ) -> Views:
-    """Turn a sample, all its views, upside down with probability `p`: from above there is no up."""
+    """Turn all views of a sample upside down with probability `p`: from above, no side is up."""
     return _flip(images, generator, p, -2)
 
 
@@ -102,12 +102,12 @@ def resize_crop(
 ) -> Views:
     """With probability `p` enlarge a sample `scale` times (bilinear) and crop the old size.
 
-    The place is drawn as a share of the room there is, so views of other sizes are cropped alike.
+    The position is drawn as a share of the free space, so views of other sizes are cropped alike.
     Images are float.
     """
     count = _count(images)
     chosen = torch.rand(count, generator=generator) < p
-    place = torch.rand(2, count, generator=generator)
+    position = torch.rand(2, count, generator=generator)
     cropped = {}
     for name, image in images.items():
         height, width = _size(image)
@@ -115,8 +115,8 @@ def resize_crop(
         flat = image.flatten(0, -4)  # (B * ..., C, H, W)
         enlarged = functional.interpolate(flat, larger, mode="bilinear", align_corners=False)
         enlarged = enlarged.unflatten(0, image.shape[:-3])
-        top = (place[0] * (larger[0] - height + 1)).long()
-        left = (place[1] * (larger[1] - width + 1)).long()
+        top = (position[0] * (larger[0] - height + 1)).long()
+        left = (position[1] * (larger[1] - width + 1)).long()
         cropped[name] = torch.where(
             _to(chosen, image), crop_at(enlarged, top, left, (height, width)), image
         )
@@ -134,7 +134,7 @@ def random_erasing(
     """With probability `p` fill a rectangle of a sample with the colour `fill` (one per channel).
 
     Its share of the image's `area` and its `aspect` (height over width, in pixels) are drawn evenly
-    from their ranges, again until it fits, then its place. Views of other sizes lose the same
+    from their ranges, again until it fits, then its position. Views of other sizes lose the same
     shares of their height and width; shapes are drawn for the first view.
     Source: Zhong et al., AAAI 2020, algorithm 1.
     """
@@ -148,21 +148,21 @@ def random_erasing(
     first = fits.float().argmax(1, keepdim=True)  # the first try that fits
     chosen &= fits.any(1)
     tall, wide = tall.gather(1, first)[:, 0], wide.gather(1, first)[:, 0]  # (B,) shares
-    place = torch.rand(2, count, generator=generator)
+    position = torch.rand(2, count, generator=generator)
     erased = {}
     for name, image in images.items():
-        rows = _within(place[0], tall, image.shape[-2])  # (B, H)
-        columns = _within(place[1], wide, image.shape[-1])  # (B, W)
+        rows = _within(position[0], tall, image.shape[-2])  # (B, H)
+        columns = _within(position[1], wide, image.shape[-1])  # (B, W)
         hole = chosen[:, None, None] & rows[:, :, None] & columns[:, None, :]  # (B, H, W)
         hole = hole.reshape(count, *(1,) * (image.ndim - 3), *hole.shape[1:]).to(image.device)
         erased[name] = torch.where(hole, _channels(fill, image), image)
     return erased
 
 
-def _within(place: Tensor, share: Tensor, size: int) -> Tensor:
-    """(B, size) bool: pixels of a span of `share` of the size, at `place` (0 to 1) in its room."""
+def _within(position: Tensor, share: Tensor, size: int) -> Tensor:
+    """(B, size) bool: a span of `share` of the size, at `position` (0 to 1) of the free space."""
     length = (share * size).round().long()
-    start = (place * (size - length + 1)).long()
+    start = (position * (size - length + 1)).long()
     pixel = torch.arange(size)
     return (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
 

@@ -21,7 +21,7 @@ from reid.project.errors import ReidError
 
 PRETRAINED = "pretrained"  # in place of a file: what timm itself downloads for the name
 FILE = "model.safetensors"  # a network's weights on the hub
-OWN = "backbone."  # before the names of a trunk inside a network that `reid train` published
+OWN = "backbone."  # prefix of a trunk's names in a network that `reid train` published
 
 
 def build(name: str, weights: str = "", last_stride: int = 2, **options: Any) -> nn.Module:
@@ -57,7 +57,7 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
 
 
 def _config(name: str) -> Any:
-    """What timm knows of a network's published weights; None where there are none."""
+    """timm's configuration of a network's published weights; None where there are none."""
     import timm
 
     bare = name.partition(".")[0]
@@ -78,7 +78,7 @@ def _config(name: str) -> Any:
 def _source(name: str, known: Any) -> dict[str, str]:
     """Where timm takes weights from: the hub's cache if they are there, else its own address.
 
-    Without a network this says so at once; the hub would try for most of a minute.
+    Without a connection this fails at once; the hub would try for most of a minute.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -87,8 +87,8 @@ def _source(name: str, known: Any) -> dict[str, str]:
         if isinstance(cached, str):
             return {"file": cached}
     address = _address(known)
-    here = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
-    if not address or not (here.is_file() or _answers(address)):
+    downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
+    if not address or not (downloaded.is_file() or _answers(address)):
         raise ReidError(_how_to_get(name, known, "no answer"))
     return {}
 
@@ -100,7 +100,7 @@ def _address(known: Any) -> str:
 
 
 def _answers(address: str) -> bool:
-    """Whether the address's machine can be reached, or may be through a proxy."""
+    """Whether the host of an address can be reached; behind a proxy that is assumed."""
     if getproxies():
         return True
     try:
@@ -127,7 +127,7 @@ def _how_to_get(name: str, known: Any, reason: str) -> str:
 def load(trunk: nn.Module, name: str, path: Path) -> None:
     """Start from a state dict of this network; its classifier is left out, all else must fit.
 
-    That of a whole network which `reid train` published will do too: its trunk is taken.
+    From a whole network that `reid train` published, the trunk is taken.
     """
     if not path.is_file():
         raise ReidError(
@@ -157,15 +157,15 @@ def keep_last_size(trunk: Any, name: str) -> None:
     strided = {n: m for n, m in layers.items() if getattr(m, "stride", 1) in (2, (2, 2))}
     if not strided or any(not _can_be_unstrided(layer) for layer in strided.values()):
         raise ReidError(f"last_stride: 1 is only for ResNets and SE-ResNets, not for `{name}`")
-    for place, layer in strided.items():
+    for layer_name, layer in strided.items():
         if isinstance(layer, nn.Conv2d):
             layer.stride = (1, 1)
         else:  # the mean over 2 x 2 before a shortcut
-            last.set_submodule(place, nn.Identity())
+            last.set_submodule(layer_name, nn.Identity())
 
 
 def _can_be_unstrided(layer: nn.Module) -> bool:
-    """Whether its map keeps its size with a stride of 1."""
+    """Whether the layer's map keeps its size with a stride of 1."""
     if isinstance(layer, nn.Conv2d):
         return layer.padding == tuple(side // 2 for side in layer.kernel_size)
     return isinstance(layer, nn.AvgPool2d) and layer.kernel_size == 2

@@ -28,7 +28,7 @@ ENDING = ".caffemodel"
 
 
 def load(network: CaffeNet, path: Path) -> None:
-    """Start `network` from a file; its classifier stays as it is, all else must fit."""
+    """Load a file into `network`; its classifier stays as it is, all else must fit."""
     state = read(network, path) if path.suffix == ENDING else read_state(path)
     state = {name: value for name, value in state.items() if not name.startswith("fc8.")}
     fill(network, state, path, "CaffeNet", own=("fc8.",))
@@ -74,7 +74,7 @@ def _tensors(net: Any, name: str, layer: nn.Conv2d | nn.Linear, path: Path) -> d
     """Weight and bias of one layer, each in torch's shape."""
     import cv2
 
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     wanted = {f"{name}.{n}": p for n, p in layer.named_parameters()}  # weight, then bias
     for i, (full, parameter) in enumerate(wanted.items()):
         try:
@@ -88,8 +88,8 @@ def _tensors(net: Any, name: str, layer: nn.Conv2d | nn.Linear, path: Path) -> d
         if values.size != parameter.numel():
             shape = "x".join(map(str, values.shape))
             raise ReidError(f"{path}: {full} is {shape}, not {tuple(parameter.shape)}")
-        found[full] = torch.from_numpy(values.reshape(tuple(parameter.shape)))
-    return found
+        tensors[full] = torch.from_numpy(values.reshape(tuple(parameter.shape)))
+    return tensors
 
 
 def prototxt(network: CaffeNet, side: int = SIDE) -> str:

@@ -21,7 +21,7 @@ LAYERS: tuple[str, ...] = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 class Features(NamedTuple):
-    """What CaffeNet sees, all after ReLU and before pooling or dropout."""
+    """CaffeNet's maps and FC features, all after ReLU and before pooling or dropout."""
 
     maps: dict[str, Tensor]  # by layer, (B, C, h, w): 55x55, 27x27 and thrice 13x13 of 227x227
     fc6: Tensor  # (B, 4096)
@@ -46,8 +46,8 @@ class LocalResponseNorm(nn.Module):
 class CaffeNet(nn.Module):
     """CaffeNet for square images of `side` pixels, with `outputs` classes; 0: no classifier.
 
-    `width_scale` times as many channels and values in every layer; an even number each. Sizes in
-    comments are those of the published network.
+    Every layer has `width_scale` times as many channels or values, rounded to an even number. Sizes
+    in comments are those of the published network.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Flow as images for networks, in batches: what `reid.arrays.flow` does to single frames.
+"""Batches of flow as images for networks: what `reid.arrays.flow` does for single frames.
 
 Flow is a float tensor (..., h, w, 2): pixels to the right and down. Views have channels before
 rows. Mirror, crop and resize the flow itself, and make its view last.
@@ -13,15 +13,15 @@ from reid.arrays.flow import TWO_CHANNEL_ZERO, WHEEL
 
 
 def colour_wheel(flow_px: Tensor, maximum_px: float) -> Tensor:
-    """(..., h, w, 2) to (..., 3, h, w): Middlebury's colours, RGB 0 to 1, white no motion.
+    """(..., h, w, 2) to (..., 3, h, w): Middlebury's colours, RGB 0 to 1; white is no motion.
 
     At `maximum_px` and beyond a colour is full.
     """
     u, v = (flow_px / maximum_px).unbind(-1)  # (..., h, w)
     wheel = torch.from_numpy(WHEEL).to(flow_px)
-    place = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * len(wheel)
-    below = place.floor().long()
-    part = (place - below)[..., None]
+    position = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * len(wheel)
+    below = position.floor().long()
+    part = (position - below)[..., None]
     full = wheel[below % len(wheel)] * (1 - part) + wheel[(below + 1) % len(wheel)] * part
     radius = torch.hypot(u, v).clamp(max=1)[..., None]
     return (1 - radius * (1 - full)).movedim(-1, -3)

@@ -10,11 +10,11 @@ from reid.project.errors import ReidError
 
 
 def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross entropy against labels of which a share is spread evenly, mean over the batch.
+    """Cross entropy with smoothed labels, mean over the batch.
 
         L = -sum_k q_k log p_k,   q_k = (1 - smoothing) [k = label] + smoothing / K
 
-    so that the label's own class has its part of the spread share too. `logits` (B, K), `label`
+    so the label's own class gets its part of the evenly spread share, too. `logits` (B, K), `label`
     (B,) from 0 to K - 1, `smoothing` 0 to 1. Source: Szegedy et al., CVPR 2016, section 7; the
     strong baseline (Luo et al., CVPRW 2019) takes 0.1.
     """
@@ -28,8 +28,9 @@ def batch_hard_triplet(embedding: Tensor, person: Tensor, margin: float | None =
         L_a = log(1 + exp(max_p d(a, p) - min_n d(a, n)))       with `margin` None (soft margin)
 
     d is the Euclidean distance, not squared; `margin` is in its unit. `embedding` (B, D), `person`
-    (B,): everyone at least twice, at least two persons (checked on the CPU, where it costs no
-    wait). Source: Hermans et al., arXiv:1703.07737, equation 5 and "soft margin" below it.
+    (B,): at least two persons, each at least twice (checked on the CPU alone: on a GPU the check
+    would wait for the device). Source: Hermans et al., arXiv:1703.07737, equation 5 and "soft
+    margin" below it.
     """
     distance = _euclidean(embedding)  # (B, B)
     same = person[:, None] == person[None, :]
@@ -41,12 +42,11 @@ def batch_hard_triplet(embedding: Tensor, person: Tensor, margin: float | None =
 
 
 def _euclidean(embedding: Tensor) -> Tensor:
-    """Distances (B, B) by differences: those by products lose what matters, small distances."""
-    embedding = embedding.to(
+    """Distances (B, B) by differences: by products, small distances would lose their precision."""
+    precise = embedding.to(
         torch.promote_types(embedding.dtype, torch.float32)
-    )  # half is too coarse
-    exact = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(embedding, embedding, compute_mode=exact)
+    )  # 16 bits are coarse
+    return torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _check(same: Tensor) -> None:

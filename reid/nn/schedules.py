@@ -25,9 +25,10 @@ def warm_up_and_steps(
         share(e) = start (1 - e / warm_up) + e / warm_up        for e < warm_up
         share(e) = factor ^ (number of milestones <= e)         from there on
 
-    e = 1, 2, ... is the number of the epoch, which keeps its share: the published scheduler steps
-    at the start of every epoch, so none runs at `start` itself. Milestones inside the warm-up count
-    there too. Source: Luo et al., CVPRW 2019 ("Bag of tricks"), its published scheduler.
+    e = 1, 2, ... is the number of the epoch; its share holds for the whole epoch. The published
+    scheduler steps at the start of every epoch, so none runs at `start` itself. Milestones inside
+    the warm-up count there, too. Source: Luo et al., CVPRW 2019 ("Bag of tricks"), its published
+    scheduler.
     """
     number = int(epoch) + 1
     rising = number / warm_up if number < warm_up else 1.0
@@ -38,7 +39,7 @@ def warm_up_and_steps(
 def one_cycle(epoch: float, epochs: int) -> float:
     """Half a cosine up from 0.04 to 1 in 0.3 of the epochs, half a cosine down to zero.
 
-    No paper's here: for trainings of few epochs from scratch, which get nowhere by steps.
+    No paper here has it: it is for short trainings from scratch, which get nowhere by steps.
     """
     done = epoch / epochs
     phase = done / RISE if done < RISE else (1 - done) / (1 - RISE)  # 0 to 1 to 0

@@ -1,7 +1,7 @@
 """Weights from files, read without running code from them, and put into networks.
 
-One reader for all that `weights` may name: .safetensors, and what torch.save wrote. Whatever is
-wrong with a file is one line: `ReidError` with the file and what it is, lacks or has too much.
+One reader for all that `weights` may name: .safetensors, and what torch.save wrote. Every fault of
+a file is a `ReidError` of one line: the file, and what it is, lacks or has too much.
 """
 
 from __future__ import annotations
@@ -87,6 +87,6 @@ def _few(names: Sequence[str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What an error of a library says, without its line breaks and not too long."""
+    """A library's error as one line of at most 160 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."

@@ -1,4 +1,4 @@
-"""The checkpoint of every training: one file, written whole, that says what it was made under."""
+"""The checkpoint of every training: one file, written whole, that names its code and parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reid.project.layout import write_atomically
 
 
 class Part(Protocol):
-    """What has a state to keep: a network, an optimizer."""
+    """An object whose state a checkpoint keeps: a network, an optimizer."""
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
@@ -47,21 +47,22 @@ class Checkpoint:
 
     def save(self) -> None:
         buffer = io.BytesIO()
-        kept = {"identity": self.identity, "state": vars(self.state), "parts": self.parts}
-        torch.save(kept, buffer)
+        stored = {"identity": self.identity, "state": vars(self.state), "parts": self.parts}
+        torch.save(stored, buffer)
         write_atomically(self.path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path, identity: str) -> Checkpoint | None:
-        """What lies at `path`, None where there is no file.
+        """The checkpoint at `path`; None where there is no file.
 
         `ReidError` where it cannot be read, or was made under another identity.
         """
         if not path.is_file():
             return None
         try:
-            kept = torch.load(path, map_location="cpu", weights_only=True)
-            made = cls(path, kept["identity"], State(**kept["state"]), dict(kept["parts"]))
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+            state, parts = State(**stored["state"]), dict(stored["parts"])
+            checkpoint = cls(path, stored["identity"], state, parts)
         except PermissionError as error:
             raise ReidError(f"{path}: cannot be read ({error.strerror})") from None
         except Exception:  # torch has many errors for a broken file
@@ -69,15 +70,15 @@ class Checkpoint:
                 f"{path}: truncated, damaged, or no checkpoint of this version; delete this file "
                 "to begin anew"
             ) from None
-        if made.identity != identity:
+        if checkpoint.identity != identity:
             raise ReidError(
-                f"{path}: made under other code or parameters ({made.identity or 'unnamed'}, now "
-                f"{identity or 'unnamed'}); delete this file to begin anew"
+                f"{path}: made under other code or parameters ({checkpoint.identity or 'unnamed'}, "
+                f"now {identity or 'unnamed'}); delete this file to begin anew"
             )
-        return made
+        return checkpoint
 
     def restore(self, parts: Mapping[str, Part]) -> None:
-        """Give each part its state. `ReidError` where they are not those of the checkpoint."""
+        """Load each part's state into it. `ReidError` where the checkpoint is of other parts."""
         try:
             for name, part in parts.items():
                 part.load_state_dict(self.parts[name])

@@ -1,7 +1,7 @@
-"""One training on several devices: how it is started, what each process takes, what they agree on.
+"""One training on several devices: its start, the share of each process, and their exchanges.
 
 `--devices N` starts N processes on this machine. `torchrun ... -m reid train NAME` starts them
-itself, on one machine or several; `.work/` is then on a file system that all of them see.
+itself, on one machine or several; `.work/` must then be on a file system that all of them share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reid.data.clips import Tracklets
 from reid.data.dataset import Data
-from reid.evaluation.evaluate import place_of
+from reid.evaluation.evaluate import device_of
 from reid.project.errors import ReidError
 from reid.project.locks import lock
 
@@ -32,12 +32,12 @@ def precision_of(device: str, wanted: str) -> str:
 
 
 def launched(device: str, devices: int, precision: str) -> Fabric:
-    """Fabric with its processes running: those that torchrun started, else `devices` of them.
+    """Fabric with its processes running: those that torchrun started, else `devices` new ones.
 
     `ReidError` where there is no such device.
     """
     nodes = 1
-    kind = "auto" if device == "auto" else place_of(device).type
+    kind = "auto" if device == "auto" else device_of(device).type
     if "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
@@ -54,7 +54,7 @@ def launched(device: str, devices: int, precision: str) -> Fabric:
 
 
 def is_first() -> bool:
-    """Whether this process is a training's first, or its only one: it prints and publishes."""
+    """Whether this is a training's first or only process: it prints and publishes."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
@@ -64,10 +64,10 @@ def first_locks(fabric: Fabric, path: Path, what: str) -> AbstractContextManager
 
 
 def share(samples: int, together: int, rank: int, ranks: int) -> np.ndarray:
-    """Positions in a batch that a device takes; `together` samples side by side stay so.
+    """The positions in a batch that one device takes; groups of `together` samples stay whole.
 
     Batches of P identities with K images are divided by identities, so that each device has K
-    images of each of its own. `ReidError` where a device would get nothing.
+    images of each of its identities. `ReidError` where a device would get nothing.
     """
     groups = samples // together
     if groups < ranks:
@@ -79,7 +79,7 @@ def share(samples: int, together: int, rank: int, ranks: int) -> np.ndarray:
 
 
 def rows_of(data: Data, rank: int, ranks: int) -> Data:
-    """A device's share of rows to extract features of, in whole tracklets.
+    """The rows of which one device extracts features: whole tracklets.
 
     `ReidError` where there are fewer tracklets than devices.
     """
@@ -103,9 +103,9 @@ def summed(fabric: Fabric, values: Tensor) -> Tensor:
 
 
 def gathered(fabric: Fabric, *arrays: np.ndarray) -> list[np.ndarray]:
-    """Each array with all devices' rows, one device's after the other's; one exchange for all."""
+    """Each array with the rows of all devices, device after device; one exchange for all arrays."""
     if fabric.world_size == 1:
         return [*arrays]
-    found: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(found, arrays)
-    return [np.concatenate(each) for each in zip(*found, strict=True)]
+    per_device: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(per_device, arrays)
+    return [np.concatenate(each) for each in zip(*per_device, strict=True)]

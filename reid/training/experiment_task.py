@@ -31,9 +31,9 @@ class Samples:
     """One device's part of a batch, ready to be augmented."""
 
     views: Batch
-    target: Tensor  # (B,) numbers of the persons
+    target: Tensor  # (B,) classes: indices into `ExperimentTask.people`
     epoch: float  # epochs done, with the share of this one
-    weight: float  # of the loss, where devices have unequal shares of a batch
+    weight: float  # of the loss: not 1 where devices have unequal shares of a batch
 
 
 class ExperimentTask:
@@ -110,12 +110,12 @@ class ExperimentTask:
         return draw.clips(batch)
 
     def samples(self, views: Batch, draw: Draw, size: int, epoch: float) -> Samples:
-        """What a step takes, of a batch of `size` on all devices."""
+        """The samples of a step, from a batch of `size` samples on all devices."""
         target = self.targets[torch.from_numpy(draw.samples)]
         return Samples(views, target, epoch, len(draw.samples) * self.ranks / size)
 
     def step(self, batch: Samples, state: State) -> Tensor:
-        """One update; returns (3,) sums of loss, right ones and samples on the device."""
+        """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         seed = step_seed(self.params.seed, state.step, self.rank)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout
@@ -128,17 +128,17 @@ class ExperimentTask:
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss * batch.weight)
         self.optimizer.step()
-        right = (self.paper.training_logits(output).argmax(1) == batch.target).sum()
-        count = right.new_tensor(len(batch.target)).double()
-        return torch.stack([loss.detach().double() * count, right.double(), count])
+        correct = (self.paper.training_logits(output).argmax(1) == batch.target).sum()
+        count = correct.new_tensor(len(batch.target)).double()
+        return torch.stack([loss.detach().double() * count, correct.double(), count])
 
     def end_epoch(self, state: State) -> dict[str, Any]:
-        loss, right, samples = state.sums
+        loss, correct, samples = state.sums
         epoch = state.epoch + 1
         line: dict[str, Any] = {
             "epoch": epoch, "steps": state.step,
             "learning_rate": self.paper.learning_rate(self.params, state.epoch),
-            "loss": loss / samples, "accuracy": right / samples, "val_rank1": "", "val_map": "",
+            "loss": loss / samples, "accuracy": correct / samples, "val_rank1": "", "val_map": "",
         }  # fmt: skip
         if self.held_out is not None and (
             epoch == self.epochs or epoch % self.params.validate_every == 0

@@ -1,8 +1,8 @@
 """The one loop of trainings, pretrainings and fits: exact resume, stops, checkpoints, history.
 
-What differs is a `Task`. The state of its parts, and how far they are, go into one checkpoint; a
-task draws its random numbers from its seed and the step alone, so that a training that was stopped
-or killed goes on as if nothing had happened, on a CPU bit by bit.
+What differs is a `Task`. One checkpoint holds the state of its parts and how far they are. A task
+draws its random numbers from its seed and the step alone, so that a training that was stopped or
+killed goes on as if nothing had happened, on a CPU bit by bit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Task(Protocol):
     def step(self, batch: Any, state: State) -> Tensor:
         """One update, before it is counted in `state`; returns (S,) float64 sums on the device.
 
-        The first is the loss. Where it is no number, nothing of the update is kept.
+        The first is the loss. Where it is not finite, nothing of the update is kept.
         """
         ...
 
@@ -68,7 +68,7 @@ class Loop:
     every_minutes: float = 10.0  # ... at the latest: what a kill may cost
     state: State = field(default_factory=State)
     stop: threading.Event = field(default_factory=threading.Event)
-    saved: float = 0.0  # when, by the monotonic clock
+    saved: float = 0.0  # time of the last checkpoint, by the monotonic clock
 
     def run(self) -> State:
         """All epochs that are not done yet. `Stopped` after the step in which `stop` is set."""
@@ -86,13 +86,13 @@ class Loop:
                 state.step += 1
                 state.batch += 1
                 due = state.batch % task.check_every == 0
-                # Several devices stop at one step: where they next add up their losses.
+                # Several devices must stop at the same step: where they next add up their losses.
                 if due or (self.stop.is_set() and task.fabric.world_size == 1):
                     if self._look(recent, due):
                         self._stop()
                     if due and time.monotonic() - self.saved > 60 * self.every_minutes:
                         self._save()
-        asked = self._look(recent, True)
+        stop_asked = self._look(recent, True)
         line = task.end_epoch(state)
         state.history.append(line)
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, []
@@ -100,21 +100,22 @@ class Loop:
         last = state.epoch == task.epochs
         if last or state.epoch % self.every_epochs == 0:
             self._save()
-        if asked and not last:
+        if stop_asked and not last:
             self._stop()
 
     def _look(self, recent: list[Tensor], due: bool) -> bool:
-        """Take all devices' steps since the last look; whether any device was asked to stop.
+        """Take all devices' steps since the last look; return whether any device was asked to stop.
 
-        They are added up where a look is `due`, at the same steps in a training that was stopped.
+        The steps are added up only where a look is `due`: at the same steps whether or not a
+        training was stopped, so that the sums are the same to the last bit.
         """
-        asked, state = False, self.state
+        stop_asked, state = False, self.state
         if recent:
             flag = recent[0].new_zeros(len(recent[0]))
             flag[0] = self.stop.is_set()
             values = summed(self.task.fabric, stack([*recent, flag])).tolist()
             recent.clear()
-            asked = values.pop()[0] > 0
+            stop_asked = values.pop()[0] > 0
             bad = [i for i, each in enumerate(values) if not math.isfinite(each[0])]
             if bad:
                 raise ReidError(
@@ -128,7 +129,7 @@ class Loop:
             before = state.sums or [0.0] * len(total)
             state.sums = [a + b for a, b in zip(before, total, strict=True)]
             state.recent = []
-        return asked
+        return stop_asked
 
     def _stop(self) -> None:
         self._save()
@@ -145,10 +146,10 @@ class Loop:
 
     def _resume(self) -> None:
         self.saved = time.monotonic()
-        kept = Checkpoint.load(self.path, self.identity)
-        if kept is not None:
-            kept.restore(self.task.parts)
-            self.state = kept.state
+        checkpoint = Checkpoint.load(self.path, self.identity)
+        if checkpoint is not None:
+            checkpoint.restore(self.task.parts)
+            self.state = checkpoint.state
             self.log.info("goes on after step %d", self.state.step)
 
 

@@ -86,8 +86,8 @@ class PretrainTask:
         self.title = f"pretrain {paper.name}"
         self.data, self.recipe, self.fabric, self.epochs = data, recipe, fabric, recipe.epochs
         torch.manual_seed(recipe.seed)
-        how = pretraining_of(paper)
-        self.model = how.build(params, len(data.classes)).to(fabric.device)
+        pretraining = pretraining_of(paper)
+        self.model = pretraining.build(params, len(data.classes)).to(fabric.device)
         self.optimizer = paper.optimizer(params, self.model)
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
         self.mean = torch.tensor(MEAN, device=fabric.device)
@@ -99,12 +99,12 @@ class PretrainTask:
             group["lr"] = rate
         order = Shuffle(len(self.data), recipe.batch, recipe.seed).batches(state.epoch)
         batches: Any = [batch.tolist() for batch in order[state.batch :]]
-        workers = cores() if len(batches) > 100 else 0  # a small folder is read here
+        workers = cores() if len(batches) > 100 else 0  # 0: read by this process
         self.model.train()
         yield from DataLoader(self.data, batch_sampler=batches, num_workers=workers)
 
     def step(self, batch: tuple[Tensor, Tensor], state: State) -> Tensor:
-        """One update; returns (3,) sums of loss, right ones and samples on the device."""
+        """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         image, target = (part.to(self.fabric.device) for part in batch)
         torch.manual_seed(step_seed(self.recipe.seed, state.step))
         ready = (image - self.mean) / 255
@@ -113,21 +113,21 @@ class PretrainTask:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        right = (predicted[0].argmax(1) == target).sum().double()
-        count = right.new_tensor(len(target))
-        return torch.stack([loss.detach().double() * count, right, count])
+        correct = (predicted[0].argmax(1) == target).sum().double()
+        count = correct.new_tensor(len(target))
+        return torch.stack([loss.detach().double() * count, correct, count])
 
     def end_epoch(self, state: State) -> dict[str, Any]:
-        loss, right, samples = state.sums
-        return {"epoch": state.epoch + 1, "loss": loss / samples, "accuracy": right / samples}
+        loss, correct, samples = state.sums
+        return {"epoch": state.epoch + 1, "loss": loss / samples, "accuracy": correct / samples}
 
 
 def pretrain(
     project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str
 ) -> Path:
     """Pretrain, or go on, and publish. Returns the folder with weights.pt."""
-    how = pretraining_of(paper)
-    data = ImageFolder(root, *how.size(params))
+    pretraining = pretraining_of(paper)
+    data = ImageFolder(root, *pretraining.size(params))
     described = {"params": json.loads(params.model_dump_json()), "images": len(data)}
     described |= {"recipe": json.loads(recipe.model_dump_json()), "classes": data.classes}
     target = project.run(f"pretrain-{paper.name}")
@@ -141,7 +141,7 @@ def pretrain(
         task = PretrainTask(data, paper, params, recipe, fabric)
         state = Loop(task, work / "checkpoint.pt", log).run()
         with publishing(target, project.publishing / f"pretrain@{paper.name}") as folder:
-            torch.save(how.weights(task.model), folder / "weights.pt")
+            torch.save(pretraining.weights(task.model), folder / "weights.pt")
             write_history(folder / "history.csv", state.history)
             (folder / "pretrain.json").write_bytes(as_json(described))
     return target

@@ -1,9 +1,8 @@
-"""What a finished training leaves in 3-runs: its weights, its history, and what it is of."""
+"""The files of a finished training in 3-runs: weights, history, description, code."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,15 @@ def save_weights(path: Path, network: nn.Module) -> None:
     write_atomically(path, save(tensors))
 
 
-def is_published(target: Path, key: str) -> bool:
-    try:
-        return json.loads((target / "experiment.json").read_text("utf-8"))["key"] == key
-    except (OSError, ValueError, KeyError):
-        return False
-
-
 def publish(
-    target: Path, staging: Path, described: Mapping[str, Any], weights: Sequence[Path],
+    target: Path, staging: Path, description: Mapping[str, Any], weights: Sequence[Path],
     history: Sequence[Mapping[str, Any]], code: Code,
 ) -> None:  # fmt: skip
-    """Put a finished training in place: weights, what it is of, a line for each epoch, its code."""
+    """Publish a finished training: weights, description, code, and a line for each epoch."""
     with publishing(target, staging) as folder:
         for path in weights:
             link(path, folder / path.name)
-        (folder / "experiment.json").write_bytes(as_json(described))
+        (folder / "experiment.json").write_bytes(as_json(description))
         (folder / FILE).write_bytes(as_file(code))
         write_history(folder / "history.csv", history)
 

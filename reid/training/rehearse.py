@@ -1,6 +1,7 @@
 """A few steps of an experiment at its full size: memory, speed, and how long all of it would take.
 
-Nothing is kept. The first step, which also sets up, is left out of the speed where there are more.
+Nothing is kept. The first step also sets up, so the speed is measured without it where there are
+more.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def rehearse(
 
 
 def _run(task: ExperimentTask, batches: list[Any]) -> tuple[list[float], list[float]]:
-    """For each step its seconds, and how many of them went by waiting for data."""
+    """For each step its seconds, and those of them that were spent waiting for data."""
     drawn = [task.draw(rows, i) for i, rows in enumerate(batches)]
     source = task.views.batches(draw.needed for draw in drawn)
     taken, waited = [], []
@@ -67,7 +68,7 @@ def _run(task: ExperimentTask, batches: list[Any]) -> tuple[list[float], list[fl
 
 
 def memory(device: torch.device) -> int:
-    """The most bytes that were in use: on a GPU its own, else this process's."""
+    """The most bytes in use so far: of the GPU's memory, else of this process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,9 +1,9 @@
-"""Trains one experiment, or goes on where it was stopped, and publishes it. Knows no paper.
+"""Trains an experiment of any paper, or continues where it was stopped, and publishes it.
 
 Every step draws its random numbers from (seed, step) alone, and every epoch its order from
 (seed, epoch): see `loop`.
 
-Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.json,
+Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.json, code.json,
         and best.safetensors where identities are held out
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from reid.code.fingerprint import Code
 from reid.code.published import FILE, as_file, differences
 from reid.code.published import published as published_code
+from reid.evaluation.evaluate import training_key
 from reid.experiments import Experiment
 from reid.project.layout import Project, write_atomically
 from reid.project.progress import log_file
@@ -24,9 +25,9 @@ from reid.training.checkpoint import State
 from reid.training.devices import first_locks, launched
 from reid.training.experiment_task import ExperimentTask
 from reid.training.loop import Loop
-from reid.training.published import is_published, publish, save_weights
+from reid.training.published import publish, save_weights
 
-EXPERIMENT, FINISHED = "experiment", "finished"  # notes in a training's work
+EXPERIMENT, FINISHED = "experiment", "finished"  # files in a training's work folder
 
 
 def train(
@@ -35,12 +36,12 @@ def train(
 ) -> Path:  # fmt: skip
     """Train, or go on training, and publish. Returns the published folder.
 
-    A training under other code is not gone on with: `say` hears which code is another now.
+    A training begun under other code is not continued; `say` gets a line with what changed.
     """
     code = experiment.code(project)
     key = experiment.key(project, code)
     target = project.run(experiment.name) / "train"
-    if is_published(target, key):
+    if training_key(experiment, project) == key:
         return target
     refuse_link(target)
     work = project.work / "train" / key
@@ -64,11 +65,8 @@ def train(
             files = [work / "model.safetensors", work / "best.safetensors"]
             save_weights(files[0], task.network.module)
             staging = project.publishing / f"train@{experiment.name}"
-            described = {
-                "key": key,
-                "code": code.fingerprint,
-                **description(experiment, task, state),
-            }
+            described = {"key": key, "code": code.fingerprint}
+            described |= description(experiment, task, state)
             kept = [path for path in files if path.is_file()]
             publish(target, staging, described, kept, state.history, code)
             (work / FINISHED).touch()
@@ -77,23 +75,23 @@ def train(
 
 
 def _other_code(project: Project, experiment: Experiment, code: Code, work: Path) -> list[str]:
-    """What there is of this experiment under other code; notes what `work` is under."""
+    """Lines on trainings of this experiment by other code; records in `work` its code and name."""
     name, lines = experiment.name, list[str]()
-    if told := differences(published_code(project.run(name) / "train"), code):
-        lines.append(f"{name}: is trained anew; {told}")
+    if changed := differences(published_code(project.run(name) / "train"), code):
+        lines.append(f"{name}: is trained anew; {changed}")
     for path in sorted(work.parent.glob(f"*/{EXPERIMENT}")):
-        half = path.parent
-        if half == work or (half / FINISHED).exists() or path.read_text("utf-8") != name:
+        other = path.parent
+        if other == work or (other / FINISHED).exists() or path.read_text("utf-8") != name:
             continue
-        if told := differences(published_code(half), code):
-            lines.append(f"{name}: begins anew, not from what is half done in {half}; {told}")
+        if changed := differences(published_code(other), code):
+            lines.append(f"{name}: begins anew, not from what is half done in {other}; {changed}")
     write_atomically(work / FILE, as_file(code))
     write_atomically(work / EXPERIMENT, name.encode())
     return lines
 
 
 def description(experiment: Experiment, task: ExperimentTask, state: State) -> dict[str, Any]:
-    """What a finished training is of, and how it ended."""
+    """The experiment, data and last figures of a finished training, for experiment.json."""
     last = state.history[-1]
     return {
         "experiment": experiment.name, "paper": experiment.paper.name,
@@ -104,7 +102,7 @@ def description(experiment: Experiment, task: ExperimentTask, state: State) -> d
 
 
 def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:
-    """Train on one batch again and again; the accuracy reached (1.0 where all is well)."""
+    """Train on one batch up to `steps` times; returns its accuracy (1.0 where all is well)."""
     work = project.work / "overfit" / experiment.name
     with log_file(project.work / "logs" / f"overfit-{experiment.name}.log") as log:
         fabric = launched("auto", 1, experiment.params.precision)
@@ -115,8 +113,8 @@ def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) ->
         batch, accuracy = task.samples(views, draw, len(rows), 0.0), 0.0
         task.network.train()
         while state.step < steps and accuracy < 1.0:
-            _, right, samples = task.step(batch, state).tolist()
-            accuracy = right / samples
+            _, correct, samples = task.step(batch, state).tolist()
+            accuracy = correct / samples
             state.step += 1
         log.info("accuracy %.3f after %d steps", accuracy, state.step)
     return accuracy

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +69,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
             train(experiment, project, device="cpu")
             evaluate(experiment, project, device="cpu")
     return project
+
+
+def copy_of(trained: Project, root: Path) -> Project:
+    """A project of a test's own, to write into."""
+    shutil.copytree(trained.root, root)
+    return Project(root)
 
 
 def distances(query: np.ndarray, gallery: np.ndarray) -> list[float]:

@@ -9,11 +9,11 @@ from reid.arrays.poses import JOINT
 GRAY = np.full((100, 60, 3), 128, np.uint8)
 
 
-def found(**places):
-    """(18, 3) joints with no confidence, save those given as (x, y, confidence)."""
+def joints_at(**known):
+    """(18, 3) joints without confidence, but for those named, each (x, y, confidence)."""
     joints = np.zeros((18, 3), np.float32)
-    for name, place in places.items():
-        joints[JOINT[name]] = place
+    for name, joint in known.items():
+        joints[JOINT[name]] = joint
     return joints
 
 
@@ -28,7 +28,7 @@ def test_every_joint_is_on_a_limb():
 
 
 def test_a_limb_has_its_parts_colour():
-    shin = found(right_knee=(30, 20, 1), right_ankle=(30, 80, 1))
+    shin = joints_at(right_knee=(30, 20, 1), right_ankle=(30, 80, 1))
     out = draw.joints(GRAY, shin)
     assert tuple(out[50, 30]) == draw.PARTS["lower leg"]
     assert tuple(out[20, 30]) == draw.WHITE
@@ -44,14 +44,14 @@ def test_a_limb_has_its_parts_colour():
     ],
 )
 def test_confidence(confidence, limb, centre):
-    out = draw.joints(GRAY, found(neck=(30, 20, 1), nose=(30, 80, confidence)))
+    out = draw.joints(GRAY, joints_at(neck=(30, 20, 1), nose=(30, 80, confidence)))
     assert changed(out)[50, 30] == limb
     assert changed(out)[80, 30] == centre
     assert changed(out)[74:87, 24:37].any()
 
 
 @pytest.mark.parametrize(
-    "place",
+    "joint",
     [
         pytest.param((np.nan, 20, 1), id="no number"),
         pytest.param((30, np.inf, 1), id="infinite"),
@@ -59,8 +59,8 @@ def test_confidence(confidence, limb, centre):
         pytest.param((1e30, 20, 1), id="far outside"),
     ],
 )
-def test_joints_that_are_left_out(place):
-    assert not changed(draw.joints(GRAY, found(nose=place))).any()
+def test_joints_that_are_left_out(joint):
+    assert not changed(draw.joints(GRAY, joints_at(nose=joint))).any()
 
 
 def test_boxes_lie_inside_each_other_at_the_sides():

@@ -82,7 +82,7 @@ class TestSizes:
         assert images.size_of(images.encode_png(RGB)) == (20, 10)
         assert images.size_of(images.encode_jpeg(RGB)) == (20, 10)
 
-    def test_kind_is_told_by_content(self):
+    def test_kind_comes_from_the_content(self):
         assert images.kind_of(images.encode_png(RGB)) == "png"
         assert images.kind_of(gray_jpeg()) == "jpeg"
 
@@ -133,15 +133,15 @@ class TestWhatIsStored:
         expected = "converted" if kind in ("webp", "tiff") else "turned" * (orientation > 1)
         assert change == expected
         assert (stored is data) == (not expected)
-        found = images.decode(stored)
-        assert found.shape == seen.shape == (*images.size_of(stored), 3)
-        assert np.abs(found.astype(int) - seen).max() <= (2 if kind == "jpeg" else 0)
+        decoded = images.decode(stored)
+        assert decoded.shape == seen.shape == (*images.size_of(stored), 3)
+        assert np.abs(decoded.astype(int) - seen).max() <= (2 if kind == "jpeg" else 0)
         for turns in (False, True):
             picture = Image.open(io.BytesIO(stored))
             other = np.asarray(ImageOps.exif_transpose(picture) if turns else picture)
-            assert np.abs(found.astype(int) - other).max() <= 2 * (not change)
+            assert np.abs(decoded.astype(int) - other).max() <= 2 * (not change)
         flags = cv2.IMREAD_COLOR
-        assert (cv2.imdecode(np.frombuffer(stored, np.uint8), flags).shape) == found.shape
+        assert (cv2.imdecode(np.frombuffer(stored, np.uint8), flags).shape) == decoded.shape
 
     def test_xmp_s_orientation_counts_where_exif_has_none(self):
         Image = pytest.importorskip("PIL.Image")

@@ -1,4 +1,4 @@
-"""CMC, AP by both rules, mINP and what a query sees, by plain loops over the definitions."""
+"""CMC, both average precisions, mINP and what a query sees, by plain loops over the definitions."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ from reid.project.layout import Project
 from reid.project.locks import lock
 from reid.shards.folder import Shard
 from tests.conftest import contents
-from tests.reid.conftest import distances
+from tests.reid.conftest import copy_of, distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -32,7 +32,7 @@ def table(folder: Path, name: str) -> list[dict[str, Any]]:
 def by_hand(rows: list[dict[str, Any]], junk: int = -1) -> dict[str, dict[str, Any]]:
     """Of each query: the gallery's image_ids, matches and average precision, by plain loops."""
     gallery = [row for row in rows if row["gallery"] and row["person"] != junk]
-    found = {}
+    expected = {}
     for query in (row for row in rows if row["query"]):
         own = (query["person"], query["camera"])
         seen = [row for row in gallery if (row["person"], row["camera"]) != own]
@@ -40,19 +40,13 @@ def by_hand(rows: list[dict[str, Any]], junk: int = -1) -> dict[str, dict[str, A
         order = sorted(range(len(seen)), key=lambda i: away[i])
         match = [seen[i]["person"] == query["person"] for i in order]
         ranks = [rank for rank, right in enumerate(match, 1) if right]
-        found[query["image_id"]] = {
+        expected[query["image_id"]] = {
             "gallery": [seen[i]["image_id"] for i in order],
             "match": match,
             "first_match": ranks[0],
             "average_precision": np.mean([(i + 1) / rank for i, rank in enumerate(ranks)]),
         }
-    return found
-
-
-def copy_of(trained: Project, root: Path) -> Project:
-    """A project of one's own, to write into."""
-    shutil.copytree(trained.root, root)
-    return Project(root)
+    return expected
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +61,17 @@ def crossed(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
 def test_published_numbers_are_those_of_the_features(crossed: Project, folder: str):
     path = crossed.run("toy-intra") / folder
     expected = by_hand(table(path, "features"))
-    found = json.loads((path / "metrics.json").read_text())
+    metrics = json.loads((path / "metrics.json").read_text())
     first = [query["first_match"] for query in expected.values()]
     precision = [query["average_precision"] for query in expected.values()]
-    assert found["queries"] == len(expected) > 0
-    assert found["rank1"] == pytest.approx(np.mean([rank == 1 for rank in first]))
-    assert found["rank5"] == pytest.approx(np.mean([rank <= 5 for rank in first]))
-    assert found["map"] == pytest.approx(np.mean(precision), abs=1e-9)
+    assert metrics["queries"] == len(expected) > 0
+    assert metrics["rank1"] == pytest.approx(np.mean([rank == 1 for rank in first]))
+    assert metrics["rank5"] == pytest.approx(np.mean([rank <= 5 for rank in first]))
+    assert metrics["map"] == pytest.approx(np.mean(precision), abs=1e-9)
     with (path / "cmc.csv").open() as file:
         curve = {int(line["rank"]): float(line["share"]) for line in csv.DictReader(file)}
-    assert curve[1] == pytest.approx(found["rank1"], abs=1e-6)
-    assert curve[10] == pytest.approx(found["rank10"], abs=1e-6)
+    assert curve[1] == pytest.approx(metrics["rank1"], abs=1e-6)
+    assert curve[10] == pytest.approx(metrics["rank10"], abs=1e-6)
 
 
 @pytest.mark.parametrize("folder", ["evaluate", ON_OTHER])
@@ -97,9 +91,9 @@ def test_another_data_set_has_a_folder_of_its_own(trained: Project, crossed: Pro
     run = crossed.run("toy-intra")
     assert {path.name for path in run.iterdir()} == {"train", "evaluate", ON_OTHER}
     assert contents(run / "evaluate") == contents(trained.run("toy-intra") / "evaluate")
-    found = json.loads((run / ON_OTHER / "metrics.json").read_text())
-    assert found["dataset"] == "other"
-    assert found["params"]["dataset"] == "toy"  # of the training
+    metrics = json.loads((run / ON_OTHER / "metrics.json").read_text())
+    assert metrics["dataset"] == "other"
+    assert metrics["params"]["dataset"] == "toy"  # of the training
     assert {*contents(run / ON_OTHER)} == {*contents(run / "evaluate")}
 
 
@@ -113,9 +107,9 @@ def test_features_are_of_queries_and_gallery_with_their_labels(crossed: Project)
 
 
 def test_junk_counts_for_nothing_and_distractors_do(crossed: Project):
-    found = json.loads((crossed.run("toy-intra") / ON_OTHER / "metrics.json").read_text())
-    assert found["junk_dropped"] == 6
-    assert found["gallery"] == 14
+    metrics = json.loads((crossed.run("toy-intra") / ON_OTHER / "metrics.json").read_text())
+    assert metrics["junk_dropped"] == 6
+    assert metrics["gallery"] == 14
     ranked = table(crossed.run("toy-intra") / ON_OTHER, "ranked")
     listed = {image_id for row in ranked for image_id in row["gallery"]}
     assert any("/0000_" in image_id for image_id in listed)
@@ -154,20 +148,20 @@ def test_what_cannot_be_evaluated(trained: Project, name: str, options: dict[str
     assert not (trained.run(name) / ON_OTHER).exists()
 
 
-@pytest.mark.parametrize(("rule", "of"), [("mean", np.mean), ("max", np.max)])
-def test_a_passage_s_images_become_one_feature(trained: Project, rule: str, of):
+@pytest.mark.parametrize(("pool", "reduce"), [("mean", np.mean), ("max", np.max)])
+def test_a_passage_s_images_become_one_feature(trained: Project, pool: str, reduce):
     """By plain loops: a person's images in a camera, queries and gallery apart."""
     data = experiments.load(trained, "toy-baseline").open(trained)
     feature = np.random.default_rng(3).normal(size=(len(data), 5)).astype(np.float32)
-    pooled, found = pool_passages(data, feature, rule)
+    pooled, vectors = pool_passages(data, feature, pool)
     labels = ("person", "camera", "query", "gallery")
     of_row = list(zip(*(data.labels(name) for name in labels), strict=True))
     of_passage = list(zip(*(pooled.labels(name) for name in labels), strict=True))
     assert sorted(of_passage) == sorted(set(of_row))
     assert len(of_passage) < len(of_row)
-    for passage, vector in zip(of_passage, found, strict=True):
+    for passage, vector in zip(of_passage, vectors, strict=True):
         own = feature[[i for i, row in enumerate(of_row) if row == passage]]
-        np.testing.assert_allclose(vector, of(own, axis=0), rtol=1e-5)
+        np.testing.assert_allclose(vector, reduce(own, axis=0), rtol=1e-5)
 
 
 def test_two_evaluations_of_one_experiment_are_kept_apart(trained: Project, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A rule of evaluation by name: CUHK03's classic splits from the raw file to the CMC."""
+"""A protocol by name: CUHK03's classic splits from the raw file to the CMC."""
 
 from __future__ import annotations
 
@@ -49,45 +49,45 @@ def campus_samples():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("protocols"))
+    built = Project(tmp_path_factory.mktemp("protocols"))
     text = PARAMS.replace("reader: market1501", "reader: cuhk03_labeled")
     text = text[: text.index("    toy-baseline")] + EXPERIMENTS
-    (made.root / "params.yaml").write_text(text)
-    ids = list(cuhk03_labeled.write(made.raw("toy"), campus_samples()))
+    (built.root / "params.yaml").write_text(text)
+    ids = list(cuhk03_labeled.write(built.raw("toy"), campus_samples()))
     joints = ",".join(str(v) for v in standing_joints(64, 32).ravel())
     header = ",".join(["image_id", *(f"{a}{i}" for i in range(18) for a in "xyc")])
     lines = [header, *(f"{image_id},{joints}" for image_id in ids)]
-    (made.root / "joints.csv").write_text("\n".join(lines) + "\n")
-    with contextlib.chdir(made.root):
+    (built.root / "joints.csv").write_text("\n".join(lines) + "\n")
+    with contextlib.chdir(built.root):
         for stage in ("ingest", "joints", "parts"):
-            engine.run(make_plan(stage, "toy", made), made, executor="local")
+            engine.run(make_plan(stage, "toy", built), built, executor="local")
         for name in ("split-2", "new"):
-            train(experiments.load(made, name), made, device="cpu")
-    return made
+            train(experiments.load(built, name), built, device="cpu")
+    return built
 
 
 def test_a_classic_split_trains_on_its_own_persons(project: Project):
     data = reid.open(project.root / "data", "toy")
     split = data.under("classic-02")
-    told = json.loads((project.run("split-2") / "train/experiment.json").read_text())
-    assert told["people"] == sorted(set(split.role("train").labels("person")))
-    assert told["people"] != sorted(set(data.role("train").labels("person")))
+    description = json.loads((project.run("split-2") / "train/experiment.json").read_text())
+    assert description["people"] == sorted(set(split.role("train").labels("person")))
+    assert description["people"] != sorted(set(data.role("train").labels("person")))
     assert len(set(split.role("query").labels("person"))) == 8
 
 
 def test_its_cmc_is_the_expectation_over_single_shot_galleries(project: Project):
-    found = evaluate(experiments.load(project, "split-2"), project, device="cpu")
-    assert found["single_gallery_shot"]
-    assert found["protocol"] == "classic-02"
-    assert found["map"] is None
+    metrics = evaluate(experiments.load(project, "split-2"), project, device="cpu")
+    assert metrics["single_gallery_shot"]
+    assert metrics["protocol"] == "classic-02"
+    assert metrics["map"] is None
     rows = pq.read_table(project.run("split-2") / "evaluate/features.parquet")
     feature = np.array(rows["feature"].to_pylist())
     person, view = rows["person"].to_numpy(), (rows["camera"].to_numpy() - 1) % 2
-    assert found["queries"] == len(person) == 32, "every test image is a query"
-    assert found["rank1"] == pytest.approx(expected_rank1(feature, person, view), abs=1e-9)
+    assert metrics["queries"] == len(person) == 32, "every test image is a query"
+    assert metrics["rank1"] == pytest.approx(expected_rank1(feature, person, view), abs=1e-9)
     with (project.run("split-2") / "evaluate/cmc.csv").open(newline="") as file:
         curve = [float(line["share"]) for line in csv.DictReader(file)]
-    assert curve[0] == pytest.approx(found["rank1"], abs=1e-6)
+    assert curve[0] == pytest.approx(metrics["rank1"], abs=1e-6)
     assert curve == sorted(curve)
 
 
@@ -102,14 +102,14 @@ def expected_rank1(feature: np.ndarray, person: np.ndarray, view: np.ndarray) ->
         for match in others[person[others] == person[q]]:
             chance = 1.0
             for p in set(person[others]) - {person[q]}:
-                theirs = others[person[others] == p]
-                chance *= np.mean(distance[theirs] > distance[match])
+                other_images = others[person[others] == p]
+                chance *= np.mean(distance[other_images] > distance[match])
             chances.append(chance)
         shares.append(np.mean(chances))
     return float(np.mean(shares))
 
 
-def test_a_rule_that_tests_on_training_persons_is_refused(project: Project):
+def test_a_protocol_that_tests_on_training_persons_is_refused(project: Project):
     experiment = experiments.load(project, "new")
     data = reid.open(project.root / "data", "toy")
     trained = {*data.role("train").labels("person").tolist()}
@@ -118,11 +118,10 @@ def test_a_rule_that_tests_on_training_persons_is_refused(project: Project):
         evaluate(experiment, project, device="cpu", protocol="classic-03")
 
 
-def test_another_rule_of_the_same_training_has_a_folder_of_its_own(project: Project, monkeypatch):
+def test_another_protocol_of_a_training_has_a_folder_of_its_own(project: Project, monkeypatch):
     experiment = experiments.load(project, "new")
-    monkeypatch.setattr(
-        "reid.evaluation.evaluate._check_persons", lambda *_: None
-    )  # they are few: all mixed
+    # So few persons are in the training and the test of both protocols.
+    monkeypatch.setattr("reid.evaluation.evaluate._check_persons", lambda *_: None)
     own = evaluate(experiment, project, device="cpu")
     other = evaluate(experiment, project, device="cpu", protocol="classic-03")
     assert own["protocol"] == "new"
@@ -137,7 +136,7 @@ def test_another_rule_of_the_same_training_has_a_folder_of_its_own(project: Proj
         evaluate(experiment, project, device="cpu", protocol="classic-99")
 
 
-def test_results_without_a_map_leave_its_place_empty(project: Project):
+def test_results_without_a_map_leave_its_cell_empty(project: Project):
     for name in ("split-2", "new"):
         evaluate(experiments.load(project, name), project, device="cpu")
     with contextlib.chdir(project.root):

@@ -42,11 +42,11 @@ def test_torch_equals_numpy_with_ties(exclude, problem, infinite):
     assert on_torch[1].tolist() == counts.tolist()
     assert on_torch[2].tolist() == seen.tolist()
     stops = np.cumsum(counts)[:-1]
-    for ours, theirs in zip(np.split(flat, stops), np.split(on_torch[0], stops), strict=True):
-        assert sorted(ours.tolist()) == sorted(theirs.tolist())
+    for by_numpy, by_torch in zip(np.split(flat, stops), np.split(on_torch[0], stops), strict=True):
+        assert sorted(by_numpy.tolist()) == sorted(by_torch.tolist())
 
 
-def test_the_given_distances_stay_as_they_are():
+def test_the_distances_stay_as_they_are():
     distance, labels = np.zeros((1, 2)), ranks.Labels.of([1], [1], [1, 1], [1, 2])
     flat, counts, seen = ranks.rank_matches(distance, labels, "same_person_same_camera")
     assert (flat.tolist(), counts.tolist(), seen.tolist()) == ([1], [1], [1])

@@ -37,9 +37,9 @@ def loops(query, gallery, distance, k1, k2, original):
         own = reciprocal(i, k1)
         members = set(own)
         for j in own:
-            theirs = reciprocal(j, round(k1 / 2))
-            if len(own & theirs) > 2 / 3 * len(theirs):
-                members |= theirs
+            neighbours = reciprocal(j, round(k1 / 2))
+            if len(own & neighbours) > 2 / 3 * len(neighbours):
+                members |= neighbours
         total = sum(math.exp(-apart[i][j]) for j in members)
         weights.append(
             [math.exp(-apart[i][j]) / total if j in members else 0 for j in range(count)]
@@ -47,13 +47,13 @@ def loops(query, gallery, distance, k1, k2, original):
     mean = [
         [sum(weights[n][j] for n in order[i][:k2]) / k2 for j in range(count)] for i in range(count)
     ]
-    found = np.empty((len(query), len(gallery)))
+    result = np.empty((len(query), len(gallery)))
     for q in range(len(query)):
         for g in range(len(gallery)):
             pairs = list(zip(mean[q], mean[len(query) + g], strict=True))
             jaccard = 1 - sum(map(min, pairs)) / sum(map(max, pairs))
-            found[q, g] = (1 - original) * jaccard + original * apart[q][len(query) + g]
-    return found
+            result[q, g] = (1 - original) * jaccard + original * apart[q][len(query) + g]
+    return result
 
 
 @pytest.mark.parametrize("distance", distances.DISTANCES)
@@ -84,10 +84,10 @@ def test_it_raises_map_where_persons_form_clusters():
 
 
 def test_fewer_entries_than_neighbours():
-    found = np.concatenate(list(rerank(np.eye(2, 3), np.eye(3))))
-    assert found.shape == (2, 3)
-    assert np.isfinite(found).all()
-    assert found.argmin(1).tolist() == [0, 1]
+    distance = np.concatenate(list(rerank(np.eye(2, 3), np.eye(3))))
+    assert distance.shape == (2, 3)
+    assert np.isfinite(distance).all()
+    assert distance.argmin(1).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("wrong", [{"k2": 0}, {"k1": 3, "k2": 4}, {"original": 2}])

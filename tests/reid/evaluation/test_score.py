@@ -62,11 +62,11 @@ def test_score_is_the_metrics(tmp_path, kind, distance):
         for role, order in zip(("query", "gallery"), parts, strict=True):
             for name in ("feature", "person", "camera"):
                 arrays[f"{role}_{name}"] = arrays[f"{role}_{name}"][order]
-    found = score(path, "market1501", distance)
+    result = score(path, "market1501", distance)
     wanted = by_metrics(arrays, distance)
-    assert {name: found[name] for name in wanted} == wanted
-    assert found["protocol"] == "market1501"
-    assert json.loads(json.dumps(found)) == found
+    assert {name: result[name] for name in wanted} == wanted
+    assert result["protocol"] == "market1501"
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_protocols_differ_as_they_say(tmp_path):
@@ -74,13 +74,13 @@ def test_protocols_differ_as_they_say(tmp_path):
     arrays = features()
     np.savez(path, **arrays)
     junk = int((arrays["gallery_person"] == -1).sum())
-    found = {name: score(path, name) for name in PROTOCOLS}
-    assert {name: result["junk_dropped"] for name, result in found.items()} == {
+    results = {name: score(path, name) for name in PROTOCOLS}
+    assert {name: result["junk_dropped"] for name, result in results.items()} == {
         "market1501": junk, "dukemtmc_reid": 0, "cuhk03_classic": 0, "cross_camera": 0,
         "all_pairs": 0,
     }  # fmt: skip
-    assert found["cross_camera"]["exclude"] == "same_camera"
-    assert found["all_pairs"]["exclude"] == "none"
+    assert results["cross_camera"]["exclude"] == "same_camera"
+    assert results["all_pairs"]["exclude"] == "none"
 
 
 def test_tracklets_are_averaged(tmp_path):
@@ -97,9 +97,10 @@ def test_tracklets_are_averaged(tmp_path):
                            "gallery_feature": np.pad(arrays["gallery_feature"], ((0, 0), (0, 6)))},
                  tracklet=[4, 4, 9, 9, 3])  # fmt: skip
     pq.write_table(rows, path)
-    found = score(path, options=Options(average_tracklets=True))
-    assert (found["queries"], found["gallery"], found["rank1"], found["map"]) == (1, 2, 1.0, 1.0)
-    assert found["tracklets_averaged"]
+    result = score(path, options=Options(average_tracklets=True))
+    figures = [result[name] for name in ("queries", "gallery", "rank1", "map")]
+    assert figures == [1, 2, 1.0, 1.0]
+    assert result["tracklets_averaged"]
     assert score(path)["queries"] == 2
 
 
@@ -109,9 +110,9 @@ def test_roles_may_overlap_as_two_columns(tmp_path):
     rows = rows.append_column("query", pa.array([True] * 12 + [False] * 40))
     rows = rows.append_column("gallery", pa.array([True] * 52))
     pq.write_table(rows, path)
-    found = score(path)
-    assert found["queries"] + found["queries_without_match"] == 12
-    assert found["gallery"] + found["junk_dropped"] == 52
+    result = score(path)
+    assert result["queries"] + result["queries_without_match"] == 12
+    assert result["gallery"] + result["junk_dropped"] == 52
     pq.write_table(rows.set_column(rows.num_columns - 1, "gallery", pa.array([1] * 52)), path)
     with pytest.raises(ReidError, match="`gallery` is int64; it must be true or false"):
         score(path)
@@ -261,11 +262,11 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     person = np.repeat(np.arange(1, 6), 2)
     centre = rng.standard_normal((6, 4))
-    found = {}
+    result = {}
     for role, camera in (("query", 1), ("gallery", 2)):
-        found[f"{role}_feature"] = centre[person] + 0.8 * rng.standard_normal((10, 4))
-        found[f"{role}_person"], found[f"{role}_camera"] = person, np.full(10, camera)
-    return found
+        result[f"{role}_feature"] = centre[person] + 0.8 * rng.standard_normal((10, 4))
+        result[f"{role}_person"], result[f"{role}_camera"] = person, np.full(10, camera)
+    return result
 
 
 def test_single_shot_by_expectation_and_by_draws_agree(tmp_path):
@@ -282,20 +283,20 @@ def test_single_shot_by_expectation_and_by_draws_agree(tmp_path):
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_multi_query_is_the_score_of_the_pooled_features(tmp_path, pool):
-    given = arrays()
-    np.savez(tmp_path / "single.npz", **given)
-    pairs = given["query_feature"].reshape(5, 2, 4)
+    plain = arrays()
+    np.savez(tmp_path / "single.npz", **plain)
+    pairs = plain["query_feature"].reshape(5, 2, 4)
     pooled = {
         "query_feature": pairs.mean(1) if pool == "mean" else pairs.max(1),
         "query_person": np.arange(1, 6),
         "query_camera": np.ones(5, int),
     }
-    np.savez(tmp_path / "pooled.npz", **{**given, **pooled})
-    found = score(tmp_path / "single.npz", options=Options(pool=pool))
+    np.savez(tmp_path / "pooled.npz", **{**plain, **pooled})
+    result = score(tmp_path / "single.npz", options=Options(pool=pool))
     expected = score(tmp_path / "pooled.npz")
-    assert (found["rank1"], found["map"]) == pytest.approx((expected["rank1"], expected["map"]))
-    assert found["queries"] == 5
-    assert found["query_pooling"] == pool
+    assert (result["rank1"], result["map"]) == pytest.approx((expected["rank1"], expected["map"]))
+    assert result["queries"] == 5
+    assert result["query_pooling"] == pool
 
 
 def test_reranking_says_so_and_changes_the_order(tmp_path):

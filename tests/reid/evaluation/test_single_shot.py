@@ -96,7 +96,7 @@ def test_what_a_query_sees(draw, exclude, rank1, rank2):
     assert result.cmc.tolist() == [rank1, rank2]
 
 
-def made(seed=3, persons=30, images=4, queries=40, cameras=3):
+def scene(seed=3, persons=30, images=4, queries=40, cameras=3):
     """Features with overlapping persons, and their labels."""
     rng = np.random.default_rng(seed)
     centre = rng.normal(size=(persons, 8))
@@ -110,9 +110,9 @@ def made(seed=3, persons=30, images=4, queries=40, cameras=3):
 
 
 def shot(draw="expected", protocol=CLASSIC, problem=None, **sampling):
-    """The result of `made` features."""
+    """The result of `scene` features."""
     sampling = Sampling(draw, **sampling)
-    return single_gallery_shot(*(problem or made()), protocol, sampling=sampling)
+    return single_gallery_shot(*(problem or scene()), protocol, sampling=sampling)
 
 
 @pytest.mark.parametrize("exclude", EXCLUDE)
@@ -129,7 +129,7 @@ def test_10000_repeats_come_near_the_expectation(draw, exclude):
 
 def test_deviation_of_draws_per_query_is_binomial():
     # Independent queries that hit with probability P: variance of their mean, sum P(1 - P) / Q^2.
-    query, gallery, labels = made()
+    query, gallery, labels = scene()
     protocol = Protocol(exclude="none")
     single = []
     for q in range(40):
@@ -192,7 +192,7 @@ def test_deviation_of_two_repeats_divides_by_one():
 
 @pytest.mark.parametrize("draw", ["shared", "per_query", "expected"])
 def test_one_image_a_person_is_the_plain_cmc(draw):
-    problem = made(images=1)
+    problem = scene(images=1)
     plain, result = metrics.evaluate(*problem, CLASSIC), shot(draw, problem=problem)
     np.testing.assert_allclose(result.cmc, plain.cmc[:20], rtol=0, atol=1e-12)
     assert (result.queries, result.queries_without_match) == (
@@ -235,11 +235,11 @@ def test_poisson_binomial_by_enumeration():
 
 def test_result_says_what_was_done():
     sampled = shot("shared", repeats=5, seed=4, ranks=(1, 3))
-    found = json.loads(json.dumps(sampled.as_dict()))
+    written = json.loads(json.dumps(sampled.as_dict()))
     assert sampled.map is None
-    assert found["map"] is None
-    assert found["rank1_deviation"] == pytest.approx(sampled.cmc_deviation[0])
-    named = {key: found[key] for key in ("draw", "repeats", "seed", "exclude", "distance")}
+    assert written["map"] is None
+    assert written["rank1_deviation"] == pytest.approx(sampled.cmc_deviation[0])
+    named = {key: written[key] for key in ("draw", "repeats", "seed", "exclude", "distance")}
     assert named == {
         "draw": "shared",
         "repeats": 5,
@@ -247,8 +247,8 @@ def test_result_says_what_was_done():
         "exclude": "same_camera",
         "distance": "cosine",
     }
-    assert found["queries"] + found["queries_without_match"] == 40
-    assert (found["persons"], found["gallery"], len(found["cmc"])) == (30, 120, 3)
+    assert written["queries"] + written["queries_without_match"] == 40
+    assert (written["persons"], written["gallery"], len(written["cmc"])) == (30, 120, 3)
     with pytest.raises(ReidError, match="ranks 1 to 3"):
         sampled.rank(5)
     expected = shot().as_dict()
@@ -258,7 +258,7 @@ def test_result_says_what_was_done():
 
 def test_torch_features_and_blocks_of_distances():
     torch = pytest.importorskip("torch")
-    query, gallery, labels = made()
+    query, gallery, labels = scene()
     plain = shot()
     tensors = torch.from_numpy(query), torch.from_numpy(gallery), labels
     assert shot(problem=tensors).as_dict() == plain.as_dict()
@@ -283,7 +283,7 @@ def test_torch_features_and_blocks_of_distances():
 def test_what_is_refused(protocol, distance, sampling, message):
     with pytest.raises(ReidError, match=message):
         single_gallery_shot(
-            *made(), Protocol(**protocol), distances.Comparison(distance), Sampling(**sampling)
+            *scene(), Protocol(**protocol), distances.Comparison(distance), Sampling(**sampling)
         )
 
 

@@ -22,33 +22,33 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 
 
 def scored(project: Project, name: str, out: Path, **options: str):
-    """What `reid score` finds in an experiment's exported features, and what it wrote."""
+    """The metrics of `reid score` on an experiment's exported features, and what was written."""
     experiment = experiments.load(project, name)
     written = export_features(experiment, project, out, device="cpu", **options)
-    found = score(out, written.protocol, experiment.params.distance)
-    return found, written
+    metrics = score(out, written.protocol, experiment.params.distance)
+    return metrics, written
 
 
-def same(found: dict, evaluated: dict) -> None:
+def same(metrics: dict, evaluated: dict) -> None:
     for name in ("rank1", "rank5", "map", "minp", "queries", "gallery", "junk_dropped"):
-        assert found[name] == pytest.approx(evaluated[name], abs=1e-9), name
+        assert metrics[name] == pytest.approx(evaluated[name], abs=1e-9), name
 
 
 def test_score_finds_the_evaluation_s_figures(trained: Project, tmp_path: Path):
-    found, written = scored(trained, "toy-baseline", tmp_path / "features.parquet")
+    metrics, written = scored(trained, "toy-baseline", tmp_path / "features.parquet")
     folder = trained.run("toy-baseline") / "evaluate"
-    same(found, json.loads((folder / "metrics.json").read_text()))
+    same(metrics, json.loads((folder / "metrics.json").read_text()))
     assert written.protocol == "market1501"
     assert "--protocol market1501 --distance cosine" in written.note
 
 
 def test_of_another_data_set_with_junk_and_distractors(trained: Project, tmp_path: Path):
     experiment = experiments.load(trained, "toy-baseline")
-    found, _ = scored(trained, "toy-baseline", tmp_path / "other.parquet", dataset="other")
-    assert found["junk_dropped"] == 6
-    assert found["gallery"] == 14
+    metrics, _ = scored(trained, "toy-baseline", tmp_path / "other.parquet", dataset="other")
+    assert metrics["junk_dropped"] == 6
+    assert metrics["gallery"] == 14
     evaluated = evaluate(experiment, trained, device="cpu", dataset="other")
-    same(found, evaluated)
+    same(metrics, evaluated)
 
 
 def test_columns_and_footer(trained: Project, tmp_path: Path):
@@ -63,22 +63,22 @@ def test_columns_and_footer(trained: Project, tmp_path: Path):
     assert footer[b"reid.protocol"] == b"market1501"
     published = pq.read_table(trained.run("toy-baseline") / "evaluate/features.parquet")
     assert table["image_id"] == published["image_id"]
-    ours, theirs = (np.array(t["feature"].to_pylist()) for t in (table, published))
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    exported, evaluated = (np.array(t["feature"].to_pylist()) for t in (table, published))
+    np.testing.assert_allclose(exported, evaluated, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_passages_are_pooled_as_the_evaluation_pools_them(tmp_path: Path):
     project = overhead.make_trained(tmp_path / "project")
-    found, written = scored(project, "top-rgb-d", tmp_path / "features.parquet")
+    metrics, written = scored(project, "top-rgb-d", tmp_path / "features.parquet")
     folder = project.run("top-rgb-d") / "evaluate"
-    same(found, json.loads((folder / "metrics.json").read_text()))
+    same(metrics, json.loads((folder / "metrics.json").read_text()))
     assert written.protocol == "all_pairs"
     assert written.rows == 8  # four persons, once in each camera
 
 
 @pytest.mark.parametrize(
-    ("rule", "name"),
+    ("protocol", "name"),
     [
         pytest.param(Protocol(junk=(-1,), distractors=(0,)), "market1501", id="Market-1501"),
         pytest.param(Protocol(exclude="none"), "all_pairs", id="all pairs"),
@@ -87,12 +87,14 @@ def test_passages_are_pooled_as_the_evaluation_pools_them(tmp_path: Path):
             Protocol(exclude="same_camera", single_shot=True, views=2), "cuhk03_classic",
             id="CUHK03's 20 splits",
         ),
-        pytest.param(Protocol(exclude="none", views=2), "", id="a rule that score does not have"),
+        pytest.param(Protocol(exclude="none", views=2), "", id="one that score does not have"),
     ],
 )  # fmt: skip
-def test_which_rule_of_score_is_the_evaluation_s(trained: Project, rule: Protocol, name: str):
+def test_which_protocol_of_score_is_the_evaluation_s(
+    trained: Project, protocol: Protocol, name: str
+):
     tested = experiments.load(trained, "toy-baseline").open(trained)
-    assert matching(rule, tested) == name
+    assert matching(protocol, tested) == name
 
 
 def test_a_name_that_is_no_parquet_file_is_refused(trained: Project, tmp_path: Path):

@@ -40,7 +40,7 @@ def other(tmp_path: Path) -> Project:
 
 
 def folder_of_images(root: Path, labels: list[tuple[int, int, str]]) -> Project:
-    """A data set `mine` of PNG files with the given (person, camera, role)."""
+    """A data set `mine` of PNG files, one for each (person, camera, role)."""
     raw = root / "data/0-raw/mine"
     raw.mkdir(parents=True)
     lines = ["path,person,camera,role"]
@@ -57,7 +57,7 @@ def folder_of_images(root: Path, labels: list[tuple[int, int, str]]) -> Project:
 
 def as_torchreid(folder: Path) -> list[tuple[int, int]]:
     """(person, camera from 0) of a folder's files; also fast-reid's way."""
-    found = []
+    labels = []
     for path in glob.glob(f"{folder.absolute()}/*.jpg"):  # noqa: PTH207  (as they do)
         match = re.compile(r"([-\d]+)_c(\d)").search(path)
         assert match is not None
@@ -65,19 +65,19 @@ def as_torchreid(folder: Path) -> list[tuple[int, int]]:
         if person != -1:
             assert 0 <= person <= 1501
             assert 1 <= camera <= 6
-            found.append((person, camera - 1))
-    return sorted(found)
+            labels.append((person, camera - 1))
+    return sorted(labels)
 
 
 def as_layumi(folder: Path) -> list[tuple[int, int]]:
     """(person, camera) of a folder's files, junk included."""
-    found = []
+    labels = []
     for path in folder.iterdir():
         if path.name.endswith("jpg"):
             label = path.name[:4]
             person = -1 if label.startswith("-1") else int(label)
-            found.append((person, int(path.name.split("c")[1][0])))
-    return sorted(found)
+            labels.append((person, int(path.name.split("c")[1][0])))
+    return sorted(labels)
 
 
 def labels_of(tree: Path) -> list[dict[str, str]]:
@@ -93,10 +93,10 @@ def expected(project: Project, dataset: str, role: str) -> list[tuple[int, int]]
 @pytest.mark.parametrize("role", FOLDERS)
 def test_other_readers_see_the_same_persons_and_cameras(other: Project, role: str):
     tree = other.root / "tree"
-    found = write_tree(other, "other", tree)
+    written = write_tree(other, "other", tree)
     labels = expected(other, "other", role)
     folder = tree / FOLDERS[role]
-    assert found.images[role] == len(labels) > 0
+    assert written.images[role] == len(labels) > 0
     assert as_layumi(folder) == labels
     assert as_torchreid(folder) == [(p, c - 1) for p, c in labels if p != -1]
 
@@ -116,19 +116,19 @@ def test_labels_that_do_not_fit_are_numbered_anew_and_map_back(tmp_path: Path):
     labels = [(7_000, 12, "train"), (7_000, 30, "train"), (9_500, 12, "query"),
               (9_500, 30, "gallery"), (1_502, 30, "gallery")]  # fmt: skip
     project = folder_of_images(tmp_path, labels)
-    found = write_tree(project, "mine", tmp_path / "tree")
+    written = write_tree(project, "mine", tmp_path / "tree")
     assert as_torchreid(tmp_path / "tree/bounding_box_train") == [(2, 0), (2, 1)]
     assert as_torchreid(tmp_path / "tree/query") == [(3, 0)]
     assert as_torchreid(tmp_path / "tree/bounding_box_test") == [(1, 1), (3, 1)]
     back = {(row["person"], row["written_person"]) for row in labels_of(tmp_path / "tree")}
     assert back == {("7000", "2"), ("9500", "3"), ("1502", "1")}
-    assert sum("numbered anew" in note for note in found.notes) == 2
+    assert sum("numbered anew" in note for note in written.notes) == 2
 
 
 def test_images_that_are_no_jpeg_become_jpeg(tmp_path: Path):
     project = folder_of_images(tmp_path, [(1, 1, "train"), (2, 1, "query"), (2, 2, "gallery")])
-    found = write_tree(project, "mine", tmp_path / "tree")
-    assert any(note.startswith("3 images that are no JPEG") for note in found.notes)
+    written = write_tree(project, "mine", tmp_path / "tree")
+    assert any(note.startswith("3 images that are no JPEG") for note in written.notes)
     for number, row in enumerate(labels_of(tmp_path / "tree")):
         data = (tmp_path / "tree" / row["file"]).read_bytes()
         assert images.kind_of(data) == "jpeg"
@@ -164,11 +164,11 @@ def test_an_image_in_both_roles_is_in_both_folders(tmp_path: Path):
 def test_frames_from_above_are_written_without_their_depth(tmp_path: Path):
     list(tvpr.write(tmp_path / "data/0-raw/top", overhead.samples(persons=2, frames=2)))
     project = built(tmp_path, "top", "tvpr")
-    found = write_tree(project, "top", tmp_path / "tree")
-    assert found.images == {"train": 4, "query": 4, "gallery": 4}
+    written = write_tree(project, "top", tmp_path / "tree")
+    assert written.images == {"train": 4, "query": 4, "gallery": 4}
     assert as_torchreid(tmp_path / "tree/query") == [(1, 1), (1, 1), (2, 1), (2, 1)]
     assert as_torchreid(tmp_path / "tree/bounding_box_test") == [(1, 0), (1, 0), (2, 0), (2, 0)]
-    assert any("tracklets are compared" in note for note in found.notes)
+    assert any("compares tracklets" in note for note in written.notes)
     assert len([*(tmp_path / "tree").rglob("*.*")]) == 14
 
 

@@ -116,19 +116,19 @@ def test_onnx_gives_the_same_features(tmp_path: Path, paper: str):
     assert [value.name for value in session.get_inputs()] == [*samples]
     for count in (1, 3):
         tried = {name: values[:count] for name, values in samples.items()}
-        (found,) = session.run(["feature"], {n: v.numpy() for n, v in tried.items()})
+        (feature,) = session.run(["feature"], {n: v.numpy() for n, v in tried.items()})
         with torch.no_grad():
             eager = module(tried).numpy()
-        np.testing.assert_allclose(found, eager, atol=1e-4 * np.abs(eager).max())
+        np.testing.assert_allclose(feature, eager, atol=1e-4 * np.abs(eager).max())
 
 
 def test_atan2_is_right_where_a_quotient_has_no_sign():
     """-0.0 too: half of all pixels that move straight up or down have it."""
     values = torch.tensor([-2.0, -0.0, 0.0, 3.0])
     y, x = torch.meshgrid(values, values, indexing="ij")
-    found, expected = _atan2(y, x), torch.atan2(y, x)
+    angle, expected = _atan2(y, x), torch.atan2(y, x)
     moving = (x != 0) | (y != 0)
-    turn = (found - expected)[moving] / (2 * torch.pi)  # whole turns are the same direction
+    turn = (angle - expected)[moving] / (2 * torch.pi)  # whole turns are the same direction
     torch.testing.assert_close(turn, turn.round())
 
 
@@ -141,13 +141,13 @@ def exported(trained: Project, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_what_network_json_says_leads_to_the_published_features(trained: Project, exported: Path):
     """By nothing but the file, OpenCV and torch: as somebody without this project would do it."""
-    told = json.loads((exported / "network.json").read_text())
+    description = json.loads((exported / "network.json").read_text())
     experiment = experiments.load(trained, "toy-baseline")
     row = experiment.open(trained).role("query")[0]
-    sizes = {value["name"]: value["shape"] for value in told["inputs"]}
+    sizes = {value["name"]: value["shape"] for value in description["inputs"]}
     image, (height, width) = row["image"], sizes["whole"][1:3]
     shrinks = image.shape[0] >= height and image.shape[1] >= width
-    assert f"resized to {height} x {width}" in told["inputs"][0]["made"]
+    assert f"resized to {height} x {width}" in description["inputs"][0]["made"]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     whole = cv2.resize(image, (width, height), interpolation=method)
     four = [cv2.resize(part, sizes["parts"][3:1:-1], interpolation=cv2.INTER_LINEAR)
@@ -158,25 +158,25 @@ def test_what_network_json_says_leads_to_the_published_features(trained: Project
     }
     program = torch.export.load(exported / "network.pt2").module()
     with torch.no_grad():
-        found = program(samples)[0].numpy()
+        feature = program(samples)[0].numpy()
     published = Shard(trained.run("toy-baseline") / "evaluate/features.parquet").table()
     ids = published["image_id"].to_pylist()
     expected = np.array(published["feature"][ids.index(row["image_id"])].as_py())
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert told["output"]["shape"][1] == len(expected)
-    assert told["output"]["distance"] == "cosine"
+    np.testing.assert_allclose(feature, expected, atol=1e-5)
+    assert description["output"]["shape"][1] == len(expected)
+    assert description["output"]["distance"] == "cosine"
 
 
 def test_the_files_are_named_with_their_content(trained: Project, exported: Path):
-    told = json.loads((exported / "network.json").read_text())
-    assert "network.pt2" in told["files"]
-    for name, digest in told["files"].items():
+    description = json.loads((exported / "network.json").read_text())
+    assert "network.pt2" in description["files"]
+    for name, digest in description["files"].items():
         assert sha256_of(exported / name) == digest
-    assert told["difference"] <= TOLERANCE
+    assert description["difference"] <= TOLERANCE
     _, mean, _ = trained_network(
         experiments.load(trained, "toy-baseline"), trained, torch.device("cpu")
     )
-    assert told["channel_mean"] == pytest.approx(mean.tolist())
+    assert description["channel_mean"] == pytest.approx(mean.tolist())
     assert str(trained.root).encode() not in b"".join(contents(exported).values())
 
 

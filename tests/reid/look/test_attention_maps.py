@@ -30,6 +30,7 @@ from reid.papers.multimodal_attention.paper import PAPER as multimodal_attention
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results import built as sources
+from tests.reid.conftest import copy_of
 from tests.reid.overhead import make_trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -43,13 +44,13 @@ SMALL = Params(
 def through(branch: nn.Module, x: Tensor) -> list[np.ndarray]:
     """One branch layer by layer: the mask of each block, mean over channels."""
     x = branch.get_submodule("conv2")(branch.get_submodule("pool")(x))
-    found = []
+    block_masks = []
     for name in BLOCKS:
         block = branch.get_submodule(name)
         mask = block.get_submodule("attention")(x)  # (B, C, h, w)
-        found.append(mask.mean(1).numpy())
+        block_masks.append(mask.mean(1).numpy())
         x = block.get_submodule("stage")(x) * (1 + mask)  # eq. 7
-    return found
+    return block_masks
 
 
 def by_hand(
@@ -69,10 +70,10 @@ def masks(
     network: PartNetwork, batch: dict[str, Tensor]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """`intra_masks` of the whole body and of the parts, by block."""
-    found = intra_masks(network, batch)
-    assert [*found] == ["whole", "parts"]
-    assert [*found["whole"]] == [*found["parts"]] == ["block 2", "block 3", "block 4"]
-    whole, parts = ([mask.numpy() for mask in of.values()] for of in found.values())
+    result = intra_masks(network, batch)
+    assert [*result] == ["whole", "parts"]
+    assert [*result["whole"]] == [*result["parts"]] == ["block 2", "block 3", "block 4"]
+    whole, parts = ([mask.numpy() for mask in of.values()] for of in result.values())
     return whole, parts
 
 
@@ -104,10 +105,10 @@ def test_masks_are_those_of_a_pass_by_hand(network: PartNetwork):
     expected_whole, expected_parts = by_hand(network, batch)
     assert [mask.shape for mask in whole] == [(3, 8, 4), (3, 4, 2), (3, 4, 2)]
     assert [mask.shape for mask in parts] == [(3, 4, 8, 4), (3, 4, 4, 2), (3, 4, 4, 2)]
-    for found, expected in zip([*whole, *parts], [*expected_whole, *expected_parts], strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    for mask, expected in zip([*whole, *parts], [*expected_whole, *expected_parts], strict=True):
+        np.testing.assert_allclose(mask, expected, atol=1e-5)
     spreads = [float(mask.std()) for mask in (*whole, *parts)]
-    assert min(spreads) > 1e-4, "masks that differ from place to place"
+    assert min(spreads) > 1e-4, "masks that differ from position to position"
 
 
 def test_a_changed_part_changes_its_own_masks_alone(network: PartNetwork):
@@ -149,7 +150,7 @@ def test_four_queries_evenly_spaced_by_default(trained: Project):
     data = experiments.load(trained, "toy-intra").open(trained)
     queries = data.role("query").rows["image_id"].to_pylist()
     assert len(queries) == 12
-    assert [found.image_id for found in maps(trained)] == [queries[i] for i in (1, 4, 7, 10)]
+    assert [each.image_id for each in maps(trained)] == [queries[i] for i in (1, 4, 7, 10)]
 
 
 def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project):
@@ -158,9 +159,9 @@ def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project)
     network, mean, _ = trained_network(experiment, trained, CPU)
     assert isinstance(network, PartNetwork)
     chosen = [data[5], data[2]]
-    found = maps(trained, [row["image_id"] for row in chosen])
-    assert [each.image_id for each in found] == [row["image_id"] for row in chosen]
-    for row, each in zip(chosen, found, strict=True):
+    shown = maps(trained, [row["image_id"] for row in chosen])
+    assert [each.image_id for each in shown] == [row["image_id"] for row in chosen]
+    for row, each in zip(chosen, shown, strict=True):
         view = attention_driven.view(experiment.params, row["image"], row)
         assert each.layers == ["block 2", "block 3", "block 4"]
         np.testing.assert_array_equal(each.views["whole"], view["whole"])
@@ -188,10 +189,10 @@ def test_what_has_no_maps(trained: Project, name: str, image_ids, said: str):
 
 
 def test_an_untrained_network_has_no_maps(trained: Project, tmp_path: Path):
-    shutil.copytree(trained.root, tmp_path / "project")
-    shutil.rmtree(tmp_path / "project/data/3-runs/toy-intra")
+    project = copy_of(trained, tmp_path / "project")
+    shutil.rmtree(project.run("toy-intra"))
     with pytest.raises(ReidError, match="run `reid train toy-intra`"):
-        maps(Project(tmp_path / "project"))
+        maps(project)
 
 
 # -- a paper with maps of its own ------------------------------------------------------------
@@ -207,16 +208,16 @@ def test_maps_of_colour_and_depth(above: Project):
     experiment = experiments.load(above, "top-mat")
     data, params = experiment.open(above), experiment.params
     row = data[3]
-    (found,) = maps(above, [row["image_id"]], "top-mat")
+    (image_maps,) = maps(above, [row["image_id"]], "top-mat")
     network: Any = trained_network(experiment, above, CPU)[0]
     view = multimodal_attention.view(params, row["image"], row)
     batch = {n: torch.from_numpy(v[None, 4:79, 4:79]) for n, v in view.items()}  # 75 of 84
     ready = multimodal_attention.normalize(params, batch, torch.zeros(3))
     with torch.inference_mode():
         rgb, depth = (network.encoders[m].features(ready[m]).fc6[0] for m in ("rgb", "depth"))
-    assert [*found.weights] == ["rgb", "depth"]
-    for name, layers in found.weights.items():
-        np.testing.assert_array_equal(found.views[name], view[name][4:79, 4:79])
+    assert [*image_maps.weights] == ["rgb", "depth"]
+    for name, layers in image_maps.weights.items():
+        np.testing.assert_array_equal(image_maps.views[name], view[name][4:79, 4:79])
         assert [*layers] == ["conv4", "conv5"]
         for layer, weights in layers.items():
             score = network.attention[name].score[layer]
@@ -228,13 +229,13 @@ def test_maps_of_colour_and_depth(above: Project):
 
 
 def test_a_row_for_each_modality(above: Project):
-    (found,) = maps(
+    (image_maps,) = maps(
         above, [experiments.load(above, "top-mat").open(above)[0]["image_id"]], "top-mat"
     )
-    first, second = attention_maps.rows(found)
+    first, second = attention_maps.rows(image_maps)
     for line, view in ((first, "rgb"), (second, "depth")):
-        np.testing.assert_array_equal(line[0], found.views[view])
-        for shown, weights in zip(line[1:], found.weights[view].values(), strict=True):
+        np.testing.assert_array_equal(line[0], image_maps.views[view])
+        for shown, weights in zip(line[1:], image_maps.weights[view].values(), strict=True):
             np.testing.assert_array_equal(shown, attention_maps.overlay(line[0], weights))
 
 
@@ -281,8 +282,8 @@ def test_frames_stand_side_by_side_with_one_scale():
     view = np.stack([np.full((8, 4, 3), level, np.uint8) for level in (0, 80, 160)])
     weights = np.zeros((3, 2, 1), np.float32)
     weights[1], weights[2, 1] = 0.5, 1.0
-    found = Maps("a", {"image": view}, {"image": {"layer": weights}}, clip=True)
-    (bare, shown), = attention_maps.rows(found)  # fmt: skip
+    image_maps = Maps("a", {"image": view}, {"image": {"layer": weights}}, clip=True)
+    (bare, shown), = attention_maps.rows(image_maps)  # fmt: skip
     assert bare.shape == shown.shape == (8, 12, 3)
     assert [bare[0, x, 0] for x in (0, 4, 8)] == [0, 80, 160]
     colours = shown - (1 - attention_maps.HEAT) * bare.astype(float)
@@ -404,13 +405,13 @@ def test_square_pictures_stand_close():
     assert width >= 2 * (2 * (136 + 6) + 6)
 
 
-def test_a_layer_of_one_view_alone_leaves_a_place_empty():
+def test_a_layer_of_one_view_alone_leaves_a_cell_empty():
     weight = np.array([[0.25, 0.75]], np.float32)
     views = {"rgb": np.zeros((8, 8, 3), np.uint8), "depth": np.zeros((8, 8, 3), np.uint8)}
     weights = {"rgb": {"conv4": weight, "conv5": weight}, "depth": {"conv4": weight}}
-    found = Maps("a", views, weights)
-    assert found.layers == ["conv4", "conv5"]
-    assert attention_maps.picture([found]).shape[1] >= 3 * (136 + 6)
+    image_maps = Maps("a", views, weights)
+    assert image_maps.layers == ["conv4", "conv5"]
+    assert attention_maps.picture([image_maps]).shape[1] >= 3 * (136 + 6)
 
 
 @pytest.mark.parametrize(
@@ -454,17 +455,17 @@ def test_the_command_writes_the_maps_of_named_images(trained: Project, tmp_path:
 
 def section(project: Project):
     (runs,) = [
-        found
-        for found in sources.runs(project, sources.built_data(project))
-        if found.built.name == "toy"
+        dataset_runs
+        for dataset_runs in sources.runs(project, sources.built_data(project))
+        if dataset_runs.built.name == "toy"
     ]
     return attention.maps(runs)
 
 
 def test_the_report_shows_networks_with_intra_attention(trained: Project):
-    found = section(trained)
-    assert found is not None
-    text, sheet = found.blocks
+    part = section(trained)
+    assert part is not None
+    text, sheet = part.blocks
     assert "violet" in getattr(text, "text", "")
     assert isinstance(sheet, attention.Sheet)
     assert sheet.caption == "toy-intra."
@@ -484,8 +485,7 @@ def test_the_report_shows_networks_with_intra_attention(trained: Project):
 def test_the_report_leaves_out_what_does_not_fit(trained: Project, tmp_path: Path):
     """A network of other parameters than params.yaml has, and one whose columns are gone."""
     for name, spoil in (("changed", other_seed), ("gone", without_parts)):
-        shutil.copytree(trained.root, tmp_path / name)
-        project = Project(tmp_path / name)
+        project = copy_of(trained, tmp_path / name)
         assert section(project) is not None
         spoil(project)
         assert section(project) is None
@@ -493,9 +493,9 @@ def test_the_report_leaves_out_what_does_not_fit(trained: Project, tmp_path: Pat
 
 def other_seed(project: Project) -> None:
     path = project.run("toy-intra") / "train" / "experiment.json"
-    told = json.loads(path.read_text())
-    told["params"]["seed"] = 1
-    path.write_text(json.dumps(told))
+    description = json.loads(path.read_text())
+    description["params"]["seed"] = 1
+    path.write_text(json.dumps(description))
 
 
 def without_parts(project: Project) -> None:

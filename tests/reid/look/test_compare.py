@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from reid.look import compare, pictures
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import write_shard
+from tests.reid.conftest import copy_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -34,7 +34,7 @@ def cell(picture: np.ndarray, line: int, column: int) -> np.ndarray:
 
 
 def seen(picture: np.ndarray, line: int, column: int) -> str:
-    """What stands in a place, by its frame and its background."""
+    """What a cell shows, by its frame and its background."""
     shown = cell(picture, line, column)
     for name, colour in (("right", pictures.RIGHT), ("wrong", pictures.WRONG)):
         if (shown[1] == colour).all():
@@ -54,10 +54,10 @@ def ranked(query: str, gallery: list[str], match: list[bool], precision: float) 
 
 def make_run(project: Project, name: str, rows: list[dict[str, Any]], dataset: str = "toy") -> None:
     """An evaluated run as it would be published, with lists made here."""
-    told = {"experiment": name, "paper": "attention_driven", "params": {"dataset": dataset}}
+    metrics = {"experiment": name, "paper": "attention_driven", "params": {"dataset": dataset}}
     folder = project.run(name) / "evaluate"
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(told))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     write_shard(folder / "ranked.parquet", pa.Table.from_pylist(rows), {})
 
 
@@ -71,9 +71,7 @@ def names(trained: Project) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def project(trained: Project, names, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Two made runs over `toy` whose lists are known, one over `other`, and the trained ones."""
-    root = tmp_path_factory.mktemp("compare") / "project"
-    shutil.copytree(trained.root, root)
-    project = Project(root)
+    project = copy_of(trained, tmp_path_factory.mktemp("compare") / "project")
     gallery = names["gallery"]
     for name, shift in (("made-a", 0.0), ("made-b", 0.05)):
         rows = []
@@ -88,27 +86,27 @@ def project(trained: Project, names, tmp_path_factory: pytest.TempPathFactory) -
 def test_each_run_s_first_images_with_frames(project: Project):
     picture = compare.compare(project, "made-a", "made-b", queries=2)
     for line in range(2):
-        found = [seen(picture, line, column) for column in range(compare.COLUMNS)]
-        assert found == [
+        cells = [seen(picture, line, column) for column in range(compare.COLUMNS)]
+        assert cells == [
             "image", "white", "right", "wrong", "right", "wrong", "right",
             "white", "wrong", "right", "wrong", "right", "wrong",
         ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("queries", "places"),
+    ("queries", "positions"),
     [
         pytest.param(1, [6], id="one: the middle"),
         pytest.param(3, [2, 6, 10], id="three: the middles of the thirds"),
         pytest.param(99, [*range(12)], id="more than there are: all"),
     ],
 )
-def test_queries_from_the_best_to_the_worst(project: Project, names, queries, places):
+def test_queries_from_the_best_to_the_worst(project: Project, names, queries, positions):
     """The made runs rank the twelve queries in the order of their names."""
     picture = compare.compare(project, "made-a", "made-b", queries)
-    assert picture.shape[0] == 2 * pictures.LINE_PX + len(places) * STEP_Y
-    for line, place in enumerate(places):
-        raw = images.decode((project.raw("toy") / f"{names['query'][place]}.jpg").read_bytes())
+    assert picture.shape[0] == 2 * pictures.LINE_PX + len(positions) * STEP_Y
+    for line, position in enumerate(positions):
+        raw = images.decode((project.raw("toy") / f"{names['query'][position]}.jpg").read_bytes())
         np.testing.assert_array_equal(cell(picture, line, 0), draw.fitted(raw, HEIGHT, WIDTH))
 
 
@@ -126,8 +124,8 @@ def test_evaluated_runs_show_what_matches(project: Project):
     picture = compare.compare(project, "toy-baseline", "toy-intra", queries=1)
     runs = {
         run.name: run
-        for found in compare.sources.runs(project, compare.sources.built_data(project))
-        for run in found.evaluated
+        for dataset_runs in compare.sources.runs(project, compare.sources.built_data(project))
+        for run in dataset_runs.evaluated
     }
     pair = [runs["toy-baseline"].ranked, runs["toy-intra"].ranked]
     mean = {q: sum(run[q]["average_precision"] for run in pair) for q in sorted(pair[0])}
@@ -139,14 +137,13 @@ def test_evaluated_runs_show_what_matches(project: Project):
 
 
 def test_short_lists_and_images_that_are_gone(project: Project, names, tmp_path: Path):
-    shutil.copytree(project.root, tmp_path / "project")
-    copy = Project(tmp_path / "project")
+    copy = copy_of(project, tmp_path / "project")
     query, here = names["query"][0], names["gallery"][0]
     make_run(copy, "short", [ranked(query, [here, "gone"], [True, False], 0.5)])
     make_run(copy, "long", [ranked(query, [here] * 5, [True] * 5, 0.5)])
     picture = compare.compare(copy, "short", "long")
-    found = [seen(picture, 0, column) for column in range(2, 7)]
-    assert found == ["right", "gone", "gone", "gone", "gone"]
+    cells = [seen(picture, 0, column) for column in range(2, 7)]
+    assert cells == ["right", "gone", "gone", "gone", "gone"]
     assert [seen(picture, 0, column) for column in range(8, 13)] == ["right"] * 5
 
 
@@ -179,8 +176,7 @@ def test_what_cannot_be_compared(project: Project, first, second, queries, said)
     ],
 )
 def test_without_a_common_query(project: Project, names, tmp_path: Path, query, precision):
-    shutil.copytree(project.root, tmp_path / "project")
-    copy = Project(tmp_path / "project")
+    copy = copy_of(project, tmp_path / "project")
     rows = [ranked(query or names["query"][0], names["gallery"][:5], [False] * 5, precision)]
     make_run(copy, "lonely", rows)
     with pytest.raises(ReidError, match="no query that both ranked and that has a match"):

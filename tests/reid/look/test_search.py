@@ -27,7 +27,7 @@ from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard
-from tests.reid.conftest import TRAINED, distances
+from tests.reid.conftest import TRAINED, copy_of, distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -39,18 +39,13 @@ def find(project: Project, image: str | Path, name: str = "toy-intra", **options
     return search.search(experiments.load(project, name), project, str(image), **options)
 
 
-def ids(found: search.Found) -> list[str]:
-    return [row["image_id"] for row in found.rows]
+def ids(result: search.SearchResult) -> list[str]:
+    return [row["image_id"] for row in result.rows]
 
 
 def rows_of(project: Project, dataset: str, **labels: Any) -> list[dict[str, Any]]:
     rows = open_data(project.root / "data", dataset).rows.to_pylist()
     return [row for row in rows if all(row[name] == value for name, value in labels.items())]
-
-
-def copy_of(trained: Project, root: Path) -> Project:
-    shutil.copytree(trained.root, root)
-    return Project(root)
 
 
 # -- features --------------------------------------------------------------------------------
@@ -75,9 +70,9 @@ def test_features_score_as_the_evaluation_does(trained: Project, tmp_path: Path,
     path, _ = search.write_features(experiment, project, dataset, None, "cpu")
     assert path == project.run("toy-intra") / f"features-on-{dataset}.parquet"
     expected = evaluate(experiment, project, device="cpu", dataset=dataset)
-    found = score(path, "market1501", experiment.params.distance)
+    metrics = score(path, "market1501", experiment.params.distance)
     for name in ("map", "rank1", "rank5", "minp", "queries", "gallery", "junk_dropped"):
-        assert found[name] == pytest.approx(expected[name], abs=1e-9), name
+        assert metrics[name] == pytest.approx(expected[name], abs=1e-9), name
 
 
 @pytest.mark.parametrize(
@@ -86,7 +81,7 @@ def test_features_score_as_the_evaluation_does(trained: Project, tmp_path: Path,
         pytest.param("toy-intra", "toy", "f.npz", "must end in .parquet", id="another ending"),
         pytest.param("toy-intra", "nowhere", None, "`reid ingest nowhere`", id="no such data set"),
         pytest.param("toy-inter", "toy", None, "`reid train toy-inter`", id="not trained"),
-        pytest.param("toy-intra", "toy", "/dev/null/f.parquet", "cannot be written", id="no place"),
+        pytest.param("toy-intra", "toy", "/dev/null/f.parquet", "cannot be written", id="device"),
     ],
 )
 def test_features_that_cannot_be_made(trained: Project, name: str, dataset, out, said):
@@ -104,96 +99,98 @@ def test_an_image_id_ranks_as_the_published_lists(trained: Project, name: str):
     lists = Shard(trained.run(name) / "evaluate" / "ranked.parquet").table().to_pylist()
     labels = {row["image_id"]: row for row in rows_of(trained, "toy")}
     for listed in lists[::6]:
-        found = find(trained, listed["query"], name)
+        result = find(trained, listed["query"], name)
         own = labels[listed["query"]]
         other = [
-            r for r in found.rows if (r["person"], r["camera"]) != (own["person"], own["camera"])
+            r for r in result.rows if (r["person"], r["camera"]) != (own["person"], own["camera"])
         ]
         assert [row["image_id"] for row in other][:10] == listed["gallery"]
-        assert found.person == own["person"]
-        assert found.note == ""
+        assert result.person == own["person"]
+        assert result.note == ""
 
 
 def test_rows_are_numbered_and_nearest_first(trained: Project):
     query = rows_of(trained, "toy", query=True)[0]["image_id"]
-    found = find(trained, query)
-    assert [row["rank"] for row in found.rows] == [*range(1, 25)]  # the whole gallery
-    away = [row["distance"] for row in found.rows]
+    result = find(trained, query)
+    assert [row["rank"] for row in result.rows] == [*range(1, 25)]  # the whole gallery
+    away = [row["distance"] for row in result.rows]
     assert away == sorted(away)
     labels = {row["image_id"]: row for row in rows_of(trained, "toy")}
-    for row in found.rows:
+    for row in result.rows:
         assert row["person"] == labels[row["image_id"]]["person"]
         assert row["camera"] == labels[row["image_id"]]["camera"]
-    assert find(trained, query, top=3).rows == found.rows[:3]
+    assert find(trained, query, top=3).rows == result.rows[:3]
 
 
 def test_distances_are_those_of_the_features(trained: Project):
     table = Shard(trained.run("toy-intra") / "evaluate" / "features.parquet").table()
     feature = {row["image_id"]: np.array(row["feature"]) for row in table.to_pylist()}
     query = rows_of(trained, "toy", query=True)[-1]["image_id"]
-    found = find(trained, query)
-    expected = distances(feature[query], np.array([feature[i] for i in ids(found)]))
-    np.testing.assert_allclose([r["distance"] for r in found.rows], expected, atol=1e-5)
+    result = find(trained, query)
+    expected = distances(feature[query], np.array([feature[i] for i in ids(result)]))
+    np.testing.assert_allclose([r["distance"] for r in result.rows], expected, atol=1e-5)
 
 
 def test_the_pictures_are_those_of_the_rows(trained: Project):
     query = rows_of(trained, "toy", query=True)[3]["image_id"]
-    found = find(trained, query, top=4)
-    names = [query, *ids(found)]
-    for name, shown in zip(names, [found.query, *found.nearest], strict=True):
+    result = find(trained, query, top=4)
+    names = [query, *ids(result)]
+    for name, shown in zip(names, [result.query, *result.nearest], strict=True):
         raw = images.decode((trained.raw("toy") / f"{name}.jpg").read_bytes())
         np.testing.assert_array_equal(shown, raw)
 
 
 def test_an_image_of_the_gallery_does_not_find_itself(trained: Project):
     gallery = [row["image_id"] for row in rows_of(trained, "toy", gallery=True)]
-    found = find(trained, gallery[5])
-    assert sorted([*ids(found), gallery[5]]) == sorted(gallery)
+    result = find(trained, gallery[5])
+    assert sorted([*ids(result), gallery[5]]) == sorted(gallery)
 
 
 def test_another_gallery_without_its_junk(trained: Project):
     """Computed anew: this run is not evaluated on that data set."""
     query = rows_of(trained, "other", query=True)[0]
-    found = find(trained, query["image_id"], dataset="other")
-    people = [row["person"] for row in found.rows]
+    result = find(trained, query["image_id"], dataset="other")
+    people = [row["person"] for row in result.rows]
     assert sorted(people) == sorted([0] * 6 + [2] * 4 + [4] * 4)
-    assert found.dataset == "other"
+    assert result.dataset == "other"
 
 
 @pytest.mark.parametrize("person", [-1, 0])
 def test_junk_and_distractors_match_nobody(trained: Project, person: int):
     image_id = rows_of(trained, "other", person=person)[0]["image_id"]
-    found = find(trained, image_id, dataset="other")
-    assert found.person is None
-    assert marks(search.picture(found)) == []
+    result = find(trained, image_id, dataset="other")
+    assert result.person is None
+    assert marks(search.picture(result)) == []
 
 
 def test_a_file_finds_what_its_row_finds_where_strips_are_what_is_read(trained: Project):
     """The baseline reads the whole image and four strips in any case."""
     query = rows_of(trained, "toy", query=True)[2]["image_id"]
     file = trained.raw("toy") / f"{query}.jpg"
-    found = find(trained, file, "toy-baseline")
-    assert found.rows == find(trained, query, "toy-baseline").rows
-    assert found.person is None
-    assert found.note == (
+    result = find(trained, file, "toy-baseline")
+    assert result.rows == find(trained, query, "toy-baseline").rows
+    assert result.person is None
+    assert result.note == (
         f"{file.name} has no part boxes: the whole image and its four equal strips stand for them"
     )
 
 
 def test_a_file_has_other_parts_than_its_row(trained: Project):
     query = rows_of(trained, "toy", query=True)[2]["image_id"]
-    found = find(trained, trained.raw("toy") / f"{query}.jpg")
-    assert "strips stand for them" in found.note
-    assert [r["distance"] for r in found.rows] != [r["distance"] for r in find(trained, query).rows]
+    result = find(trained, trained.raw("toy") / f"{query}.jpg")
+    assert "strips stand for them" in result.note
+    assert [r["distance"] for r in result.rows] != [
+        r["distance"] for r in find(trained, query).rows
+    ]
 
 
 def test_a_png_of_any_size_is_read(trained: Project, tmp_path: Path):
     path = tmp_path / "somebody.png"
     path.write_bytes(images.encode_png(np.full((300, 90, 3), 120, np.uint8)))
-    found = find(trained, path, top=2)
-    assert found.image == "somebody.png"
-    assert found.query.shape == (300, 90, 3)
-    assert len(found.rows) == 2
+    result = find(trained, path, top=2)
+    assert result.image == "somebody.png"
+    assert result.query.shape == (300, 90, 3)
+    assert len(result.rows) == 2
 
 
 def test_published_features_are_used_while_they_are_younger(trained: Project, tmp_path: Path):
@@ -202,7 +199,7 @@ def test_published_features_are_used_while_they_are_younger(trained: Project, tm
     usual = find(project, query)
     path = project.run("toy-intra") / "evaluate" / "features.parquet"
     baseline = project.run("toy-baseline") / "evaluate" / "features.parquet"
-    shutil.copyfile(baseline, path)  # to be told from this network's own
+    shutil.copyfile(baseline, path)  # to be distinguished from this network's own
     assert find(project, query).rows != usual.rows
     manifest = project.derived("parts", "toy") / "manifest.json"
     for newer in (project.run("toy-intra") / "train" / "model.safetensors", manifest):
@@ -211,9 +208,9 @@ def test_published_features_are_used_while_they_are_younger(trained: Project, tm
         assert ids(find(project, query)) == ids(usual)
         os.utime(newer, ns=(before.st_atime_ns, before.st_mtime_ns))
     metrics = path.with_name("metrics.json")
-    told = json.loads(metrics.read_text())
-    told["params"]["seed"] = 1
-    metrics.write_text(json.dumps(told))
+    content = json.loads(metrics.read_text())
+    content["params"]["seed"] = 1
+    metrics.write_text(json.dumps(content))
     assert ids(find(project, query)) == ids(usual), "of other parameters"
 
 
@@ -280,21 +277,21 @@ def test_a_data_set_without_gallery(trained: Project, tmp_path: Path):
 
 def marks(picture: np.ndarray) -> list[str]:
     """'right' or 'wrong' by the colour of each frame, from the left and the top."""
-    found = []
+    frames = []
     for name, colour in (("right", pictures.RIGHT), ("wrong", pictures.WRONG)):
         mask = (picture == colour).all(2).astype(np.uint8)
         _, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
         outer = boxes[1:][boxes[1:, 3] >= pictures.CELL_PX[0] - 4]  # not the inner ones, the marks
-        found += [(y // 50, x, name) for x, y, *_ in outer]
-    return [name for _, _, name in sorted(found)]
+        frames += [(y // 50, x, name) for x, y, *_ in outer]
+    return [name for _, _, name in sorted(frames)]
 
 
 @pytest.mark.parametrize("top", [3, 24])
 def test_the_picture_marks_right_and_wrong_in_order(trained: Project, top: int):
     query = rows_of(trained, "toy", query=True)[0]
-    found = find(trained, query["image_id"], top=top)
-    expected = ["right" if row["person"] == query["person"] else "wrong" for row in found.rows]
-    assert marks(search.picture(found)) == expected
+    result = find(trained, query["image_id"], top=top)
+    expected = ["right" if row["person"] == query["person"] else "wrong" for row in result.rows]
+    assert marks(search.picture(result)) == expected
     assert top == 3 or {*expected} == {"right", "wrong"}
 
 
@@ -339,10 +336,10 @@ def test_the_command_writes_rows_and_a_picture(trained: Project, tmp_path: Path)
     arguments = ("search", "toy-intra", query, "--top", "4", "--out", str(out), "--json")
     done = run(trained, *arguments)
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
+    output = json.loads(done.output)
     expected = find(trained, query, top=4)
-    assert told["rows"] == expected.rows
-    assert told["picture"] == str(out)
+    assert output["rows"] == expected.rows
+    assert output["picture"] == str(out)
     np.testing.assert_array_equal(images.decode(out.read_bytes()), search.picture(expected))
 
 

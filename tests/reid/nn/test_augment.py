@@ -98,14 +98,14 @@ def test_pad_and_crop_is_a_slice_of_the_padded_image():
     padded[:, :, 2:-2, 2:-2] = views["image"]
     corners = set()
     for before, after in zip(padded, moved, strict=True):
-        found = [
+        matches = [
             (top, left)
             for top in range(5)
             for left in range(5)
             if torch.equal(after, before[:, top : top + 12, left : left + 8])
         ]
-        assert len(found) == 1
-        corners.update(found)
+        assert len(matches) == 1
+        corners.update(matches)
     assert len(corners) > 15  # of 25
 
 
@@ -128,17 +128,17 @@ def test_resize_crop_is_a_slice_of_the_enlarged_image():
 
 def holes(image, fill=9.0):
     """(height, width, top, left) of each sample's hole, None where there is none."""
-    found = []
+    rectangles = []
     for sample in image[:, 0]:
         rows, columns = torch.where(sample == fill)
         if not len(rows):
-            found.append(None)
+            rectangles.append(None)
             continue
         top, left = rows.min().item(), columns.min().item()
         height, width = rows.max().item() - top + 1, columns.max().item() - left + 1
         assert len(rows) == height * width  # a full rectangle
-        found.append((height, width, top, left))
-    return found
+        rectangles.append((height, width, top, left))
+    return rectangles
 
 
 def test_erasing_draws_rectangles_as_it_says():
@@ -146,16 +146,16 @@ def test_erasing_draws_rectangles_as_it_says():
     erased = augment.random_erasing(views, generator(), fill=(9.0, 7.0, 5.0))["image"]
     assert torch.equal(erased[:, 0] / 9, erased[:, 1] / 7)
     assert torch.equal(erased[:, 0] / 9, erased[:, 2] / 5)
-    found = [hole for hole in holes(erased) if hole]
-    assert len(found) / 2000 == pytest.approx(0.5, abs=0.04)
-    shares = torch.tensor([h * w / (64 * 32) for h, w, _, _ in found])
-    ratios = torch.tensor([h / w for h, w, _, _ in found])
+    rectangles = [hole for hole in holes(erased) if hole]
+    assert len(rectangles) / 2000 == pytest.approx(0.5, abs=0.04)
+    shares = torch.tensor([h * w / (64 * 32) for h, w, _, _ in rectangles])
+    ratios = torch.tensor([h / w for h, w, _, _ in rectangles])
     assert 0.015 < shares.min() < 0.04
     assert 0.3 < shares.max() < 0.42
     assert ratios.min() > 0.2
     assert ratios.max() < 4.5
-    tops = torch.tensor([top / (64 - h + 1) for h, _, top, _ in found])
-    assert tops.mean().item() == pytest.approx(0.49, abs=0.03)  # anywhere in its room
+    tops = torch.tensor([top / (64 - h + 1) for h, _, top, _ in rectangles])
+    assert tops.mean().item() == pytest.approx(0.49, abs=0.03)  # anywhere in the free space
 
 
 def test_erasing_takes_the_same_shares_of_other_views():

@@ -1,4 +1,4 @@
-"""CaffeNet and its published weights: each tensor in its place, and OpenCV's own forward pass."""
+"""CaffeNet and its published weights: each tensor in its layer, and OpenCV's own forward pass."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def caffemodel(path: Path, layers: dict[str, list[np.ndarray]], old: bool = Fals
 def random_layers(network: nn.Module, seed: int = 0) -> dict[str, list[np.ndarray]]:
     """A weight and a bias for each layer, of a size that keeps activations near one."""
     random = np.random.default_rng(seed)
-    found = {}
+    blobs = {}
     for name, layer in network.named_children():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             shape = tuple(layer.weight.shape)
             weight = random.normal(0, np.prod(shape[1:]) ** -0.5, shape)
-            found[name] = [weight.astype(np.float32), random.normal(0, 0.2, shape[0])]
-    return found
+            blobs[name] = [weight.astype(np.float32), random.normal(0, 0.2, shape[0])]
+    return blobs
 
 
 def test_protobuf_numbers_are_those_of_the_format():
@@ -117,21 +117,21 @@ def test_layers_of_the_published_network():
 
 def test_maps_of_the_published_network():
     with torch.device("meta"):
-        found = CaffeNet(0).features(torch.zeros(2, 3, 227, 227))
-    shapes = {name: tuple(x.shape[1:]) for name, x in found.maps.items()}
+        result = CaffeNet(0).features(torch.zeros(2, 3, 227, 227))
+    shapes = {name: tuple(x.shape[1:]) for name, x in result.maps.items()}
     assert shapes == {
         "conv1": (96, 55, 55), "conv2": (256, 27, 27), "conv3": (384, 13, 13),
         "conv4": (384, 13, 13), "conv5": (256, 13, 13),
     }  # fmt: skip
-    assert found.fc6.shape == found.fc7.shape == (2, 4096)
+    assert result.fc6.shape == result.fc7.shape == (2, 4096)
 
 
 @pytest.mark.parametrize("side", [67, 80, 99, 115, 131, 200, 227, 260])
 def test_map_sizes_are_those_that_come_out(side):
     network = CaffeNet(3, side=side, width_scale=1 / 48)
-    found = network.features(torch.zeros(1, 3, side, side))
+    result = network.features(torch.zeros(1, 3, side, side))
     sizes = map_sizes(side)
-    assert {n: x.shape[-1] for n, x in found.maps.items()} == {n: sizes[n] for n in found.maps}
+    assert {n: x.shape[-1] for n, x in result.maps.items()} == {n: sizes[n] for n in result.maps}
     assert network(torch.zeros(1, 3, side, side)).shape == (1, 3)
 
 
@@ -152,12 +152,12 @@ def test_counts_are_even(scale, counts):
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_response_normalisation_by_a_loop(memory):
     image = 100 * torch.randn(2, 7, 3, 4, dtype=torch.float64)
-    found = LocalResponseNorm()(image.to(memory_format=memory))
+    result = LocalResponseNorm()(image.to(memory_format=memory))
     for channel in range(7):
         near = [c for c in range(channel - 2, channel + 3) if 0 <= c < 7]
         squares = torch.stack([image[:, c] ** 2 for c in near]).sum(0)
         expected = image[:, channel] / (1 + 1e-4 / 5 * squares) ** 0.75
-        torch.testing.assert_close(found[:, channel], expected)
+        torch.testing.assert_close(result[:, channel], expected)
 
 
 def test_dropout_only_while_training():
@@ -178,11 +178,11 @@ def test_every_tensor_arrives_in_its_layer(tmp_path, old):
     network = CaffeNet(5, **SMALL)
     layers = random_layers(network)
     path = caffemodel(tmp_path / "small.caffemodel", layers, old)
-    found = caffe_weights.read(network, path)
-    assert list(found) == [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
+    state = caffe_weights.read(network, path)
+    assert list(state) == [f"{name}.{kind}" for name in layers for kind in ("weight", "bias")]
     for name, (weight, bias) in layers.items():
-        np.testing.assert_array_equal(found[f"{name}.weight"].numpy(), weight)
-        np.testing.assert_array_equal(found[f"{name}.bias"].numpy(), bias.astype(np.float32))
+        np.testing.assert_array_equal(state[f"{name}.weight"].numpy(), weight)
+        np.testing.assert_array_equal(state[f"{name}.bias"].numpy(), bias.astype(np.float32))
 
 
 def test_forward_is_opencvs(tmp_path):
@@ -197,17 +197,17 @@ def test_forward_is_opencvs(tmp_path):
     net.enableFusion(False)
     net.setInput(image)
     names = ["relu_conv1", "norm1", "norm2", "relu_conv4", "relu_conv5", "relu_fc6", "fc8"]
-    theirs = dict(zip(names, net.forward(names), strict=True))
+    opencv_outputs = dict(zip(names, net.forward(names), strict=True))
     with torch.no_grad():
-        ours = network.features(torch.from_numpy(image).float())
-        mine = {f"relu_{name}": x for name, x in ours.maps.items()}
-        mine |= {"norm1": network.norm(network.pool(ours.maps["conv1"]))}
-        mine |= {"norm2": network.norm(network.pool(ours.maps["conv2"]))}
-        mine |= {"relu_fc6": ours.fc6, "fc8": network.classify(ours.fc7)}
-    for name, values in theirs.items():
+        features = network.features(torch.from_numpy(image).float())
+        own_outputs = {f"relu_{name}": x for name, x in features.maps.items()}
+        own_outputs |= {"norm1": network.norm(network.pool(features.maps["conv1"]))}
+        own_outputs |= {"norm2": network.norm(network.pool(features.maps["conv2"]))}
+        own_outputs |= {"relu_fc6": features.fc6, "fc8": network.classify(features.fc7)}
+    for name, values in opencv_outputs.items():
         scale = float(np.abs(values).max())
         assert scale > 0.1
-        np.testing.assert_allclose(mine[name].numpy(), values, rtol=1e-4, atol=1e-4 * scale)
+        np.testing.assert_allclose(own_outputs[name].numpy(), values, rtol=1e-4, atol=1e-4 * scale)
 
 
 def test_description_for_opencv_has_the_published_layers():
@@ -235,9 +235,9 @@ def test_a_model_without_the_classifier_is_read(tmp_path):
     network = CaffeNet(5, **SMALL)
     layers = random_layers(network)
     del layers["fc8"]
-    found = caffe_weights.read(network, caffemodel(tmp_path / "a.caffemodel", layers))
-    assert "fc7.bias" in found
-    assert "fc8.weight" not in found
+    result = caffe_weights.read(network, caffemodel(tmp_path / "a.caffemodel", layers))
+    assert "fc7.bias" in result
+    assert "fc8.weight" not in result
 
 
 def test_convert_writes_what_it_reads(tmp_path, monkeypatch):
@@ -245,8 +245,8 @@ def test_convert_writes_what_it_reads(tmp_path, monkeypatch):
     layers = random_layers(CaffeNet(5, **SMALL))
     path = caffemodel(tmp_path / "bvlc.caffemodel", layers, old=True)
     caffe_weights.convert(path, tmp_path / "bvlc.safetensors")
-    found = load_file(tmp_path / "bvlc.safetensors")
-    np.testing.assert_array_equal(found["conv2.weight"].numpy(), layers["conv2"][0])
+    result = load_file(tmp_path / "bvlc.safetensors")
+    np.testing.assert_array_equal(result["conv2.weight"].numpy(), layers["conv2"][0])
     network = CaffeNet(0, **SMALL)
     caffe_weights.load(network, tmp_path / "bvlc.safetensors")
     np.testing.assert_array_equal(network.fc7.weight.detach().numpy(), layers["fc7"][0])

@@ -34,11 +34,11 @@ def of_batch(view: str, flow_px: torch.Tensor, maximum_px: float) -> torch.Tenso
 @settings(deadline=None, max_examples=25)
 @given(arrays(np.float32, (2, 3, 5, 4, 2), elements=st.floats(-300, 300, width=16)))
 def test_clips_are_their_frames(view, clips):
-    found = of_batch(view, torch.from_numpy(clips), 7.5).movedim(-3, -1).numpy()
+    result = of_batch(view, torch.from_numpy(clips), 7.5).movedim(-3, -1).numpy()
     for clip, frame in np.ndindex(2, 3):
         expected = of_frame(view, clips[clip, frame], 7.5)
-        assert found[clip, frame].shape == expected.shape
-        assert np.abs(found[clip, frame] - expected).max() <= LEVEL[view]
+        assert result[clip, frame].shape == expected.shape
+        assert np.abs(result[clip, frame] - expected).max() <= LEVEL[view]
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,10 @@ def test_clips_are_their_frames(view, clips):
 )  # fmt: skip
 def test_no_motion(view, expected):
     for zero in (0.0, -0.0):  # mirrored flow has zeros of either sign
-        found = of_batch(view, torch.full((2, 3, 2), zero), 5)
-        assert found.dtype == torch.float32
-        assert found.shape == (len(expected), 2, 3)
-        assert found[:, 1, 2].tolist() == expected
+        result = of_batch(view, torch.full((2, 3, 2), zero), 5)
+        assert result.dtype == torch.float32
+        assert result.shape == (len(expected), 2, 3)
+        assert result[:, 1, 2].tolist() == expected
 
 
 def test_channels():

@@ -49,23 +49,23 @@ def loops(embedding, person, margin):
 )
 def test_triplet_is_its_equation(person, margin):
     embedding = made(1, 6, 4)
-    found = batch_hard_triplet(embedding, torch.tensor(person), margin)
-    assert found.item() == pytest.approx(loops(embedding, person, margin))
+    loss = batch_hard_triplet(embedding, torch.tensor(person), margin)
+    assert loss.item() == pytest.approx(loops(embedding, person, margin))
 
 
 def test_triplet_by_hand():
     embedding = torch.tensor([[0.0], [1.0], [3.0], [3.5]])
     # gaps: 1 - 3, 1 - 2, 0.5 - 2, 0.5 - 2.5
-    found = batch_hard_triplet(embedding, torch.tensor([0, 0, 1, 1]), margin=1.5)
-    assert found.item() == pytest.approx((0 + 0.5 + 0 + 0) / 4)
+    loss = batch_hard_triplet(embedding, torch.tensor([0, 0, 1, 1]), margin=1.5)
+    assert loss.item() == pytest.approx((0 + 0.5 + 0 + 0) / 4)
 
 
 def test_triplet_keeps_small_distances_far_from_the_origin():
     near = torch.tensor([[0.0, 0.0], [1e-2, 0.0], [0.0, 3e-2], [1e-2, 3e-2]])
     person = torch.tensor([0, 0, 1, 1])
     padded = torch.cat([torch.full((4, 30), 50.0), near], 1)
-    found = batch_hard_triplet(padded, person)
-    assert found.item() == pytest.approx(batch_hard_triplet(near, person).item(), rel=1e-4)
+    loss = batch_hard_triplet(padded, person)
+    assert loss.item() == pytest.approx(batch_hard_triplet(near, person).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("margin", [0.3, None], ids=["margin", "soft"])
@@ -77,9 +77,9 @@ def test_triplet_gradient(margin):
 
 def test_half_precision_is_computed_in_float32():
     embedding, person = made(3, 6, 4).half(), torch.tensor([0, 0, 1, 1, 2, 2])
-    found = batch_hard_triplet(embedding, person)
-    assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(batch_hard_triplet(embedding.float(), person).item())
+    loss = batch_hard_triplet(embedding, person)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(batch_hard_triplet(embedding.float(), person).item())
 
 
 def test_equal_embeddings_give_a_finite_gradient():

@@ -36,10 +36,10 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
     path = tmp_path / "folder/checkpoint.pt"
     assert Checkpoint.load(path, "loss-1") is None
     network, other = saved(path), nn.Linear(3, 2)
-    kept = Checkpoint.load(path, "loss-1")
-    assert kept is not None
-    assert kept.state == State(7, 0, 0, [0.1, 2.0], [[0.3, 1.0]], [{"epoch": 1, "map": ""}])
-    kept.restore({"network": other})
+    checkpoint = Checkpoint.load(path, "loss-1")
+    assert checkpoint is not None
+    assert checkpoint.state == State(7, 0, 0, [0.1, 2.0], [[0.3, 1.0]], [{"epoch": 1, "map": ""}])
+    checkpoint.restore({"network": other})
     assert torch.equal(network.weight, other.weight)
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
 
@@ -94,8 +94,8 @@ def test_another_identity_is_refused(tmp_path: Path):
 def test_another_network_is_refused(tmp_path: Path, network: nn.Module):
     path = tmp_path / "checkpoint.pt"
     saved(path)
-    kept = Checkpoint.load(path, "loss-1")
-    assert kept is not None
+    checkpoint = Checkpoint.load(path, "loss-1")
+    assert checkpoint is not None
     for parts in ({"network": network}, {"average": network}):
         with pytest.raises(ReidError, match="of another network or optimizer; delete this file"):
-            kept.restore(parts)
+            checkpoint.restore(parts)

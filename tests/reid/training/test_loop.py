@@ -22,7 +22,7 @@ LOSSES = np.random.default_rng(0).normal(1, 1, 30)  # of three epochs of ten ste
 
 
 class Noted:
-    """Counts its steps in a weight; the losses are given."""
+    """Counts its steps in a weight; its losses are `LOSSES`."""
 
     title, epochs, check_every = "noted", 3, 4
 

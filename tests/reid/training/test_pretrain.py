@@ -56,7 +56,7 @@ def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path
     network = attention_driven.build(params, 5)
     state = torch.load(published / "weights.pt", weights_only=True)
     torch.testing.assert_close(network.state_dict()["conv1.weight"], state["conv1.weight"])
-    for i in range(1, 4):  # the one part's branch is in all four places
+    for i in range(1, 4):  # all four parts' branches start from the one pretrained branch
         torch.testing.assert_close(
             network.state_dict()[f"parts.{i}.reduce.weight"], state["parts.0.reduce.weight"]
         )

@@ -7,37 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.build import make_plan
-from pipeline.engine import run as engine
 from reid import experiments
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training.rehearse import rehearse
 from tests.conftest import contents, make_project, reid
+from tests.reid.training.test_train import built
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 MARKET_CLASSES = 751
 
 
-def built(project: Project) -> Project:
-    for stage in ("ingest", "joints", "parts"):
-        engine.run(make_plan(stage, "toy", project), project, executor="local")
-    return project
-
-
 def test_figures_follow_from_one_another_and_nothing_is_kept(toy: Project):
     project = built(toy)
     before = set(contents(Path()))
-    found = rehearse(experiments.load(project, "toy-inter"), project, steps=2, device="cpu")
+    figures = rehearse(experiments.load(project, "toy-inter"), project, steps=2, device="cpu")
     assert set(contents(Path())) == before
-    assert found["steps"] == 2
-    assert found["steps_per_epoch"] == 36 // 16
-    assert found["hours"] == pytest.approx(2 * found["hours_per_epoch"])
-    assert found["hours_per_epoch"] == pytest.approx(found["step_s"] * 2 / 3600)
-    assert found["images_per_second"] == pytest.approx(16 / found["step_s"])
-    assert 0 <= found["waited_share"] < 1
-    assert 0.05 < found["memory_gb"] < 50
+    assert figures["steps"] == 2
+    assert figures["steps_per_epoch"] == 36 // 16
+    assert figures["hours"] == pytest.approx(2 * figures["hours_per_epoch"])
+    assert figures["hours_per_epoch"] == pytest.approx(figures["step_s"] * 2 / 3600)
+    assert figures["images_per_second"] == pytest.approx(16 / figures["step_s"])
+    assert 0 <= figures["waited_share"] < 1
+    assert 0.05 < figures["memory_gb"] < 50
     with pytest.raises(ReidError, match="steps: 0"):
         rehearse(experiments.load(project, "toy-inter"), project, steps=0)
 
@@ -60,8 +53,8 @@ def test_the_paper_s_full_size_runs_two_steps_at_market_s_class_count(
     assert done.returncode == 0, done.stderr
     for word in ("memory", "hours per epoch", "images/s"):
         assert word in done.stdout
-    found = json.loads(
+    figures = json.loads(
         reid("rehearse", "full", "--steps", "1", "--device", "cpu", "--json", timeout=1200).stdout
     )
-    assert found["epochs"] == 100
-    assert found["memory_gb"] > 1, "activations of 32 images at 384 x 192 in five branches"
+    assert figures["epochs"] == 100
+    assert figures["memory_gb"] > 1, "activations of 32 images at 384 x 192 in five branches"

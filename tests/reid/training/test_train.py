@@ -59,14 +59,12 @@ def change(project: Project, old: str, new: str) -> None:
 def test_what_is_published(whole: Project):
     folder = whole.run("toy-inter") / "train"
     assert {p.name for p in folder.iterdir()} == {
-        "model.safetensors", "history.csv", "experiment.json",
+        "model.safetensors", "history.csv", "experiment.json", "code.json",
     }  # fmt: skip
     history = list(csv.DictReader((folder / "history.csv").open()))
     assert [line["epoch"] for line in history] == ["1", "2"]
-    assert [line["steps"] for line in history] == [
-        "2",
-        "4",
-    ]  # 36 images, 16 at a time, full batches only
+    steps = [line["steps"] for line in history]
+    assert steps == ["2", "4"], "36 images, 16 at a time, full batches only"
     described = json.loads((folder / "experiment.json").read_text())
     assert described["people"] == [1, 3, 5, 7]
     assert described["params"]["model"] == "inter"
@@ -144,7 +142,7 @@ def test_too_many_held_out_identities_are_refused(whole: Project, tmp_path: Path
 
 
 @pytest.mark.parametrize("resident", ["memory", "off"])
-def test_where_samples_lie_changes_no_result(whole: Project, tmp_path: Path, resident: str):
+def test_where_samples_are_held_changes_no_result(whole: Project, tmp_path: Path, resident: str):
     project = copy_of(whole, tmp_path / resident)
     change(project, "with: {seed: 0}", f"with: {{seed: 0, resident: {resident}}}")
     done = reid("train", "toy-inter", cwd=project.root)

@@ -47,16 +47,16 @@ from reid.evaluation import evaluate
 rank, counts = os.environ.get("RANK", "0"), {"embedded": 0, "exchanges": 0}
 
 def counted(name, real, how_many):
-    def call(*given):
-        counts[name] += how_many(given)
+    def call(*args):
+        counts[name] += how_many(args)
         with open(f"counts-{rank}.json", "w") as file:
             __import__("json").dump(counts, file)
-        return real(*given)
+        return real(*args)
     return call
 
-evaluate.embed = counted("embedded", evaluate.embed, lambda given: len(given[3]["whole"]))
+evaluate.embed = counted("embedded", evaluate.embed, lambda args: len(args[3]["whole"]))
 exchange = torch.distributed.all_gather_object
-torch.distributed.all_gather_object = counted("exchanges", exchange, lambda given: 1)
+torch.distributed.all_gather_object = counted("exchanges", exchange, lambda args: 1)
 from pipeline.commands.main import main
 main()
 """
@@ -100,8 +100,8 @@ def test_two_processes_train_the_network_of_one(tmp_path: Path):
     # Without random numbers of their own, processes differ from one in the order of sums alone.
     section = "flip: 0, dropout: 0, val_identities: 2, validate_every: 1"
     one, two = (trained(tmp_path / str(n), n, section) for n in (1, 2))
-    for ours, theirs in zip(history(one), history(two), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3), "loss, accuracy and validation"
+    for of_one, of_two in zip(history(one), history(two), strict=True):
+        assert of_one == pytest.approx(of_two, rel=1e-3), "loss, accuracy and validation"
     networks = [load_file(p.run("toy-baseline") / "train/model.safetensors") for p in (one, two)]
     for name, weights in networks[0].items():
         np.testing.assert_allclose(weights, networks[1][name], atol=1e-4, err_msg=name)
