@@ -141,4 +141,4 @@ def _image_id(sample: Sample, frame: int) -> str:
     return f"{FOLDERS[sample.role]}/{sample.person:04d}_c{sample.camera}_f{frame:07d}"
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

@@ -130,4 +130,4 @@ def _role(sample: Sample) -> str:
     return sample.role
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

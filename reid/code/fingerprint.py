@@ -13,7 +13,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from reid.code.summary import Definition, Piece, Summary, summarise
 from reid.project.layout import key_of, write_atomically
 
 PACKAGES = ("reid", "pipeline")
-FORMAT = 1  # of the kept summaries
+TYPE = "~"  # before a name that stands in an annotation
+FORMAT = 2  # of the kept summaries
 OUTSIDE = (  # these change no result: messages, progress, locks, how work runs, what is shown
     "reid.code", "reid.project", "reid.report", "reid.look", "reid.results", "reid.export",
     "pipeline.commands", "pipeline.builds", "pipeline.engine.executors", "pipeline.engine.journal",
@@ -195,6 +196,9 @@ class _Walk:
         summary = self.summary(module)
         if summary is None:
             return
+        if name.startswith(TYPE):
+            self._type(module, name.removeprefix(TYPE), summary)
+            return
         self._statements(module, summary)
         if not name:
             self.waiting += [(module, each) for each in summary.definitions]
@@ -207,11 +211,36 @@ class _Walk:
         elif "__getattr__" in summary.definitions:
             self.waiting.append((module, "__getattr__"))
 
+    def _type(self, module: str, name: str, summary: Summary) -> None:
+        """Queue the class that a name in an annotation means, also through names of types."""
+        bound = {**summary.types, **summary.imports}
+        definition = summary.definitions.get(name)
+        if definition is not None and definition.is_class:
+            self.waiting.append((module, name))
+        elif definition is not None:
+            for piece in definition.pieces.values():
+                self._types(module, [*piece.names, *piece.types], bound, summary)
+        elif name in bound:
+            self._follow(bound[name], [], TYPE)
+
+    def _types(
+        self, module: str, names: Iterable[str], bound: Mapping[str, str], summary: Summary
+    ) -> None:
+        for name in names:
+            first, *rest = name.split(".")
+            if first in summary.definitions:
+                self.waiting.append((module, f"{TYPE}{first}"))
+            elif first in bound:
+                self._follow(bound[first], rest, TYPE)
+
     def _statements(self, module: str, summary: Summary) -> None:
         """Add what importing a module and its parent packages does."""
         if (module, "\0") in self.seen:
             return
         self.seen.add((module, "\0"))
+        for name, target in summary.imports.items():
+            if name.startswith("*"):
+                self._follow(target, [])
         for index, piece in enumerate(summary.statements):
             self._piece(module, f"{module}:" if not index else f"{module}:{index}", piece)
         parent = module.rpartition(".")[0]
@@ -235,7 +264,8 @@ class _Walk:
         for key, piece in definition.pieces.items():
             whole = f"{full}.{key}" if key else full
             if whole not in self.start.omitted:
-                self._piece(module, whole, piece)
+                contract = name in self.start.left_out  # its fields' types are of what is left out
+                self._piece(module, whole, replace(piece, types=[]) if contract else piece)
 
     def _piece(self, module: str, full: str, piece: Piece) -> None:
         summary = self.summary(module)
@@ -252,28 +282,34 @@ class _Walk:
                 self.waiting.append((module, first))
         for target in piece.imports.values():  # also of what is imported and not named again
             self._load(target)
+        self._types(module, piece.types, {**summary.types, **bound}, summary)
         self.digests[full] = _digest([piece.digest, *sorted(outer)])
 
-    def _is_ours(self, target: str) -> bool:
-        return target.split(":")[0].split(".")[0] in self.packages
+    def _is_ours(self, targets: str) -> bool:
+        return any(t.split(":")[0].split(".")[0] in self.packages for t in targets.split("|"))
 
-    def _load(self, target: str) -> None:
+    def _load(self, targets: str) -> None:
         """A local import runs its module's statements."""
-        module = target.split(":")[0]
-        summary = self.summary(module) if self._is_ours(target) else None
-        if summary is not None and not self.is_outside(module):
-            self._statements(module, summary)
+        for target in targets.split("|"):
+            module = target.split(":")[0]
+            summary = self.summary(module) if self._is_ours(target) else None
+            if summary is not None and not self.is_outside(module):
+                self._statements(module, summary)
 
-    def _follow(self, target: str, attributes: list[str]) -> None:
-        """Queue what an imported name means: a module's definition, or all of a module."""
-        module, _, name = target.partition(":")
-        if not self._is_ours(target):
-            return
-        names = [*([name] if name else []), *attributes]
-        while names and self._is_submodule(module, names[0]):
-            module, names = f"{module}.{names[0]}", names[1:]
-        if self.summary(module) is not None:
-            self.waiting.append((module, names[0] if names else ""))
+    def _follow(self, targets: str, attributes: list[str], kind: str = "") -> None:
+        """Queue what an imported name means: a module's definition, or all of a module.
+
+        Of a `kind` TYPE it is the class that counts, and a module by itself is nothing.
+        """
+        for target in targets.split("|"):
+            module, _, name = target.partition(":")
+            if not self._is_ours(target):
+                continue
+            names = [*([name] if name else []), *attributes]
+            while names and self._is_submodule(module, names[0]):
+                module, names = f"{module}.{names[0]}", names[1:]
+            if self.summary(module) is not None and (names or not kind):
+                self.waiting.append((module, f"{kind}{names[0]}" if names else ""))
 
     def _is_submodule(self, module: str, name: str) -> bool:
         summary = self.summary(module)

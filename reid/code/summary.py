@@ -25,6 +25,7 @@ class Piece:
     digest: str
     names: list[str]  # as written: `decode`, `images.decode`
     imports: dict[str, str] = field(default_factory=dict)  # by name here, see `imports_of`
+    types: list[str] = field(default_factory=list)  # names in annotations: whose values it has
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Definition:
     items: dict[str, Piece] | None = None  # of a dict literal whose keys are text
     call: str = ""  # of `NAME = Call(key=value)`: the name of what is called
     keywords: dict[str, Piece] | None = None  # and its arguments by keyword
+    is_class: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Summary:
     imports: dict[str, str]
     definitions: dict[str, Definition]
     statements: list[Piece]  # what importing the module does besides defining
+    types: dict[str, str] = field(default_factory=dict)  # imports for annotations alone
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,11 +55,16 @@ class Summary:
     def of_json(cls, noted: dict[str, Any]) -> Summary:
         definitions = {
             name: Definition(
-                _pieces(d["pieces"]) or {}, _pieces(d["items"]), d["call"], _pieces(d["keywords"])
+                _pieces(d["pieces"]) or {},
+                _pieces(d["items"]),
+                d["call"],
+                _pieces(d["keywords"]),
+                d["is_class"],
             )
             for name, d in noted["definitions"].items()
         }
-        return cls(noted["imports"], definitions, [Piece(**p) for p in noted["statements"]])
+        statements = [Piece(**p) for p in noted["statements"]]
+        return cls(noted["imports"], definitions, statements, noted["types"])
 
 
 def _pieces(noted: dict[str, Any] | None) -> dict[str, Piece] | None:
@@ -68,41 +76,56 @@ def summarise(source: bytes, module: str, is_package: bool) -> Summary:
     package = module if is_package else module.rpartition(".")[0]
     imports: dict[str, str] = {}
     definitions: dict[str, Definition] = {}
+    types: dict[str, str] = {}
     statements: list[Piece] = []
     for node in ast.parse(source).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports |= imports_of([node], package)
+        elif _is_for_checkers(node):
+            types |= imports_of(ast.walk(node), package)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             _add(definitions, node.name, Definition({"": _piece([node], package)}))
         elif isinstance(node, ast.ClassDef):
-            _add(definitions, node.name, Definition(_class_pieces(node, package)))
+            _add(definitions, node.name, Definition(_class_pieces(node, package), is_class=True))
         elif (names := _assigned(node)) and not _is_declaration(node):
             for name in names:
                 _add(definitions, name, _constant(node, package))
         elif not _is_nothing(node):
             imports |= imports_of(ast.walk(node), package)
             statements.append(_piece([node], package))
-    return Summary(imports, definitions, statements)
+    return Summary(imports, definitions, statements, types)
 
 
 def imports_of(nodes: Iterable[ast.AST], package: str) -> dict[str, str]:
-    """What the imports among `nodes` bind: `module`, or `module:name` of a from-import."""
+    """What the imports among `nodes` bind: `module`, or `module:name` of a from-import.
+
+    A name that is bound twice, as in `try` and `except`, has both, with a bar between; what a star
+    binds is under `*module`.
+    """
     bound: dict[str, str] = {}
+
+    def bind(name: str, target: str) -> None:
+        known = bound.get(name)
+        bound[name] = target if known in (None, target) else f"{known}|{target}"
+
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.asname:
-                    bound[alias.asname] = alias.name
+                    bind(alias.asname, alias.name)
                 else:  # binds the first part; the whole is loaded
                     top = alias.name.split(".")[0]
-                    bound[top] = top
+                    bind(top, top)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             for alias in node.names:
-                bound[alias.asname or alias.name] = f"{base}:{alias.name}"
+                if alias.name == "*":
+                    bind(f"*{base}", base)
+                else:
+                    bind(alias.asname or alias.name, f"{base}:{alias.name}")
     return bound
 
 
@@ -136,13 +159,17 @@ def _is_declaration(node: ast.stmt) -> bool:
     return isinstance(node, ast.AnnAssign) and node.value is None
 
 
+def _is_for_checkers(node: ast.stmt) -> bool:
+    """`if TYPE_CHECKING:` without an `else`."""
+    names = {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+    return isinstance(node, ast.If) and ast.unparse(node.test) in names and not node.orelse
+
+
 def _is_nothing(node: ast.stmt) -> bool:
     """Docstrings, bare declarations, and what is for type checkers alone."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
-    if _is_declaration(node) or isinstance(node, ast.Pass):
-        return True
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    return _is_declaration(node) or isinstance(node, ast.Pass)
 
 
 def _class_pieces(node: ast.ClassDef, package: str) -> dict[str, Piece]:
@@ -181,13 +208,15 @@ def _is_text(node: ast.expr | None) -> bool:
 def _piece(nodes: list[ast.AST], package: str) -> Piece:
     digest = hashlib.sha256()
     names: set[str] = set()
+    types: set[str] = set()
     imports: dict[str, str] = {}
     for node in nodes:
         for token in _tokens(node):
             digest.update(token.encode("utf-8", "surrogatepass") + b"\0")
         names |= set(_names(node))
+        types |= set(_types(node))
         imports |= imports_of(ast.walk(node), package)
-    return Piece(digest.hexdigest()[:16], sorted(names), imports)
+    return Piece(digest.hexdigest()[:16], sorted(names), imports, sorted(types - names))
 
 
 def _tokens(node: Any, in_class: bool = False) -> Iterator[str]:
@@ -256,3 +285,22 @@ def _names(node: ast.AST) -> Iterator[str]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _names(child)
+
+
+def _types(node: ast.AST) -> Iterator[str]:
+    """The names in all annotations: what a function is handed is code of theirs."""
+    for inner in ast.walk(node):
+        for name in ("annotation", "returns"):
+            annotation = getattr(inner, name, None)
+            if isinstance(annotation, ast.expr):
+                yield from _names(annotation)
+                for part in ast.walk(annotation):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        yield from _quoted(part.value)
+
+
+def _quoted(annotation: str) -> Iterator[str]:
+    try:
+        yield from _names(ast.parse(annotation, mode="eval"))
+    except SyntaxError:  # a word of a Literal
+        return

@@ -71,6 +71,55 @@ def test_an_edit_rebuilds_its_stage_and_no_other(toy: Project, sources: Path):
     assert "pipeline.stages.parts.derive changed" in states["parts"]
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        pytest.param("pipeline/engine/inputs.py", '.filter(shard.table(["train"])["train"])', "",
+                     id="which rows a fit sees"),
+        pytest.param("reid/arrays/poses.py", "return self.bottom - self.top",
+                     "return self.top - self.bottom", id="a property"),
+        pytest.param("pipeline/engine/plan.py", "return table, _rejects(table)",
+                     "return table, []", id="what is kept of a step"),
+    ],
+)  # fmt: skip
+def test_code_that_a_stage_shares_is_in_its_key(
+    toy: Project, sources: Path, name: str, before: str, after: str
+):
+    build(toy, *STAGES)
+    edit(sources, name, before, after)
+    assert to_compute(toy)["parts"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        pytest.param("reid/papers/attention_driven/params.py", "max(", "8 * max(",
+                     id="a method of the parameters"),
+        pytest.param("reid/data/samplers.py", "default_rng(", "default_rng(1 + ", id="the sampler"),
+        pytest.param("reid/nn/schedules.py", "return ", "return 0.5 * ", id="the schedule"),
+        pytest.param("reid/papers/attention_driven/samples.py", "def augment(",
+                     "AUGMENTED = True\n\n\ndef augment(", id="nothing"),
+        pytest.param("reid/training/loop.py", "state.step += 1", "state.step += 2", id="the loop"),
+        pytest.param("reid/data/views.py", "return ", "return 0 or ", id="prepared samples"),
+    ],
+)  # fmt: skip
+def test_code_that_a_training_shares_is_in_its_key(
+    toy: Project, sources: Path, name: str, before: str, after: str, request: pytest.FixtureRequest
+):
+    build(toy, *STAGES)
+    experiment = experiments.load(toy, "toy-baseline")
+    key = experiment.key(toy)
+    edit(sources, name, before, after)
+    assert (experiment.key(toy) == key) == ("nothing" in request.node.name)
+
+
+def test_a_reader_s_citation_and_writer_rebuild_nothing(toy: Project, sources: Path):
+    build(toy, *STAGES)
+    edit(sources, "pipeline/datasets/market1501.py", "def write(", "WRITES = 1\n\n\ndef write(")
+    edit(sources, "pipeline/datasets/market1501.py", "citation=", "citation='cite ' ")
+    assert to_compute(toy) == {"ingest": 0, "joints": 0, "parts": 0}
+
+
 def test_what_follows_a_rebuilt_stage_goes_by_its_bytes(toy: Project, sources: Path):
     build(toy, *STAGES)
     edit(sources, "pipeline/stages/joints.py", "array = np.zeros(", "array = 0 + np.zeros(")

@@ -24,4 +24,4 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
     return cuhk03_writing.write(root, samples, KIND)
 
 
-READER = Reader(INFO, read, write, open_source=open_source)
+READER = Reader(info=INFO, read=read, write=write, open_source=open_source)

@@ -219,4 +219,4 @@ def _picture(depth_mm: np.ndarray) -> np.ndarray:
     return np.repeat(gray[..., None], 3, axis=2)
 
 
-READER = Reader(INFO, read, write, open_source=open_source)
+READER = Reader(info=INFO, read=read, write=write, open_source=open_source)

@@ -251,4 +251,4 @@ def _count(sequences: list[Sequence]) -> dict[str, int]:
     return {**counts, "queries_without_match": queries_without_match(tracklets)}
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

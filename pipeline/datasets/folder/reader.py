@@ -261,4 +261,4 @@ def _protocols(
     return protocols
 
 
-READER = Reader(INFO, read, write)
+READER = Reader(info=INFO, read=read, write=write)

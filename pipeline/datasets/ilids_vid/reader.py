@@ -153,4 +153,4 @@ def _drawn(persons: Sequence[str]) -> list[np.ndarray]:
     return rows
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

@@ -128,4 +128,4 @@ def _protocols(counts: dict[str, int], test: list[Tracklet]) -> list[dict[str, A
     return [plain, official]
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

@@ -217,4 +217,4 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
         yield f"{folder.relative_to(root).as_posix()}/rgb_{sample.frame:06d}"
 
 
-READER = Reader(INFO, read, write)
+READER = Reader(info=INFO, read=read, write=write)

@@ -171,4 +171,4 @@ def folder_of(sample: Sample) -> str:
     return folder
 
 
-READER = Reader(INFO, read, write, locate=locate)
+READER = Reader(info=INFO, read=read, write=write, locate=locate)

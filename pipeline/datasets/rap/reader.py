@@ -208,4 +208,4 @@ def _with_distractors(counts: dict[str, int]) -> dict[str, int]:
     return {**counts, "gallery": counts["gallery"] + counts["distractors"]}
 
 
-READER = Reader(INFO, read, write, extra=EXTRA)
+READER = Reader(info=INFO, read=read, write=write, extra=EXTRA)

@@ -206,4 +206,4 @@ def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
     }]  # fmt: skip
 
 
-READER = Reader(INFO, read, write)
+READER = Reader(info=INFO, read=read, write=write)

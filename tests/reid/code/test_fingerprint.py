@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 
 from house import arrays
 from house.arrays import boxes as part_boxes
+from house.faster import fast
 from house.loaders import LOADERS
 from house.project.errors import ReidError
 
+from house.settings import Settings
+
 if TYPE_CHECKING:
-    from house.other import Unused
+    from house.rows import Rows
 
 LIMIT = 3
 SIDES: tuple[int, int] = (1, 2)
@@ -43,7 +46,7 @@ class Step:
         if len(values) > LIMIT:
             raise ReidError(f"more than {LIMIT} values")
         assert values, "no values"
-        return part_boxes(np.array(values)) * self.scale
+        return part_boxes(np.array(values)) * self.scale * fast(1)
 
 
 def build(name):
@@ -53,6 +56,10 @@ def build(name):
 
 def unused():
     return 1
+
+
+def use(params: Settings, rows: "Rows") -> None:
+    return rows.wanted(params.channels())
 '''
 ARRAYS = """\
 def boxes(values):
@@ -87,7 +94,16 @@ FILES = {
     "stage.py": STAGE,
     "arrays.py": ARRAYS,
     "loaders.py": LOADERS,
-    "other.py": "class Unused: ...\n",
+    "settings.py": "class Settings:\n    def channels(self):\n        return 8\n",
+    "rows.py": (
+        "class Rows:\n    def wanted(self, n):\n        return n\n\ndef f():\n    return 1\n"
+    ),
+    "faster.py": (
+        "try:\n    from house.quick import fast\nexcept ImportError:\n"
+        "    from house.plain import fast\n"
+    ),
+    "quick.py": "def fast(x):\n    return x\n",
+    "plain.py": "def fast(x):\n    return x + 0\n",
     "backends/__init__.py": "",
     "backends/fast.py": "def run(x):\n    return x\n",
     "backends/slow.py": "def run(x):\n    return x + 0\n",
@@ -139,7 +155,7 @@ def edit(house: Path, name: str, before: str, after: str) -> None:
         pytest.param("arrays.py", "def never(values):\n    return values",
                      "def never(values):\n    return 0", id="a function that is not reached"),
         pytest.param("backends/slow.py", "x + 0", "x + 1", id="a backend that is not chosen"),
-        pytest.param("other.py", "...", "x = 1", id="what only type checkers import"),
+        pytest.param("rows.py", "return 1", "return 2", id="beside an annotation's class"),
         pytest.param("project/errors.py", "...", "code = 2", id="what is outside"),
     ],
 )  # fmt: skip
@@ -170,6 +186,14 @@ def test_it_stays_where_no_result_can_change(house: Path, name: str, before: str
                      id="through a module's name"),
         pytest.param("backends/fast.py", "return x", "return -x",
                      "house.backends.fast: run changed", id="the backend that is chosen"),
+        pytest.param("settings.py", "return 8", "return 9",
+                     "house.settings: Settings.channels changed", id="an argument's method"),
+        pytest.param("rows.py", "return n", "return -n", "house.rows: Rows.wanted changed",
+                     id="a method of what only type checkers import"),
+        pytest.param("quick.py", "return x", "return -x", "house.quick: fast changed",
+                     id="the first of two imports"),
+        pytest.param("plain.py", "x + 0", "x + 1", "house.plain: fast changed",
+                     id="the second of two imports"),
         pytest.param("stage.py", "import numpy as np", "import cupy as np",
                      "house.stage: Step.run changed", id="another library by the same name"),
         pytest.param("arrays.py", "def boxes", "import os\nos.umask(0)\n\ndef boxes",
