@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from reid.project.errors import ReidError
+from reid.project.names import unknown
 
 if TYPE_CHECKING:
     from pipeline.engine.stage import AnyStage
@@ -94,5 +95,5 @@ STAGES = {  # in the order of the flow
 def stage(name: str) -> AnyStage:
     """The stage of a name, with its libraries; `ReidError` with the known names otherwise."""
     if name not in STAGES:
-        raise ReidError(f"no stage `{name}` (there are ingest, {', '.join(STAGES)})")
+        raise ReidError(unknown("stage", name, ["ingest", *STAGES]))
     return STAGES[name].load()
