@@ -21,6 +21,7 @@ from pipeline.accuracy import masks as accuracy_masks
 from pipeline.accuracy.truth import Measured
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, manifest_of, write_atomically
+from reid.project.names import did_you_mean
 from reid.results.accuracy import digest_of
 
 SHOWN = 2  # images of the worst, as many of the middle and of the best
@@ -74,7 +75,10 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
     rendered world.
     """
     if stage not in MEASURES:
-        raise ReidError(f"no accuracy of `{stage}` (there is one of {', '.join(MEASURES)})")
+        nearest = did_you_mean(stage, MEASURES)
+        raise ReidError(
+            f"no accuracy of `{stage}`{nearest} (there is one of {', '.join(MEASURES)})"
+        )
     folder = project.derived(stage, build)
     manifest = manifest_of(folder, f"reid {stage} {build}")
     numbers, each = MEASURES[stage].of_build(project, folder, manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.commands.names import (
+    complete_dataset,
+    complete_experiment,
+    complete_paper,
+    complete_stage,
+)
+from reid.papers import PAPERS
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reid.project.layout import Project
 
-Name = Annotated[str, typer.Argument(help="An experiment named in params.yaml.")]
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
+
+
+def checked(parameter: typer.CallbackParam, value: Any) -> Any:
+    """The value of `--device`, or of an option of `LEAST`; one line where it cannot be."""
+    name = str(parameter.name)
+    if name == "device" and not DEVICE.fullmatch(value):
+        nearest = did_you_mean(value, ["auto", "cpu", "cuda"])
+        raise ReidError(f"--device: no `{value}`{nearest} (there are auto, cpu, cuda, cuda:1 ...)")
+    if name in LEAST and value is not None and value < LEAST[name]:
+        raise ReidError(f"--{name}: {value}, must be at least {LEAST[name]}")
+    return value
+
+
+Name = Annotated[
+    str,
+    typer.Argument(help="An experiment named in params.yaml.", autocompletion=complete_experiment),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Executor = Annotated[
     str | None, typer.Option(help="local, pool or ray; params.yaml `run` by default.")
@@ -25,11 +52,20 @@ Executor = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="Of a Ray cluster: auto, ray://HOST:PORT or HOST:PORT.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; 0 = one a core.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes; 0 = one a core.", callback=checked)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=checked)]
 Repair = Annotated[bool, typer.Option(help="Recompute finished shards whose bytes have changed.")]
 Batch = Annotated[str, typer.Option(help="auto: measure the best, say it, and build nothing.")]
-Dataset = Annotated[str, typer.Argument(help="A data set named in params.yaml.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(help="A data set named in params.yaml.", autocompletion=complete_dataset),
+]
+Stage = Annotated[
+    str, typer.Argument(help="A stage, such as parts.", autocompletion=complete_stage)
+]
+PAPER = typer.Argument(help=f"One of {', '.join(PAPERS)}.", autocompletion=complete_paper)
 
 
 def project() -> Project:
@@ -62,12 +98,28 @@ def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
         lines()
 
 
+def heading(name: str) -> str:
+    """A column's name as a reader says it: `r1`, `rank1` and `val_rank1` are rank-1."""
+    return re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+
+
+def short(value: Any) -> str:
+    """A value in few characters: long fractions with four digits, long lists cut off."""
+    if isinstance(value, float):
+        return str(value) if len(str(value)) <= 7 else f"{value:.4g}"
+    if isinstance(value, list):
+        text = f"[{', '.join(short(each) for each in value)}]"
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return str(value)
+
+
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     """A table on the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    names = [heading(name) for name in columns]
+    drawn = Table(*names, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(short(cell)) for cell in row))
     console().print(drawn)

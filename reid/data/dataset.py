@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 import pyarrow as pa
@@ -224,10 +224,10 @@ class Data:
         return self._arrays[column]
 
     @overload
-    def __getitem__(self, position: int) -> Row: ...
+    def __getitem__(self, position: SupportsIndex) -> Row: ...
     @overload
     def __getitem__(self, position: slice) -> Data: ...
-    def __getitem__(self, position: int | slice) -> Row | Data:
+    def __getitem__(self, position: SupportsIndex | slice) -> Row | Data:
         """The row of a number, the last one's is also -1; or the rows of a slice, undecoded."""
         if isinstance(position, slice):
             return self.choose(np.arange(len(self))[position])
