@@ -156,7 +156,8 @@ def test_another_gallery_without_its_junk(trained: Project):
     query = rows_of(trained, "other", query=True)[0]
     found = find(trained, query["image_id"], dataset="other")
     people = [row["person"] for row in found.rows]
-    assert sorted(people) == sorted([0] * 6 + [2] * 4 + [4] * 4)
+    everybody = sorted([0] * 6 + [2] * 4 + [4] * 4)
+    assert sorted([*people, *[query["person"]] * 2]) == everybody, "two are of its own camera"
     assert found.dataset == "other"
 
 
@@ -174,9 +175,11 @@ def test_a_file_finds_what_its_row_finds_where_strips_are_what_is_read(trained: 
     file = trained.raw("toy") / f"{query}.jpg"
     found = find(trained, file, "toy-baseline")
     beside = find(trained, query, "toy-baseline")
-    distances_of = {row["image_id"]: row["distance"] for row in found.rows}
     assert len(found.rows) == 24, "of a file nobody knows what an evaluation would leave out"
-    assert [distances_of[name] for name in ids(beside)] == [r["distance"] for r in beside.rows]
+    both = [row for row in found.rows if row["image_id"] in ids(beside)]
+    assert [row["image_id"] for row in both] == ids(beside)
+    expected = [row["distance"] for row in beside.rows]
+    np.testing.assert_allclose([row["distance"] for row in both], expected, atol=1e-5)
     assert {row["match"] for row in found.rows} == {None}
     assert found.person is None
     assert found.note == (
@@ -370,6 +373,15 @@ def test_the_command_writes_rows_and_a_picture(trained: Project, tmp_path: Path)
     assert told["rows"] == expected.rows
     assert told["picture"] == str(out)
     np.testing.assert_array_equal(images.decode(out.read_bytes()), search.picture(expected))
+
+
+def test_the_command_marks_right_and_wrong(trained: Project):
+    query = rows_of(trained, "toy", query=True)[0]["image_id"]
+    done = run(trained, "search", "toy-intra", query, "--top", "22")
+    lines = [line.split()[-1] for line in done.output.splitlines() if line[:1].isdigit()]
+    words = {True: "right", False: "wrong"}
+    assert lines == [words[row["match"]] for row in find(trained, query).rows]
+    assert {*lines} == {"right", "wrong"}
 
 
 def test_the_command_says_what_strips_stand_for(trained: Project):
