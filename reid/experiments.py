@@ -24,6 +24,7 @@ from reid.papers.contract import Paper
 from reid.project import params as parameters
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, builder_of, key_of, sha256_of, write_atomically
+from reid.project.names import unknown
 from reid.project.params import Strict
 from reid.shards.manifest import manifest_of
 
@@ -80,7 +81,8 @@ class Experiment:
         """
         own = dataset in (None, self.params.dataset)
         name, builds = (self.params.dataset, self.params.builds) if own else (str(dataset), {})
-        data = open_data(project.root / "data", name, self.columns, builds)
+        read = {stage: build for stage, build in builds.items() if stage in self.stages}
+        data = open_data(project.root / "data", name, self.columns, read)
         return data.under(protocol or (self.params.protocol if own else "")).complete()
 
     def for_training(self, project: Project, data: Data) -> Data:
@@ -90,7 +92,9 @@ class Experiment:
             return data
         columns = [*self.columns, *further]
         root, name = project.root / "data", self.params.dataset
-        wider = open_data(root, name, columns, self.params.builds)
+        stages = [*self.stages, *self.paper.training_stages(self.params)]
+        builds = {stage: b for stage, b in self.params.builds.items() if stage in stages}
+        wider = open_data(root, name, columns, builds)
         return wider.under(data.rule).choose(data.index)
 
     @property
@@ -164,9 +168,7 @@ def load(project: Project, name: str) -> Experiment:
     loaded = parameters.load(project.root)
     known = {e: paper for paper in PAPERS for e in parameters.section(loaded, paper, "on")}
     if name not in known:
-        raise ReidError(
-            f"params.yaml: no experiment `{name}` (there are {', '.join(known) or 'none'})"
-        )
+        raise ReidError(f"params.yaml: {unknown('experiment', name, known)}")
     paper = known[name]
     own = parameters.section(loaded, paper, "on", name)
     values = {**_shared(loaded, paper, str(own.get("dataset"))), **own}

@@ -43,6 +43,8 @@ def find(arguments: list[str]) -> tuple[Any, list[str]]:
     rest, path = list(arguments), "reid"
     while isinstance(command, TyperGroup):
         assert rest, f"{path}: a command is missing"
+        if rest[0].startswith("--"):  # of the program itself, such as --version
+            return command, rest
         name = rest.pop(0)
         assert name in command.commands, f"{path} has no command {name}"
         command, path = command.commands[name], f"{path} {name}"

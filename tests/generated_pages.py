@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,8 @@ def _command(name: str, command: Any) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
     shown = [f"[{_upper(p)}]" if not p.required else _upper(p) for p in arguments]
-    lines = [f"### `{' '.join([name, *shown])}`\n", f"{command.help}\n"]
+    told = re.sub(r"^Example: (.+)$", r"Example: `\1`", command.help, flags=re.MULTILINE)
+    lines = [f"### `{' '.join([name, *shown])}`\n", f"{told}\n"]
     rows = [(f"`{_upper(p)}`", p.help or "", _default(p)) for p in arguments if p.help]
     rows += [(f"`{', '.join(p.opts)}`", p.help or "", _default(p)) for p in options]
     if rows:

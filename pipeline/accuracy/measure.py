@@ -22,6 +22,7 @@ from pipeline.accuracy import masks as accuracy_masks
 from pipeline.accuracy.truth import Measured
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, write_atomically
+from reid.project.names import did_you_mean
 from reid.results.accuracy import digest_of
 from reid.shards.manifest import Manifest, manifest_of
 
@@ -76,7 +77,10 @@ def measure(project: Project, stage: str, build: str) -> dict[str, Any]:
     rendered world.
     """
     if stage not in MEASURES:
-        raise ReidError(f"no accuracy of `{stage}` (there is one of {', '.join(MEASURES)})")
+        nearest = did_you_mean(stage, MEASURES)
+        raise ReidError(
+            f"no accuracy of `{stage}`{nearest} (there is one of {', '.join(MEASURES)})"
+        )
     folder = project.derived(stage, build)
     manifest = manifest_of(folder, f"reid {stage} {build}")
     numbers, each = MEASURES[stage].of_build(project, folder, manifest)

@@ -11,6 +11,7 @@ from pipeline.engine.run import Plan, missing
 from pipeline.stages import STAGES
 from reid.code.published import differences
 from reid.code.published import published as published_code
+from reid.papers import PAPERS
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -100,6 +101,54 @@ def _state(
     if todo == 0 and same:
         return {**line, "state": "built"}
     return {**line, "state": f"stale: {_reason(found, project)} ({todo} shards to compute)"}
+
+
+def experiments(project: Project) -> list[dict[str, Any]]:
+    """A line for each experiment of params.yaml: its paper, data set, state, rank-1 and mAP.
+
+    A network library is loaded only where something is trained.
+    """
+    loaded = params.load(project.root)
+    return [
+        _experiment(paper, name, params.section(loaded, paper, "on", name), project)
+        for paper in PAPERS
+        for name in params.section(loaded, paper, "on")
+    ]
+
+
+def _experiment(paper: str, name: str, values: dict[str, Any], project: Project) -> dict[str, Any]:
+    line: dict[str, Any] = {"experiment": name, "paper": paper, "rank1": "", "map": ""}
+    line["dataset"] = values.get("dataset", "")
+    folder = project.run(name) / "train"
+    if not (folder / "experiment.json").is_file():
+        return {**line, "state": "not trained"}
+    from reid import experiments as named
+    from reid.evaluation.evaluate import training_key
+    from reid.results.tables import metrics_of
+
+    try:
+        experiment = named.load(project, name)
+        if training_key(experiment, project) != experiment.key(project):
+            told = differences(published_code(folder), experiment.code(project))
+            return {**line, "state": f"stale: {told or 'its parameters or its data changed'}"}
+        metrics = metrics_of(project, experiment)
+    except ReidError as error:
+        return {**line, "state": f"trained; cannot be checked: {error}"}
+    if metrics is None:
+        return {**line, "state": "trained, not evaluated as it is now"}
+    shares = {n: f"{100 * v:.2f}" for n in ("rank1", "map") if (v := metrics.get(n)) is not None}
+    return {**line, **shares, "state": "evaluated"}
+
+
+def report(project: Project) -> str:
+    """Whether the report is written, and no evaluation is younger than it."""
+    path = project.reports / "report.html"
+    if not path.is_file():
+        return "not written; `reid report` writes it"
+    metrics = project.run("x").parent.glob("*/evaluate/metrics.json")
+    written = path.stat().st_mtime_ns
+    newer = sorted(file.parts[-3] for file in metrics if file.stat().st_mtime_ns > written)
+    return f"older than the evaluation of {', '.join(newer)}" if newer else f"written: {path}"
 
 
 def verify(project: Project, dataset: str = "") -> dict[str, list[str]]:

@@ -17,9 +17,10 @@ from pipeline.commands.console import (
     Repair,
     Workers,
     console,
-    project,
     table,
 )
+from pipeline.commands.here import project
+from pipeline.commands.names import check_build, check_experiment
 from pipeline.stages import STAGES
 from pipeline.stages import stage as find_stage
 
@@ -48,6 +49,10 @@ def make_plan(
         )
     of = find_stage(stage)
     checked = params.stage_params(loaded, stage, dataset, of.params)
+    if device.startswith("cuda") and of.needs_device(checked):
+        from reid.evaluation.evaluate import device_of
+
+        device_of(device)  # says so where there is none
     return plan(of, dataset, checked, home, device, former)
 
 
@@ -85,7 +90,10 @@ def run_stage(
 
 @app.command(rich_help_panel=BUILD)
 def world(name: Dataset, workers: Workers = None) -> None:
-    """Render a world with ground truth, in a data set's official layout."""
+    """Render a world with ground truth, in a data set's official layout.
+
+    Example: reid world street
+    """
     from pipeline.builds.scan import scan as scan_folder
     from pipeline.world import build
     from pipeline.world.scenes import scenes
@@ -108,7 +116,10 @@ def add(
     name: Annotated[str, typer.Option(help="Its name here; the reader's by default.")] = "",
     joints: Annotated[str, typer.Option(help="Backend of the joints stage.")] = "mmpose",
 ) -> None:
-    """Add a real data set: link it, and write it, its stages and experiments into params.yaml."""
+    """Add a real data set: link it, and write it, its stages and experiments into params.yaml.
+
+    Example: reid add market1501 --root ~/Market-1501-v15.09.15
+    """
     from pipeline.builds.add_dataset import add as add_dataset
 
     source = root.resolve()
@@ -122,15 +133,20 @@ def adopt(
     stage: Annotated[str, typer.Argument(help="A stage, such as masks; train for a network.")],
     build: Annotated[str, typer.Argument(help="A build of it; an experiment after train.")],
 ) -> None:
-    """Keep what is built, though its code was edited: you know that the edit changes no result."""
+    """Keep what is built, though its code was edited: you know that the edit changes no result.
+
+    Example: reid adopt masks mall
+    """
     from pipeline.builds.adopt import adopt_build, adopt_training
 
     home = project()
     if stage == "train":
+        check_experiment(home, build)
         from reid import experiments
 
         adopted = adopt_training(experiments.load(home, build), home)
     else:
+        check_build(home, stage, build)
         adopted = adopt_build(stage, build, home, make_plan)
     told = f"{adopted.what} kept; {adopted.differences}" if adopted.what else "is of this code"
     console().print(f"{stage} {build}: {told}", markup=False)
@@ -138,7 +154,10 @@ def adopt(
 
 @app.command(rich_help_panel=BUILD)
 def scan(dataset: Dataset) -> None:
-    """Write the digest of a raw folder: what DVC watches instead of its files."""
+    """Write the digest of a raw folder: what DVC watches instead of its files.
+
+    Example: reid scan street
+    """
     from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
@@ -154,7 +173,10 @@ def ingest(
     workers: Workers = None,
     repair: Repair = False,
 ) -> None:
-    """Raw images and labels to shards."""
+    """Raw images and labels to shards.
+
+    Example: reid ingest street
+    """
     run_stage("ingest", dataset, executor, workers, "cpu", repair, address)
     from pipeline.datasets.base import counts_table
     from reid.shards.protocol import protocols_of
@@ -226,6 +248,12 @@ def _network_command(stage: str) -> Callable[..., None]:
     return command
 
 
+EXAMPLES = {  # of each stage a build of this project's params.yaml
+    "joints": "street", "parts": "street", "masks": "mall", "backgrounds": "mall",
+    "swaps": "mall", "crops": "topview", "jet": "topview", "flow": "hall",
+}  # fmt: skip
+
 for _name, _listed in STAGES.items():
+    _help = f"{_listed.summary}\n\nExample: reid {_name} {EXAMPLES[_name]}"
     _make = _network_command if _listed.network else _stage_command
-    app.command(_name, help=_listed.summary, rich_help_panel=BUILD)(_make(_name))
+    app.command(_name, help=_help, rich_help_panel=BUILD)(_make(_name))

@@ -1,25 +1,52 @@
-"""What every command shares: options, the project it runs in, tables and JSON on the terminal."""
+"""What every command shares: options, tables and JSON on the terminal."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.commands.names import (
+    complete_dataset,
+    complete_experiment,
+    complete_paper,
+    complete_stage,
+)
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reid.project.layout import Project
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
 
-Name = Annotated[str, typer.Argument(help="An experiment named in params.yaml.")]
+
+def checked(parameter: typer.CallbackParam, value: Any) -> Any:
+    """The value of `--device`, or of an option of `LEAST`; one line where it cannot be."""
+    name = str(parameter.name)
+    if name == "device" and not DEVICE.fullmatch(value):
+        nearest = did_you_mean(value, ["auto", "cpu", "cuda"])
+        raise ReidError(f"--device: no `{value}`{nearest} (there are auto, cpu, cuda, cuda:1 ...)")
+    if name in LEAST and value is not None and value < LEAST[name]:
+        raise ReidError(f"--{name}: {value}, must be at least {LEAST[name]}")
+    return value
+
+
+Name = Annotated[
+    str,
+    typer.Argument(help="An experiment named in params.yaml.", autocompletion=complete_experiment),
+]
 PaperName = Annotated[
-    str, typer.Argument(help="A paper by its section of params.yaml, such as attention_driven.")
+    str,
+    typer.Argument(
+        help="A paper by its section of params.yaml, such as attention_driven.",
+        autocompletion=complete_paper,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Executor = Annotated[
@@ -28,26 +55,19 @@ Executor = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="Of a Ray cluster: auto, ray://HOST:PORT or HOST:PORT.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; 0 = one a core.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes; 0 = one a core.", callback=checked)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=checked)]
 Repair = Annotated[bool, typer.Option(help="Recompute finished shards whose bytes have changed.")]
 Batch = Annotated[str, typer.Option(help="auto: measure the best, say it, and build nothing.")]
-Dataset = Annotated[str, typer.Argument(help="A data set named in params.yaml.")]
-
-
-def project() -> Project:
-    """The project that the command runs in: here, or the nearest folder above with params.yaml."""
-    from reid.project.layout import Project
-    from reid.project.params import PARAMS_FILE
-
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / PARAMS_FILE).is_file():
-            import os
-
-            os.chdir(folder)  # paths in params.yaml and in messages are the project's
-            return Project(Path())
-    raise ReidError(f"{here}: no {PARAMS_FILE} here or above; run inside a project")
+Dataset = Annotated[
+    str,
+    typer.Argument(help="A data set named in params.yaml.", autocompletion=complete_dataset),
+]
+Stage = Annotated[
+    str, typer.Argument(help="A stage, such as parts.", autocompletion=complete_stage)
+]
 
 
 def visible(text: str) -> str:
@@ -78,6 +98,21 @@ def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
         lines()
 
 
+def heading(name: str) -> str:
+    """A column's name as a reader says it: `r1`, `rank1` and `val_rank1` are rank-1."""
+    return re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+
+
+def short(value: Any) -> str:
+    """A value in few characters: long fractions with four digits, long lists cut off."""
+    if isinstance(value, float):
+        return str(value) if len(str(value)) <= 7 else f"{value:.4g}"
+    if isinstance(value, list):
+        text = f"[{', '.join(short(each) for each in value)}]"
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return str(value)
+
+
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     """A table on the terminal."""
     from rich.table import Table
@@ -86,7 +121,7 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     name = Text(visible(title)) if title else None
     drawn = Table(title=name, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        drawn.add_column(Text(visible(column)))
+        drawn.add_column(Text(visible(heading(column))))
     for row in rows:
-        drawn.add_row(*(Text(visible(str(cell))) for cell in row))
+        drawn.add_row(*(Text(visible(short(cell))) for cell in row))
     console().print(drawn)

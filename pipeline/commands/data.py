@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.build import make_plan
-from pipeline.commands.console import Dataset, Json, console, project, show, table
+from pipeline.commands.console import Dataset, Json, Stage, checked, console, show, table
+from pipeline.commands.here import project
+from pipeline.commands.names import (
+    check_build,
+    check_dataset,
+    complete_dataset,
+    complete_stage,
+    folder_of,
+)
 
 LOOK = "Look and check"
 app = typer.Typer()
@@ -16,14 +24,28 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK)
 def accuracy(
-    stage: Annotated[str, typer.Argument(help="masks, joints, crops or flow")],
-    build: Annotated[str, typer.Argument(help="A build of it over a rendered world.")],
+    stage: Annotated[
+        str, typer.Argument(help="masks, joints, crops or flow", autocompletion=complete_stage)
+    ],
+    build: Annotated[
+        str,
+        typer.Argument(
+            help="A build of it over a rendered world.", autocompletion=complete_dataset
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """How near a build comes to the truth of its rendered world; kept in 4-reports/accuracy."""
-    from pipeline.accuracy.measure import measure
+    """How near a build comes to the truth of its rendered world; kept in 4-reports/accuracy.
 
-    measured = measure(project(), stage, build)
+
+    Example: reid accuracy masks mall
+    """
+    from pipeline.accuracy.measure import MEASURES, measure
+
+    home = project()
+    if stage in MEASURES:
+        check_build(home, stage, build)
+    measured = measure(home, stage, build)
     found = measured["numbers"]
     rows = [[k, f"{v:.3f}" if isinstance(v, float) else v] for k, v in found.items()]
 
@@ -36,13 +58,19 @@ def accuracy(
 
 
 @app.command(rich_help_panel=LOOK)
-def datasets(as_json: Json = False) -> None:
-    """Every data set that can be read: layout, published counts, licence, where to ask."""
+def datasets(
+    name: Annotated[str, typer.Argument(help="A reader; all by default.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Every data set that can be read: layout, published counts, licence, where to ask.
+
+    Example: reid datasets market1501
+    """
     from dataclasses import asdict
 
     from pipeline.datasets import READERS, reader
 
-    infos = {name: asdict(reader(name).info) for name in READERS}
+    infos = {each: asdict(reader(each).info) for each in ([name] if name else READERS)}
 
     def lines() -> None:
         for name, info in infos.items():
@@ -54,8 +82,11 @@ def datasets(as_json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=LOOK)
-def plan(stage: str, dataset: Dataset, as_json: Json = False) -> None:
-    """What a stage would compute, what it would reuse, and why."""
+def plan(stage: Stage, dataset: Dataset, as_json: Json = False) -> None:
+    """What a stage would compute, what it would reuse, and why.
+
+    Example: reid plan parts street
+    """
     from pipeline.builds import status as check
 
     found = check.plan(make_plan(stage, dataset, project()), project())
@@ -72,12 +103,28 @@ def plan(stage: str, dataset: Dataset, as_json: Json = False) -> None:
 
 @app.command(rich_help_panel=LOOK)
 def status(as_json: Json = False) -> None:
-    """Every stage and data set of params.yaml: built, stale or missing."""
+    """Every stage and data set of params.yaml: built, stale or missing; experiments, the report.
+
+    As JSON the stages alone.
+
+    Example: reid status
+    """
     from pipeline.builds import status as check
 
-    found = check.status(project(), make_plan)
-    columns = ["stage", "dataset", "state", "rows", "rejects", "shards"]
-    show(found, as_json, lambda: table("", columns, [[r[c] for c in columns] for r in found]))
+    home = project()
+    found = check.status(home, make_plan)
+
+    def lines() -> None:
+        columns = ["stage", "dataset", "state", "rows", "rejects", "shards"]
+        table("", columns, [[r[c] for c in columns] for r in found])
+        experiments = check.experiments(home)
+        columns = ["experiment", "paper", "dataset", "state", "rank1", "map"]
+        if experiments:
+            console().print()
+            table("", columns, [[r[c] for c in columns] for r in experiments])
+        console().print(f"\nreport: {check.report(home)}", markup=False)
+
+    show(found, as_json, lines)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -85,10 +132,16 @@ def verify(
     dataset: Annotated[str, typer.Argument(help="A data set; all that is built by default.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Check hashes, row order, schema and decodability of every shard. Status 1 on a problem."""
+    """Check hashes, row order, schema and decodability of every shard. Status 1 on a problem.
+
+    Example: reid verify street
+    """
+    home = project()
+    if dataset:
+        check_dataset(home, dataset)
     from pipeline.builds import status as check
 
-    found = check.verify(project(), dataset)
+    found = check.verify(home, dataset)
 
     def lines() -> None:
         for folder, problems in found.items():
@@ -103,34 +156,57 @@ def verify(
 
 @app.command(rich_help_panel=LOOK)
 def inspect(
-    shard: Path,
-    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 24,
+    shard: Annotated[
+        str,
+        typer.Argument(
+            help="A shard, or what is built, by its name: street, parts/street.",
+            autocompletion=complete_dataset,
+        ),
+    ],
+    rows: Annotated[int, typer.Option(help="How many rows to show.", callback=checked)] = 24,
     sheet: Annotated[Path | None, typer.Option(help="Write pictures as one PNG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """A shard's rows as a table, its pictures as a contact sheet."""
+    """A shard's rows as a table, its pictures as a contact sheet.
+
+    Example: reid inspect parts/street --sheet parts.png
+    """
     from reid.arrays.images import encode_png
     from reid.look.inspect import contact_sheet, rows_table
-    from reid.shards.folder import Shard
+    from reid.shards.folder import Shard, Shards
 
-    opened = Shard(shard)
+    target = None if sheet is None else sheet.absolute()  # `project` changes the working folder
+    path = _shard_or_folder(shard)
+    opened = Shards(path) if path.is_dir() else Shard(path)
     found = rows_table(opened, rows)
-    if sheet is not None:
-        sheet.write_bytes(encode_png(contact_sheet(opened, range(min(rows, opened.num_rows)))))
+    if target is not None:
+        target.write_bytes(encode_png(contact_sheet(opened, range(min(rows, len(opened))))))
 
     def lines() -> None:
         columns = list(found[0]) if found else []
-        title = f"{shard}: {opened.num_rows:,} rows"
+        title = f"{shard}: {len(opened):,} rows"
         table(title, columns, [[row[c] for c in columns] for row in found])
         if sheet is not None:
             console().print(f"pictures: {sheet}")
 
-    show({"rows": found, "metadata": opened.metadata, "sheet": sheet}, as_json, lines)
+    first = opened.shards[0] if isinstance(opened, Shards) else opened
+    show({"rows": found, "metadata": first.metadata, "sheet": sheet}, as_json, lines)
+
+
+def _shard_or_folder(name: str) -> Path:
+    """A file, a built folder, or the folder of what is built under a name."""
+    path = Path(name)
+    if path.is_file() or (path / "rows").is_dir() or path.suffix == ".parquet":
+        return path
+    return folder_of(project(), name)
 
 
 @app.command(rich_help_panel=LOOK)
 def doctor(as_json: Json = False) -> None:
-    """Versions, CUDA, decoder, DVC links, disk, backends, weights; a two-second benchmark."""
+    """Versions, CUDA, decoder, DVC links, disk, backends, weights; a two-second benchmark.
+
+    Example: reid doctor
+    """
     from pipeline.commands import doctor as checks
 
     found = checks.examine(project())
@@ -147,7 +223,10 @@ def gc(
     dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove finished work that no published data set uses."""
+    """Remove finished work that no published data set uses.
+
+    Example: reid gc --dry-run
+    """
     from pipeline.engine.journal import unused
 
     paths = unused(project().work)

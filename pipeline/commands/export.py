@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Device, Name, console, project
+from pipeline.commands.console import Device, Name, console
+from pipeline.commands.here import project
+from pipeline.commands.names import check_dataset, check_experiment
 
 app = typer.Typer(no_args_is_help=True, help="Write data, networks, features for other code.")
 
@@ -23,11 +25,15 @@ def tree(
         bool, typer.Option(help="Also persons to 9999 and cameras to 9; torchreid refuses those.")
     ] = False,
 ) -> None:
-    """A data set as a Market-1501 folder: torchreid, fast-reid and layumi's code read it."""
-    out = out.absolute()  # before `project` changes the working folder
+    """A data set as a Market-1501 folder: torchreid, fast-reid and layumi's code read it.
+
+    Example: reid export tree street market1501/Market-1501-v15.09.15
+    """
+    out, home = out.absolute(), project()  # `project` changes the working folder
+    check_dataset(home, dataset)
     from reid.export.market_folder import write_tree
 
-    found = write_tree(project(), dataset, out, protocol, wide=wide)
+    found = write_tree(home, dataset, out, protocol, wide=wide)
     counts = ", ".join(f"{count:,} {role}" for role, count in found.images.items())
     console().print(f"{dataset}: {counts}: {out}", markup=False)
     for note in found.notes:
@@ -36,12 +42,15 @@ def tree(
 
 @app.command()
 def network(experiment: Name, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
-    """A trained network for torch.export, and ONNX where that is installed; what it takes."""
-    out = out.absolute()
+    """A trained network for torch.export, and ONNX where that is installed; what it takes.
+
+    Example: reid export network street-baseline exported
+    """
+    out, home = out.absolute(), project()
+    check_experiment(home, experiment)
     from reid import experiments
     from reid.export.network import export_network
 
-    home = project()
     notes = export_network(experiments.load(home, experiment), home, out)
     console().print(f"{experiment}: network.pt2 and network.json: {out}", markup=False)
     for note in notes:
@@ -56,12 +65,16 @@ def features(
     protocol: Annotated[str | None, typer.Option(help="Another rule of the data set.")] = None,
     device: Device = "auto",
 ) -> None:
-    """The features that an evaluation compares, as `reid score` reads them."""
-    out = out.absolute()
+    """The features that an evaluation compares, as `reid score` reads them.
+
+    Example: reid export features street-baseline features.parquet
+    """
+    out, home = out.absolute(), project()
+    check_experiment(home, experiment)
+    check_dataset(home, dataset)
     from reid import experiments
     from reid.export.features import export_features
 
-    home = project()
     found = export_features(
         experiments.load(home, experiment), home, out,
         dataset=dataset, protocol=protocol, device=device,

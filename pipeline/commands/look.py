@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Device, Json, Name, console, project, show, table
+from pipeline.commands.console import Device, Json, Name, console, show, table
+from pipeline.commands.here import project
+from pipeline.commands.names import check_dataset, check_experiment, check_run
 
 LOOK = "Look at a network"
 app = typer.Typer()
@@ -22,11 +24,16 @@ def features(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Features of every row of a data set, with labels, as `reid score` reads them."""
+    """Features of every row of a data set, with labels, as `reid score` reads them.
+
+    Example: reid features street-baseline street
+    """
+    home = project()
+    check_experiment(home, experiment)
+    check_dataset(home, dataset)
     from reid import experiments
     from reid.look.search import write_features
 
-    home = project()
     loaded = experiments.load(home, experiment)
     path, table_ = write_features(loaded, home, dataset, out, device)
     console().print(f"{len(table_):,} features of {dataset}: {path}")
@@ -42,12 +49,19 @@ def search(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Rank a gallery for one image, as a table and as a picture."""
+    """Rank a gallery for one image, as a table and as a picture, right and wrong marked.
+
+    What an evaluation leaves out for that query is left out; of a file nothing is known to be.
+
+    Example: reid search street-baseline query.jpg
+    """
+    home = project()
+    check_experiment(home, experiment)
+    check_dataset(home, dataset)
     from reid import experiments
     from reid.look import pictures
     from reid.look import search as searching
 
-    home = project()
     loaded = experiments.load(home, experiment)
     found = searching.search(loaded, home, image, dataset=dataset, top=top, device=device)
     path = pictures.save(
@@ -56,7 +70,11 @@ def search(
 
     def lines() -> None:
         columns = list(found.rows[0])
-        shown = [{**row, "distance": f"{row['distance']:.4f}"} for row in found.rows]
+        words = {True: "right", False: "wrong", None: ""}
+        shown = [
+            {**row, "distance": f"{row['distance']:.4f}", "match": words[row["match"]]}
+            for row in found.rows
+        ]
         table(f"{image} in the gallery", columns, [[row[c] for c in columns] for row in shown])
         if found.note:
             console().print(found.note, markup=False)
@@ -72,11 +90,16 @@ def compare(
     queries: Annotated[int, typer.Option(help="From the best to the worst.")] = 3,
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
 ) -> None:
-    """The first five gallery images of two evaluated runs side by side, right and wrong."""
+    """The first five gallery images of two evaluated runs side by side, right and wrong.
+
+    Example: reid compare street-baseline street-intra-inter
+    """
+    home = project()
+    for name in (first, second):
+        check_run(home, name)
     from reid.look import compare as comparing
     from reid.look import pictures
 
-    home = project()
     image = comparing.compare(home, first, second, queries)
     path = out or home.reports / "pictures" / f"compare-{first}-{second}.png"
     console().print(f"picture: {pictures.save(path, image)}", markup=False)
@@ -91,12 +114,16 @@ def attention(
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Attention maps of some images, or frames of clips, over what the network sees."""
+    """Attention maps of some images, or frames of clips, over what the network sees.
+
+    Example: reid attention street-intra-inter
+    """
+    home = project()
+    check_experiment(home, experiment)
     from reid import experiments
     from reid.look import attention_maps
     from reid.look.pictures import save
 
-    home = project()
     found = attention_maps.maps(experiments.load(home, experiment), home, images, device)
     path = out or home.reports / "pictures" / f"attention-{experiment}.png"
     console().print(f"picture: {save(path, attention_maps.picture(found))}", markup=False)

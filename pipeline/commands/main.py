@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,14 +17,26 @@ KEPT = "what was finished is kept, nothing half done is published"
 AGAIN = "and run the same command again"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for part in (build, data, networks, train, look):
     app.add_typer(part.app)
 app.add_typer(export.app, name="export", rich_help_panel="Hand on")
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        import reid
+
+        typer.echo(f"reid {reid.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Its version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
     """Re-identification data sets as shards, and five papers' networks trained on them.
 
     Run inside a project (a folder with params.yaml). `dvc repro` runs everything in order; each

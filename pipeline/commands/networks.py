@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.build import BUILD
-from pipeline.commands.console import Device, Json, console, project, show, table, visible
+from pipeline.commands.console import Device, Json, console, show, table, visible
 from pipeline.commands.data import LOOK
+from pipeline.commands.here import project
+from reid.project.errors import ReidError
+from reid.project.names import unknown
 
 FITTED = Path(".work/fit/weights")
+BACKENDS = ("masks_torchvision", "joints_mmpose", "crops_ultralytics", "flow_ptlflow")
 app = typer.Typer()
 
 
@@ -19,7 +23,7 @@ app = typer.Typer()
 def fit_backend(
     backend: Annotated[
         str,
-        typer.Argument(help="masks_torchvision, joints_mmpose, crops_ultralytics, flow_ptlflow"),
+        typer.Argument(help=", ".join(BACKENDS)),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = FITTED,
     steps: Annotated[int, typer.Option(min=0, help="0 = the recipe's.")] = 0,
@@ -30,7 +34,12 @@ def fit_backend(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Fit a backend's network to freshly rendered people. Ctrl-C keeps what is done."""
+    """Fit a backend's network to freshly rendered people. Ctrl-C keeps what is done.
+
+    Example: reid fit-backend joints_mmpose --minutes 30
+    """
+    if backend not in (*BACKENDS, *(name.partition("_")[0] for name in BACKENDS)):
+        raise ReidError(f"fit-backend: {unknown('backend', backend, BACKENDS)}")
     from pipeline.fit.run import fit_backend as fit
     from reid.project.stop import stoppable
 
@@ -56,7 +65,10 @@ def fit_backend(
 
 @app.command(rich_help_panel=LOOK)
 def weights(as_json: Json = False) -> None:
-    """The weights of every network backend and build: where they lie, licence, hash, address."""
+    """The weights of every network backend and build: where they lie, licence, hash, address.
+
+    Example: reid weights
+    """
     from pipeline.commands.weights_list import listing
 
     found = listing(project())

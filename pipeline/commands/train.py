@@ -7,7 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands.console import Device, Json, Name, PaperName, console, project, show, table
+from pipeline.commands.console import (
+    Device,
+    Json,
+    Name,
+    PaperName,
+    checked,
+    console,
+    heading,
+    short,
+    show,
+    table,
+)
+from pipeline.commands.here import project
+from pipeline.commands.names import (
+    check_dataset,
+    check_experiment,
+    check_paper,
+    complete_experiment,
+    complete_paper,
+)
 from reid.project.errors import ReidError
 
 USE = "Train and evaluate"
@@ -18,17 +37,23 @@ app = typer.Typer()
 def train(
     experiment: Name,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option(help="How many of them; torchrun says it itself.")] = 1,
+    devices: Annotated[
+        int, typer.Option(help="How many of them; torchrun says it itself.", callback=checked)
+    ] = 1,
     overfit_batch: Annotated[
         bool, typer.Option(help="Only check that one batch can be learnt by heart.")
     ] = False,
 ) -> None:
-    """Train an experiment, or go on where it was stopped."""
+    """Train an experiment, or go on where it was stopped.
+
+    Example: reid train street-baseline
+    """
+    home = project()
+    check_experiment(home, experiment)
     from reid import experiments
     from reid.training import train as trainer
     from reid.training.devices import is_first
 
-    home = project()
     loaded = experiments.load(home, experiment)
     if overfit_batch:
         accuracy = trainer.overfit_batch(loaded, home)
@@ -42,7 +67,8 @@ def train(
     if not is_first():
         return
     last = (folder / "history.csv").read_text("utf-8").splitlines()
-    shown = [f"{k} {v}" for k, v in zip(last[0].split(","), last[-1].split(","), strict=True) if v]
+    numbers = zip(last[0].split(","), last[-1].split(","), strict=True)
+    shown = [f"{heading(k)} {v if v.isdigit() else short(float(v))}" for k, v in numbers if v]
     console().print(f"{experiment}: {', '.join(shown)}: {folder}")
 
 
@@ -53,11 +79,15 @@ def rehearse(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """A few steps, nothing kept: memory, speed, and how long the whole training would take."""
+    """A few steps, nothing kept: memory, speed, and how long the whole training would take.
+
+    Example: reid rehearse street-baseline
+    """
+    home = project()
+    check_experiment(home, experiment)
     from reid import experiments
     from reid.training.rehearse import rehearse as run
 
-    home = project()
     found = run(experiments.load(home, experiment), home, steps=steps, device=device)
 
     def lines() -> None:
@@ -84,11 +114,16 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Features, CMC and mAP of a trained experiment by a rule of its data set."""
+    """Features, CMC and mAP of a trained experiment by a rule of its data set.
+
+    Example: reid evaluate street-baseline
+    """
+    home = project()
+    check_experiment(home, experiment)
+    check_dataset(home, dataset)
     from reid import experiments
     from reid.evaluation.evaluate import evaluate as run
 
-    home = project()
     loaded = experiments.load(home, experiment)
     found = run(loaded, home, device=device, dataset=dataset, protocol=protocol)
     show(found, as_json, lambda: _metrics(experiment, found))
@@ -96,7 +131,9 @@ def evaluate(
 
 @app.command(rich_help_panel=USE)
 def pretrain(
-    paper: Annotated[str, typer.Argument(help="A paper that has a pretraining.")],
+    paper: Annotated[
+        str, typer.Argument(help="A paper that has a pretraining.", autocompletion=complete_paper)
+    ],
     root: Annotated[Path, typer.Option(help="Images in one folder a class, such as ImageNet.")],
     epochs: Annotated[int | None, typer.Option(help="The paper's own number by default.")] = None,
     dataset: Annotated[
@@ -104,7 +141,11 @@ def pretrain(
     ] = "",
     device: Device = "auto",
 ) -> None:
-    """Pretrain a paper's network on classified images; its weights feed `weights:`."""
+    """Pretrain a paper's network on classified images; its weights feed `weights:`.
+
+    Example: reid pretrain attention_driven --root imagenet/train
+    """
+    check_paper(paper)
     from reid.experiments import network_params
     from reid.papers import paper_of
     from reid.training import pretrain as pretraining
@@ -145,10 +186,15 @@ def score(
     draw: Annotated[
         str, typer.Option(help="Single gallery shot: expected, shared or per_query.")
     ] = "expected",
-    repeats: Annotated[int, typer.Option(help="Draws of shared and per_query.")] = 100,
+    repeats: Annotated[
+        int, typer.Option(help="Draws of shared and per_query.", callback=checked)
+    ] = 100,
     as_json: Json = False,
 ) -> None:
-    """Score anyone's features: CMC, mAP by both rules, mINP."""
+    """Score anyone's features: CMC, mAP by both rules, mINP.
+
+    Example: reid score features.parquet --protocol market1501
+    """
     from typing import cast, get_args
 
     from reid.evaluation.distances import Distance
@@ -173,7 +219,11 @@ def summary(
     paper: PaperName,
     as_json: Json = False,
 ) -> None:
-    """Parameters and multiply-adds of a paper's network, beside what the paper prints."""
+    """Parameters and multiply-adds of a paper's network, beside what the paper prints.
+
+    Example: reid summary attention_driven
+    """
+    check_paper(paper)
     from reid.results.network_cost import paper_summary
 
     found = paper_summary(paper)
@@ -188,7 +238,10 @@ def summary(
 
 @app.command(rich_help_panel=USE)
 def tables(as_json: Json = False) -> None:
-    """All evaluated experiments of params.yaml beside the papers' own numbers."""
+    """All evaluated experiments of params.yaml beside the papers' own numbers.
+
+    Example: reid tables
+    """
     from reid.results.made_with import made_with
     from reid.results.tables import evaluated
 
@@ -208,21 +261,30 @@ def paper_table(
     paper: PaperName,
     number: Annotated[str, typer.Argument(help="The table's number in the paper.")],
     dataset: Annotated[str, typer.Option(help="The data set to train and test on.")],
-    seeds: Annotated[int, typer.Option(help="Trainings per row.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings per row.", callback=checked)] = 1,
     row: Annotated[
         list[str] | None, typer.Option(help="Only this row, by its name; may be given again.")
     ] = None,
     splits: Annotated[
-        int, typer.Option(help="Mean over so many random splits; 0 = the default rule alone.")
+        int,
+        typer.Option(
+            help="Mean over so many random splits; 0 = the default rule alone.", callback=checked
+        ),
     ] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train and evaluate each row of a paper's table, ours beside theirs; equal rows once."""
+    """Train and evaluate each row of a paper's table, ours beside theirs; equal rows once.
+
+    Example: reid table attention_driven 6 --dataset street --seeds 3
+    """
+    check_paper(paper)
+    home = project()
+    check_dataset(home, dataset)
     from pipeline.builds.variants import build
     from reid.results.tables import Run, run_table
 
-    run = Run(project(), paper, dataset, device, build, console().print, splits)
+    run = Run(home, paper, dataset, device, build, console().print, splits)
     found = run_table(run, number, seeds, row or ())
 
     def lines() -> None:
@@ -236,9 +298,13 @@ def paper_table(
 @app.command(rich_help_panel=USE)
 def sources(
     experiment: Annotated[
-        str | None, typer.Argument(help="By default each paper's last one on a rendered world.")
+        str | None,
+        typer.Argument(
+            help="By default each paper's last one on a rendered world.",
+            autocompletion=complete_experiment,
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings with each source.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings with each source.", callback=checked)] = 1,
     source: Annotated[
         list[str] | None,
         typer.Option(help="truth, networks or weight-free; may be given again. Default: all."),
@@ -246,11 +312,17 @@ def sources(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """An experiment with derived data from the truth, from networks, and from no network."""
+    """An experiment with derived data from the truth, from networks, and from no network.
+
+    Example: reid sources hall-mutual
+    """
+    home = project()
+    if experiment:
+        check_experiment(home, experiment)
     from pipeline.builds.sources import from_sources
     from reid.results.sources import Comparison, NoSource, compare, of_worlds
 
-    how = Comparison(project(), device, from_sources, console().print)
+    how = Comparison(home, device, from_sources, console().print)
     found = []
     for name in [experiment] if experiment else of_worlds(how.project):
         try:
@@ -272,7 +344,10 @@ def sources(
 
 @app.command(rich_help_panel=USE)
 def report() -> None:
-    """One self-contained HTML page with pictures, curves, ranked lists and tables of it all."""
+    """One self-contained HTML page with pictures, curves, ranked lists and tables of it all.
+
+    Example: reid report
+    """
     from reid.report.page import write
 
     console().print(f"report: {write(project())}")
@@ -283,7 +358,10 @@ def convert_caffe(
     source: Annotated[Path, typer.Argument(help="bvlc_reference_caffenet.caffemodel")],
     target: Annotated[Path, typer.Argument(help="A .safetensors file.")],
 ) -> None:
-    """CaffeNet's published weights as safetensors; `weights:` takes either file."""
+    """CaffeNet's published weights as safetensors; `weights:` takes either file.
+
+    Example: reid convert-caffe bvlc_reference_caffenet.caffemodel caffenet.safetensors
+    """
     from reid.nn.caffe_weights import convert
 
     state = convert(source, target)

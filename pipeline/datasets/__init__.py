@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reid.project.errors import ReidError
+from reid.project.names import unknown
 
 if TYPE_CHECKING:
     from pipeline.datasets.base import Reader
@@ -110,7 +110,5 @@ READERS: dict[str, Callable[[], Reader]] = {
 def reader(name: str) -> Reader:
     """The reader of data set layout `name`; `ReidError` with the known names otherwise."""
     if name not in READERS:
-        close = difflib.get_close_matches(name.lower(), READERS, n=1)
-        nearest = f"; did you mean `{close[0]}`?" if close else ""
-        raise ReidError(f"no reader `{name}`{nearest} (there are {', '.join(READERS)})")
+        raise ReidError(unknown("reader", name, READERS))
     return READERS[name]()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from reid.project.errors import ReidError
+from reid.project.names import unknown
 
 if TYPE_CHECKING:
     from pipeline.engine.stage import AnyStage
@@ -65,6 +66,7 @@ class Listed(NamedTuple):
     load: Callable[[], AnyStage]
     summary: str  # what `reid --help` shows
     network: bool = False  # whether it may run one
+    new_rows: bool = False  # whether its builds are data sets
 
 
 STAGES = {  # in the order of the flow
@@ -77,12 +79,15 @@ STAGES = {  # in the order of the flow
         _backgrounds, "Training images without their person, and who may be put there instead."
     ),
     "swaps": Listed(
-        _swaps, "A data set of persons before other images' backgrounds (Yaghoubi et al.)."
+        _swaps,
+        "A data set of persons before other images' backgrounds (Yaghoubi et al.).",
+        new_rows=True,
     ),
     "crops": Listed(
         _crops,
         "A data set of the person in each overhead frame, cut out of colour and depth.",
         network=True,
+        new_rows=True,
     ),
     "jet": Listed(_jet, "Depth as a colour image, near blue and far red."),
     "flow": Listed(
@@ -94,5 +99,5 @@ STAGES = {  # in the order of the flow
 def stage(name: str) -> AnyStage:
     """The stage of a name, with its libraries; `ReidError` with the known names otherwise."""
     if name not in STAGES:
-        raise ReidError(f"no stage `{name}` (there are ingest, {', '.join(STAGES)})")
+        raise ReidError(unknown("stage", name, ["ingest", *STAGES]))
     return STAGES[name].load()

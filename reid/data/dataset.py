@@ -4,7 +4,7 @@
 """Open a built data set: rows, images, and columns of several stages side by side.
 
 data = reid.open("data", "street", columns=["image", "parts"])  # or https://..., s3://...
-data[0]                      {"image_id": ..., "image": (H, W, 3) uint8, "parts": (5, 4), ...}
+data[0], data[-1], data[:9]  {"image_id": ..., "image": (H, W, 3) uint8, "parts": (5, 4), ...}
 data.role("query")           the query rows alone
 data.torch(transform=...)    a torch data set with `__getitems__`
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 
 from reid.arrays import images
 from reid.arrays.flow import decode_flow
+from reid.data.locate import base_of, check_builds, derived_of, stage_of
+from reid.data.row import Filled, NoColumn, Row, blank_of, shape_of
 from reid.project.errors import ReidError
-from reid.project.layout import builder_of
+from reid.project.names import unknown
 from reid.shards.folder import Shards, side_by_side
-from reid.shards.manifest import listed_of, read_manifest
 from reid.shards.protocol import read_protocols
-from reid.shards.remote import Remote, place_of
+from reid.shards.remote import place_of
 from reid.shards.schema import check_rows
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ DECODERS = {
 def open(
     root: str | Path,
     dataset: str,
-    columns: Sequence[str] = ("image",),
+    columns: str | Sequence[str] = ("image",),
     builds: Mapping[str, str] | None = None,
     *,
     filesystem: AbstractFileSystem | None = None,
     verify: bool = True,
 ) -> Data:
-    """Open `dataset` below the data folder `root`, with `columns` beside the labels.
+    """Open `dataset` below the data folder `root`, with `columns`, or one, beside the labels.
 
     `root` is a folder, any address that fsspec opens (`https://...`, `s3://...`, `gs://...`), or a
     path on `filesystem`, such as a `dvc.api.DVCFileSystem`; there byte ranges are read, no files.
@@ -60,77 +61,33 @@ def open(
     A column of a derived stage is found by its name, `parts`, or in full, `parts.parts`. `builds`
     names the build of a stage that is meant where it is not the one named after the data set.
     With `verify` each local file is read once and compared with the digest of when it was built.
-    Raises `ReidError` where the data set or a column is not built, or a file is damaged.
+    Raises `ReidError` where the data set, a column or a build is not there, or a file is damaged.
     """
-    home = place_of(root, filesystem)
-    base_folder = _base(home, dataset)
+    home, builds = place_of(root, filesystem), builds or {}
+    base_folder = base_of(home, dataset)
+    check_builds(home, dataset, builds)
     base, protocol = Shards(base_folder), read_protocols(base_folder)
     check_rows(base_folder, base.shards[0].schema)
     names = set(base.columns)
     sources: dict[str, tuple[Shards, str]] = {}
     opened: dict[str, Shards] = {}
-    for column in columns:
+    for column in [columns] if isinstance(columns, str) else columns:
         if column in names:
             sources[column] = (base, column)
             continue
-        stage, name = _stage_of(home, dataset, builds or {}, column)
+        stage, name = stage_of(home, dataset, builds, column, base.columns)
         if stage not in opened:
-            opened[stage] = Shards(_derived(home, dataset, builds or {}, stage))
+            opened[stage] = Shards(derived_of(home, dataset, builds, stage))
             side_by_side(base, opened[stage])
         sources[column] = (opened[stage], name)
     if verify:
         for shards in (base, *opened.values()):
             shards.check()
-    return Data(base, sources, np.arange(len(base)), protocol)
+    return Data(base, sources, np.arange(len(base)), protocol, name=dataset)
 
 
-def _base(home: Path | Remote, dataset: str) -> Path | Remote:
-    """The folder of a data set's own rows: ingested, or made by a stage, such as swaps/mall."""
-    folders = home / "1-shards" / dataset, home / "2-derived" / dataset
-    for folder in folders:
-        if listed_of(folder) is not None:
-            return folder
-    if isinstance(home, Remote):
-        raise ReidError(f"{folders[0]}: no manifest.json; no data set `{dataset}` is built there")
-    raise ReidError(f"{folders[0]}: not built; run `{builder_of(dataset)}`")
-
-
-def _derived(home: Any, dataset: str, builds: Mapping[str, str], stage: str) -> Any:
-    return home / "2-derived" / stage / builds.get(stage, dataset)
-
-
-def _stage_of(
-    home: Path | Remote, dataset: str, builds: Mapping[str, str], column: str
-) -> tuple[str, str]:
-    """Which derived stage holds a column, and the column's own name."""
-    wanted, _, name = column.rpartition(".")
-    found = []
-    for stage in [wanted] if wanted else _stages(home, name):
-        described = read_manifest(_derived(home, dataset, builds, stage))
-        if described is None:
-            continue
-        own = described["dataset"] == dataset and not described.get("new_rows")
-        if own and name in described["columns"]:
-            found.append(stage)
-    if len(found) == 1:
-        return found[0], name
-    if not found:
-        hint = f"run the stage that makes it, such as `reid {column} {dataset}`"
-        if isinstance(home, Remote):
-            hint = f"where folders cannot be listed, name the stage too: `<stage>.{name}`"
-        raise ReidError(
-            f"{dataset} has no column `{column}` in {home}/1-shards or {home}/2-derived; {hint}"
-        )
-    choices = ", ".join(f"{stage}.{name}" for stage in found)
-    raise ReidError(f"column `{column}` of {dataset} is in several stages; say which: {choices}")
-
-
-def _stages(home: Path | Remote, name: str) -> list[str]:
-    """The stages that may hold a column: those built; the one of its name where none are listed."""
-    folder = home / "2-derived"
-    if isinstance(folder, Remote):
-        return folder.names() or [name]
-    return sorted(path.name for path in folder.glob("*"))
+class NoRow(ReidError, IndexError):
+    """A row number that the data set does not have."""
 
 
 class Data:
@@ -143,14 +100,30 @@ class Data:
         index: np.ndarray,
         protocol: dict[str, Any],
         rule: str = "",
+        name: str = "",
     ):
         self.base, self.sources, self.index, self.protocol = base, sources, index, protocol
         self.rule = rule  # the name of the rule in force; '' = the data set's first
+        self.name = name  # the data set's; '' where its folder was opened by itself
         self._labels: pa.Table | None = None
         self._arrays: dict[str, list[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __repr__(self) -> str:
+        person = self.base.scalars(["person"])["person"].to_numpy()[self.index]
+        rule = self.protocol_in_force().get("rule", {})
+        nobody = [*rule.get("junk", [-1]), *rule.get("distractors", [])]
+        persons = len(np.setdiff1d(person, nobody))
+        columns = ", ".join(self.sources) or "labels alone"
+        return f"<reid.Data {self.name}: {len(self):,} rows, {persons:,} persons, {columns}>"
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what a row has: labels, then the columns that were asked for."""
+        labels = self.base.shards[0].scalar_columns
+        return [*labels, *(name for name in self.sources if name not in labels)]
 
     @property
     def rows(self) -> pa.Table:
@@ -161,23 +134,52 @@ class Data:
         return self._labels
 
     def labels(self, column: str) -> np.ndarray:
-        """One label column as an array; nulls become -1."""
+        """One label column as an array; nulls become -1, False or ''."""
+        if column not in self.rows.column_names:
+            hint = "; it is read by `values`" if column in self.sources else ""
+            raise NoColumn(unknown("label", column, self.rows.column_names) + hint)
         values = self.rows[column].combine_chunks()
-        return values.fill_null(-1).to_numpy(zero_copy_only=False) if values.null_count else (
-            values.to_numpy(zero_copy_only=False)
-        )  # fmt: skip
+        if values.null_count and not pa.types.is_nested(values.type):
+            values = values.fill_null(blank_of(column, values.type))
+        return values.to_numpy(zero_copy_only=False)
 
-    def choose(self, rows: np.ndarray) -> Data:
-        """The rows given by positions or by a mask, in that order."""
-        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Data(self.base, self.sources, self.index[chosen], self.protocol, self.rule)
+    def choose(self, rows: np.ndarray | Sequence[int] | Sequence[bool]) -> Data:
+        """The rows given by positions or by a mask of all rows, in that order."""
+        given = np.asarray(rows)
+        if given.dtype == bool:
+            if given.shape != self.index.shape:
+                raise ReidError(
+                    f"{self.name}: a mask of shape {given.shape}; it must have a value for each "
+                    f"of the {len(self):,} rows"
+                )
+            given = np.flatnonzero(given)
+        elif given.size == 0:
+            given = np.empty(0, np.int64)
+        return self._with(self.index[self._positions(given)], self.rule)
+
+    def _positions(self, rows: Any) -> np.ndarray:
+        """Row numbers as an array, each within the rows; the last one is also -1."""
+        given = np.asarray(rows)
+        if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+            raise ReidError(
+                f"{self.name}: rows are chosen by whole numbers or a mask, not by {given.dtype} of "
+                f"shape {given.shape}"
+            )
+        count = len(self)
+        outside = given[(given < -count) | (given >= count)]
+        if len(outside):
+            raise NoRow(f"{self.name}: no row {outside[0]:,} (there are {count:,})")
+        return given % count if len(given) else given
+
+    def _with(self, index: np.ndarray, rule: str) -> Data:
+        return Data(self.base, self.sources, index, self.protocol, rule, self.name)
 
     def under(self, rule: str) -> Data:
         """The same rows with their roles under another rule of the data set, by its name."""
         known = [protocol["name"] for protocol in self.protocol.get("protocols", [])]
         if rule and rule not in known:
-            raise ReidError(f"no protocol `{rule}` (there are {', '.join(known) or 'none'})")
-        return Data(self.base, self.sources, self.index, self.protocol, rule)
+            raise ReidError(unknown("protocol", rule, known))
+        return self._with(self.index, rule)
 
     def protocol_in_force(self) -> dict[str, Any]:
         """The rule that roles and metrics follow, as protocol.json has it, or {}."""
@@ -188,7 +190,7 @@ class Data:
     def role(self, role: str) -> Data:
         """The rows of one role under the rule in force: train, query or gallery."""
         if role not in ROLES:
-            raise ReidError(f"no role `{role}` (there are {', '.join(ROLES)})")
+            raise ReidError(unknown("role", role, ROLES))
         return self.choose(self.labels(role).astype(bool))
 
     def complete(self) -> Data:
@@ -205,6 +207,9 @@ class Data:
 
     def values(self, column: str, positions: Sequence[int] | np.ndarray) -> list[Any]:
         """Cells of one column, read in one go."""
+        if column not in self.sources:
+            hint = "; it is a label, read by `labels`" if column in self.columns else ""
+            raise NoColumn(unknown("column", column, self.sources) + hint)
         shards, name = self.sources[column]
         chosen = self.index[np.asarray(positions)]
         if f"{name}_size" not in shards.columns:
@@ -221,27 +226,51 @@ class Data:
             self._arrays[column] = _cells(values)
         return self._arrays[column]
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        return self.__getitems__([position])[0]
+    @overload
+    def __getitem__(self, position: SupportsIndex) -> Row: ...
+    @overload
+    def __getitem__(self, position: slice) -> Data: ...
+    def __getitem__(self, position: SupportsIndex | slice) -> Row | Data:
+        """The row of a number, the last one's is also -1; or the rows of a slice, undecoded."""
+        if isinstance(position, slice):
+            return self.choose(np.arange(len(self))[position])
+        return self.__getitems__(self._positions([position]))[0]
 
-    def __getitems__(self, positions: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Row]:
+        """All rows in order, decoded one at a time; `batches` is faster."""
+        return (self[position] for position in range(len(self)))
+
+    def __getitems__(self, positions: Sequence[int] | np.ndarray) -> list[Row]:
         """Rows with labels and the asked-for columns, decoded."""
         labels = self.rows.take(pa.array(np.asarray(positions))).to_pylist()
+        rows = [Row(row) for row in labels]
         for column in self.sources:
-            for row, value in zip(labels, self.values(column, positions), strict=True):
+            for row, value in zip(rows, self.values(column, positions), strict=True):
                 row[column] = value
-        return labels
+        return rows
 
-    def batches(self, size: int) -> Iterator[list[dict[str, Any]]]:
+    def batches(self, size: int) -> Iterator[list[Row]]:
         """All rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.__getitems__(range(start, min(start + size, len(self))))
 
-    def torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> TorchData:
-        """For a `torch.utils.data.DataLoader`; `transform` takes one row."""
+    def torch(self, transform: Callable[[Row], Any] | None = None) -> TorchData:
+        """For a `torch.utils.data.DataLoader`; `transform` takes one row.
+
+        Without one, rows are as torch's own collating takes them: a null is -1, False or '', an
+        image that is null one of no pixels, a null of a fixed shape that shape of -1. Images of a
+        batch must then have one size; `complete` leaves rows with nulls out.
+        """
         from reid.data.torch import TorchData
 
-        return TorchData(self, transform)
+        return TorchData(self, transform or Filled(self._blanks()))
+
+    def _blanks(self) -> dict[str, Any]:
+        """By column, what stands for a null in a batch."""
+        kinds = {name: (name, self.rows.schema.field(name).type) for name in self.rows.column_names}
+        for column, (shards, name) in self.sources.items():
+            kinds[column] = name, shards.shards[0].schema.field(name).type
+        return {column: blank_of(name, kind) for column, (name, kind) in kinds.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_labels": None, "_arrays": {}}
@@ -280,11 +309,7 @@ def _chosen(rows: pa.Table, wanted: Mapping[str, Sequence[int]]) -> Any:
 
 def _cells(values: pa.Array) -> list[Any]:
     """Python values of an array; nested fixed-size lists become float arrays of their shape."""
-    shape: list[int] = []
-    kind = values.type
-    while pa.types.is_fixed_size_list(kind):
-        shape.append(kind.list_size)
-        kind = kind.value_type
+    shape = shape_of(values.type)
     if not shape:
         return values.to_pylist()
     return [

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from reid.data.row import Row
 from reid.data.samplers import Sampler
 from reid.project.errors import ReidError
 
@@ -25,7 +26,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitems__(self, positions: Sequence[int], /) -> list[dict[str, Any]]: ...
+    def __getitems__(self, positions: Sequence[int], /) -> list[Row]: ...
 
 
 class TorchData(Dataset[Any]):
@@ -35,7 +36,7 @@ class TorchData(Dataset[Any]):
     `transform` that is pickled is a function with a name, not a lambda.
     """
 
-    def __init__(self, data: Rows, transform: Callable[[dict[str, Any]], Any] | None = None):
+    def __init__(self, data: Rows, transform: Callable[[Row], Any] | None = None):
         self.data, self.transform = data, transform
 
     def __len__(self) -> int:

@@ -185,6 +185,8 @@ def device_of(device: str) -> torch.device:
         raise ReidError(f"device: no `{device}` (there are auto, cpu, cuda)") from None
     if result.type == "cuda" and not torch.cuda.is_available():
         raise ReidError(f"device: `{device}`, but torch finds no CUDA device; use cpu")
+    if result.type == "cuda" and (result.index or 0) >= torch.cuda.device_count():
+        raise ReidError(f"device: no `{device}` (torch finds {torch.cuda.device_count()} of CUDA)")
     return result
 
 

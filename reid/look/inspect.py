@@ -1,6 +1,7 @@
 """Look at shards: rows as plain values, images as a contact sheet.
 
-Masks are drawn over the images that they are of, where these lie in 1-shards beside 2-derived.
+Masks, joints, boxes of parts and of crops are drawn over the images that they are of, where these
+are built in the same data folder.
 """
 
 from __future__ import annotations
@@ -86,11 +87,8 @@ def _tile(shard: Shard, row: int, column: str | None, cell: tuple[int, int]) -> 
     return tile
 
 
-def _first_image(shard: Shard) -> str:
-    for field in shard.schema:
-        if schema.is_bytes_column(field):
-            return field.name
-    raise ReidError(f"{shard.path}: no image column (it has {', '.join(shard.columns)})")
+def _first_image(shard: Shard) -> str | None:
+    return next((field.name for field in shard.schema if schema.is_bytes_column(field)), None)
 
 
 def _caption(shard: Shard, row: int) -> str:
@@ -105,6 +103,8 @@ def _caption(shard: Shard, row: int) -> str:
 def _look(shard: Shard, row: int, column: str | None) -> np.ndarray | None:
     """What is shown of a row, as RGB; None where it is absent or broken."""
     name = column or _first_image(shard)
+    if name is None:
+        return _drawn(shard, row)
     data = shard.read(name, row)
     try:
         if data is None:
@@ -126,6 +126,21 @@ def _motion(data: bytes) -> np.ndarray:
     return colour_wheel(flow_px, max(1.0, float(np.linalg.norm(flow_px, axis=-1).max())))
 
 
+def _drawn(shard: Shard, row: int) -> np.ndarray | None:
+    """A row's joints or boxes over its image; the image alone where a row has neither."""
+    if _base_shard(shard.path) is None:
+        raise ReidError(
+            f"{shard.path}: no image column, and no images that it is of in the same data folder "
+            f"(it has {', '.join(shard.columns)})"
+        )
+    image = _base_image(shard, row)
+    for name, over in (("joints", draw.joints), ("parts", draw.boxes)):
+        if image is not None and name in shard.columns:
+            values = shard.table([name], row, row + 1)[name][0].as_py()
+            image = image if values is None else over(image, np.array(values, np.float32))
+    return image
+
+
 def _base_image(shard: Shard, row: int) -> np.ndarray | None:
     """The image that a row of a derived shard is of; None where there is none."""
     base = _base_shard(shard.path)
@@ -138,13 +153,14 @@ def _base_image(shard: Shard, row: int) -> np.ndarray | None:
 
 @functools.lru_cache(maxsize=8)
 def _base_shard(path: Path) -> Shard | None:
-    """The shard of the same name in data/1-shards, of the data set that the manifest names."""
+    """The shard of the same name, of the data set that the manifest names."""
     folder = path.resolve().parent.parent  # data/2-derived/<stage>/<build>
     try:
         manifest = read_manifest(folder)
         if manifest is None:
             return None
-        base = folder.parents[2] / "1-shards" / manifest["dataset"] / "rows" / path.name
+        room = "2-derived" if "/" in manifest["dataset"] else "1-shards"
+        base = folder.parents[2] / room / manifest["dataset"] / "rows" / path.name
         return Shard(base) if base.is_file() else None
     except (ReidError, IndexError):  # the pictures are an extra
         return None

@@ -8,7 +8,6 @@ Writes  features as Parquet that `reid score` reads
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from reid.evaluation.evaluate import (
     folder_of,
     trained_network,
 )
-from reid.evaluation.protocol import protocol_of
+from reid.evaluation.protocol import Protocol, protocol_of
 from reid.experiments import Experiment
 from reid.look import pictures
 from reid.project.errors import ReidError
@@ -78,7 +77,7 @@ class SearchResult:
     dataset: str
     query: np.ndarray  # (H, W, 3) uint8
     person: int | None  # None: unknown, junk or a distractor, who match nobody
-    rows: list[dict[str, Any]]  # rank, image_id, person, camera, distance; nearest first
+    rows: list[dict[str, Any]]  # rank, image_id, person, camera, distance, match; nearest first
     nearest: list[np.ndarray]  # the rows' images
     note: str = ""
 
@@ -89,8 +88,10 @@ def search(
 ) -> SearchResult:  # fmt: skip
     """The `top` gallery images nearest to `image`: an image_id of the data set, or a file.
 
-    All but junk and the image itself are ranked, also images of its own camera. The distance is the
-    experiment's; the Euclidean one is squared. A file has no part boxes; `note` says so.
+    All are ranked but junk, the image itself, and what the protocol leaves out for it, such as its
+    person in its camera; of a file neither is known. `match` of a row says whether it is of the
+    same person, None where nobody is known to match. The distance is the experiment's; the
+    Euclidean one is squared. A file has no part boxes; `note` says so.
     """
     if top < 1:
         raise ReidError(f"top: {top}, must be at least 1")
@@ -104,18 +105,21 @@ def search(
     data = experiment.open(project, name)
     row, note = _query(image, data, name)
     protocol = protocol_of(data.protocol_in_force())
-    gallery = _gallery(data, protocol.junk, row["image_id"], name)
+    gallery = _gallery(data, protocol, row, name)
     query = _embed(experiment, project, row, on)
     feature = _gallery_features(experiment, project, gallery, name, on)
     distance = next(distances.distance_blocks(query, feature, experiment.params.distance))[0]
     order = np.argsort(distance, kind="stable")[:top]
     near = gallery.choose(order).rows.select(["image_id", "person", "camera"]).to_pylist()
-    rows = [
-        {"rank": rank, **labels, "distance": float(distance[i])}
-        for rank, (labels, i) in enumerate(zip(near, order, strict=True), 1)
-    ]
     person = row.get("person")
     known = None if person in (*protocol.junk, *protocol.distractors) else person
+    rows = [
+        {
+            "rank": rank, **labels, "distance": float(distance[i]),
+            "match": None if known is None else labels["person"] == known,
+        }
+        for rank, (labels, i) in enumerate(zip(near, order, strict=True), 1)
+    ]  # fmt: skip
     return SearchResult(
         row["image_id"], name, row["image"], known, rows, gallery.values("image", order), note
     )
@@ -149,10 +153,17 @@ def _query(image: str, data: Data, dataset: str) -> tuple[dict[str, Any], str]:
     return row, f"{row['image_id']} {STRIPS}"
 
 
-def _gallery(data: Data, junk: Sequence[int], itself: str, dataset: str) -> Data:
-    """The gallery without junk and without the image `itself`."""
-    chosen = data.labels("gallery").astype(bool) & ~np.isin(data.labels("person"), junk)
-    chosen &= np.array(data.rows["image_id"].to_pylist(), dtype=object) != itself
+def _gallery(data: Data, protocol: Protocol, row: dict[str, Any], dataset: str) -> Data:
+    """The gallery without junk, the image itself, and what the protocol leaves out for it."""
+    person = data.labels("person")
+    chosen = data.labels("gallery").astype(bool) & ~np.isin(person, protocol.junk)
+    chosen &= np.array(data.rows["image_id"].to_pylist(), dtype=object) != row["image_id"]
+    if "camera" in row and protocol.exclude != "none":
+        camera = protocol.view(data.labels("camera"))
+        left_out = camera == protocol.view(np.array(row["camera"]))
+        if protocol.exclude == "same_person_same_camera":
+            left_out &= person == row["person"]
+        chosen &= ~left_out
     if not chosen.any():
         raise ReidError(f"{dataset}: has no gallery to search")
     return data.choose(chosen)
@@ -207,7 +218,7 @@ def picture(result: SearchResult) -> np.ndarray:
     known = result.person is not None
     shots = [
         (
-            pictures.framed(image, row["person"] == result.person if known else None),
+            pictures.framed(image, row["match"]),
             f"{row['rank']} p{row['person']} c{row['camera']}",
         )
         for row, image in zip(result.rows, result.nearest, strict=True)

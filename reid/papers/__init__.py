@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reid.project.errors import ReidError
+from reid.project.names import unknown
 
 if TYPE_CHECKING:
     from reid.papers.contract import Paper
@@ -109,7 +110,7 @@ FULL_SIZE: dict[str, Callable[[], Mapping[str, FullSize]]] = {
 def paper_of(name: str) -> Paper[Any, Any]:
     """The paper of that name; `ReidError` with the known names otherwise."""
     if name not in PAPERS:
-        raise ReidError(f"no paper `{name}` (there are {', '.join(PAPERS)})")
+        raise ReidError(unknown("paper", name, PAPERS))
     return PAPERS[name]()
 
 

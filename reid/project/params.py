@@ -7,7 +7,6 @@ only what differs. Read as YAML 1.2, where `on` is a word and `3e-4` a number.
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 
 PARAMS_FILE = "params.yaml"
 LONGEST_NAME = 100  # characters of a name that becomes a folder
@@ -135,7 +135,7 @@ def stage_params(loaded: Mapping[str, Any], stage: str, dataset: str, model: typ
     known = section(loaded, stage, "on")
     if dataset not in known:
         names = ", ".join(sorted(known)) or "none"
-        nearest = _nearest(dataset, known)
+        nearest = did_you_mean(dataset, known)
         raise ReidError(f"{PARAMS_FILE}: {stage}.on has no `{dataset}`{nearest} (it has {names})")
     merged = {**section(loaded, stage, "with"), **section(loaded, stage, "on", dataset)}
     return check(model, merged, stage)
@@ -159,13 +159,8 @@ def _explain(model: type[BaseModel], where: str, error: Any) -> str:
         known = sorted(getattr(owner, "model_fields", {}))
         place = ".".join([where, *path[:-1]])
         return (
-            f"{PARAMS_FILE}: {place} has no `{path[-1]}`{_nearest(path[-1], known)} "
+            f"{PARAMS_FILE}: {place} has no `{path[-1]}`{did_you_mean(path[-1], known)} "
             f"(it has {', '.join(known)})"
         )
     place = ".".join([where, *path])
     return f"{PARAMS_FILE}: {place}: {error['msg']}, not {_shown(error['input'])}"
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Json, project, show, table
+from pipeline.commands.console import Json, show, table
+from pipeline.commands.here import project
 from tests.benchmarks.run import run
 
 

@@ -31,7 +31,7 @@ def choose(params: Params, training: Callable[[list[str]], Data]) -> dict[str, A
     if not len(data):
         raise ReidError("flow_maximum_px: no training row has flow; give a number of pixels")
     rows = np.unique(np.linspace(0, len(data) - 1, ROWS).astype(int)).tolist()
-    speeds = [_speed(row["flow"], params) for row in data.__getitems__(rows)]
+    speeds = [_speed(flow_px, params) for flow_px in data.values("flow", rows)]
     most = float(np.percentile(np.concatenate(speeds), SHARE))
     return {"flow_maximum_px": max(round(most, 2), LEAST_PX)}
 

@@ -95,16 +95,13 @@ def test_features_that_cannot_be_made(trained: Project, name: str, dataset, out,
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_an_image_id_ranks_as_the_published_lists(trained: Project, name: str):
-    """But for images of its own person and camera, which the evaluation does not list."""
     lists = Shard(trained.run(name) / "evaluate" / "ranked.parquet").table().to_pylist()
     labels = {row["image_id"]: row for row in rows_of(trained, "toy")}
     for listed in lists[::6]:
         result = find(trained, listed["query"], name)
         own = labels[listed["query"]]
-        other = [
-            r for r in result.rows if (r["person"], r["camera"]) != (own["person"], own["camera"])
-        ]
-        assert [row["image_id"] for row in other][:10] == listed["gallery"]
+        assert ids(result)[:10] == listed["gallery"]
+        assert [row["match"] for row in result.rows][:10] == listed["match"]
         assert result.person == own["person"]
         assert result.note == ""
 
@@ -112,7 +109,8 @@ def test_an_image_id_ranks_as_the_published_lists(trained: Project, name: str):
 def test_rows_are_numbered_and_nearest_first(trained: Project):
     query = rows_of(trained, "toy", query=True)[0]["image_id"]
     result = find(trained, query)
-    assert [row["rank"] for row in result.rows] == [*range(1, 25)]  # the whole gallery
+    # The gallery of 24 without the two images of the query's person in its camera.
+    assert [row["rank"] for row in result.rows] == [*range(1, 23)]
     away = [row["distance"] for row in result.rows]
     assert away == sorted(away)
     labels = {row["image_id"]: row for row in rows_of(trained, "toy")}
@@ -141,9 +139,11 @@ def test_the_pictures_are_those_of_the_rows(trained: Project):
 
 
 def test_an_image_of_the_gallery_does_not_find_itself(trained: Project):
-    gallery = [row["image_id"] for row in rows_of(trained, "toy", gallery=True)]
-    result = find(trained, gallery[5])
-    assert sorted([*ids(result), gallery[5]]) == sorted(gallery)
+    gallery = rows_of(trained, "toy", gallery=True)
+    own = gallery[5]
+    result = find(trained, own["image_id"])
+    assert own["image_id"] not in ids(result)
+    assert len(result.rows) == 24 - 2, "nor the other one of its person and camera"
 
 
 def test_another_gallery_without_its_junk(trained: Project):
@@ -151,7 +151,8 @@ def test_another_gallery_without_its_junk(trained: Project):
     query = rows_of(trained, "other", query=True)[0]
     result = find(trained, query["image_id"], dataset="other")
     people = [row["person"] for row in result.rows]
-    assert sorted(people) == sorted([0] * 6 + [2] * 4 + [4] * 4)
+    everybody = sorted([0] * 6 + [2] * 4 + [4] * 4)
+    assert sorted([*people, *[query["person"]] * 2]) == everybody, "two are of its own camera"
     assert result.dataset == "other"
 
 
@@ -168,7 +169,13 @@ def test_a_file_finds_what_its_row_finds_where_strips_are_what_is_read(trained: 
     query = rows_of(trained, "toy", query=True)[2]["image_id"]
     file = trained.raw("toy") / f"{query}.jpg"
     result = find(trained, file, "toy-baseline")
-    assert result.rows == find(trained, query, "toy-baseline").rows
+    beside = find(trained, query, "toy-baseline")
+    assert len(result.rows) == 24, "of a file nobody knows what an evaluation would leave out"
+    both = [row for row in result.rows if row["image_id"] in ids(beside)]
+    assert [row["image_id"] for row in both] == ids(beside)
+    expected = [row["distance"] for row in beside.rows]
+    np.testing.assert_allclose([row["distance"] for row in both], expected, atol=1e-5)
+    assert {row["match"] for row in result.rows} == {None}
     assert result.person is None
     assert result.note == (
         f"{file.name} has no part boxes: the whole image and its four equal strips stand for them"
@@ -272,6 +279,28 @@ def test_a_data_set_without_gallery(trained: Project, tmp_path: Path):
         find(project, query)
 
 
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        pytest.param("same_person_same_camera", 22, id="its person in its camera"),
+        pytest.param("same_camera", 16, id="its camera"),
+        pytest.param("none", 24, id="nothing"),
+    ],
+)
+def test_the_gallery_is_what_the_evaluation_compares(
+    trained: Project, tmp_path: Path, exclude: str, left: int
+):
+    project = copy_of(trained, tmp_path / "project")
+    path = project.shards("toy") / "protocol.json"
+    described = json.loads(path.read_text())
+    described["protocols"][0]["rule"]["exclude"] = exclude
+    path.write_text(json.dumps(described))
+    query = rows_of(project, "toy", query=True)[0]
+    rows = find(project, query["image_id"]).rows
+    assert len(rows) == left
+    assert [r["match"] for r in rows] == [r["person"] == query["person"] for r in rows]
+
+
 # -- the picture -----------------------------------------------------------------------------
 
 
@@ -286,7 +315,7 @@ def marks(picture: np.ndarray) -> list[str]:
     return [name for _, _, name in sorted(frames)]
 
 
-@pytest.mark.parametrize("top", [3, 24])
+@pytest.mark.parametrize("top", [3, 22])
 def test_the_picture_marks_right_and_wrong_in_order(trained: Project, top: int):
     query = rows_of(trained, "toy", query=True)[0]
     result = find(trained, query["image_id"], top=top)
@@ -341,6 +370,15 @@ def test_the_command_writes_rows_and_a_picture(trained: Project, tmp_path: Path)
     assert output["rows"] == expected.rows
     assert output["picture"] == str(out)
     np.testing.assert_array_equal(images.decode(out.read_bytes()), search.picture(expected))
+
+
+def test_the_command_marks_right_and_wrong(trained: Project):
+    query = rows_of(trained, "toy", query=True)[0]["image_id"]
+    done = run(trained, "search", "toy-intra", query, "--top", "22")
+    lines = [line.split()[-1] for line in done.output.splitlines() if line[:1].isdigit()]
+    words = {True: "right", False: "wrong"}
+    assert lines == [words[row["match"]] for row in find(trained, query).rows]
+    assert {*lines} == {"right", "wrong"}
 
 
 def test_the_command_says_what_strips_stand_for(trained: Project):
