@@ -36,7 +36,7 @@ class Training(Strict):
     builds: dict[str, str] = Field(default_factory=dict)  # of stages, where not the data set's own
     rows: str = ""  # the folder of the data set's rows below data/, read by dvc.yaml alone
     protocol: str = ""  # a rule of the data set by name, such as classic-01; its first by default
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     val_identities: int = 0  # training identities held out; `best` is chosen on them
     validate_every: int = 10  # epochs
     checkpoint_every: int = 1  # epochs

@@ -21,7 +21,7 @@ from reid.project.errors import ReidError
 PERSON, PERSON_ID = "person", 1  # the category's name, and its number in results
 Label = TypeVar("Label")  # what is made of a person's entry
 Image = dict[str, Any]
-WRONG = (KeyError, TypeError, AttributeError, ValueError, OverflowError)
+WRONG = (LookupError, TypeError, AttributeError, ValueError, OverflowError)
 
 
 def people(

@@ -195,5 +195,5 @@ def read_csv(path: Path) -> pa.Table:
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ReidError(f"{path}: not readable as JSON: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,14 +55,16 @@ def adopt_training(experiment: Experiment, project: Project) -> Adopted:
 
     `ReidError` where it is not of these parameters and inputs; it is left as it is then.
     """
+    from reid.evaluation.evaluate import description_of  # loads torch
+
     folder, name = project.run(experiment.name) / "train", experiment.name
     former, now = published_code(folder), experiment.code(project)
     if former is None:
         raise ReidError(f"{folder}: no network that tells its code; run `reid train {name}`")
     if former.fingerprint == now.fingerprint:
         return Adopted("", "")
-    described = json.loads((folder / "experiment.json").read_text("utf-8"))
-    if described["key"] != experiment.key(project, former):
+    described = description_of(name, project)
+    if described is None or described["key"] != experiment.key(project, former):
         raise ReidError(
             f"{folder}: was not trained with these parameters and inputs; nothing is adopted"
         )

@@ -73,7 +73,7 @@ class Params(DerivedParams):
     iterations: Annotated[int, Field(ge=1)] = 1  # dilations by 7x7: paper 1, authors' code 5
     radius: Annotated[float, Field(gt=0, le=1)] = 0.1  # of filling in, in widths of the region
     quality: Annotated[int, Field(ge=0, le=100)] = 0  # of backgrounds as JPEG; 0 = PNG
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _masks_if_given(self) -> Params:

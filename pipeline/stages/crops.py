@@ -71,7 +71,7 @@ class Params(DerivedParams):
     top_mm: Annotated[int, Field(ge=1)] = 1200  # head and shoulders are higher
     body_mm: Annotated[int, Field(ge=1)] = 100  # all that is cut out is higher
     floor_frames: Annotated[int, Field(ge=1)] = 300  # at most, drawn among the training frames
-    seed: int = 0  # of that draw
+    seed: Annotated[int, Field(ge=0)] = 0  # of that draw
     # ultralytics
     model: str = ""  # the library's own name of a model; '' = yolo11n
     weights: str = "pretrained"  # or world, random, a path: see pipeline/backends/choices.py

@@ -62,7 +62,7 @@ class Params(DerivedParams):
     min_joints: Annotated[int, Field(ge=2, le=18)] = 4  # with fewer the whole image is the person
     fit_poses: Annotated[int, Field(ge=1)] = 20_000  # at most so many training poses are clustered
     strips: bool = True  # strips where a row has no joints; False rejects it
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 def batch_rows(params: Params) -> int:

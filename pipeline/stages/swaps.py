@@ -39,7 +39,7 @@ COLUMNS = pa.schema([*ROW, *SCHEMA])
 class Params(DerivedParams):
     per_image: Annotated[int, Field(ge=1)] = 1  # swapped images of each training image, at most
     quality: Annotated[int, Field(ge=0, le=100)] = 0  # of the images as JPEG; 0 = PNG
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Donors:

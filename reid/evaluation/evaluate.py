@@ -10,7 +10,6 @@ Writes  3-runs/<experiment>/evaluate: features.parquet (image_id, labels, featur
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,14 @@ from reid.experiments import Experiment
 from reid.nn.weights import fill, read_state
 from reid.papers.contract import Paper
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json
+from reid.project.layout import Project, as_json, read_object
 from reid.project.locks import lock
 from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
 RANKED = 10  # gallery images kept for each query
+DESCRIBED = {"key": str, "params": dict, "people": list, "channel_mean": list}  # of a training
 LABELS = ["image_id", "person", "camera", "train", "query", "gallery"]
 
 
@@ -106,10 +106,16 @@ def mean_metrics(
 def training_key(experiment: Experiment, project: Project) -> str:
     """The key of the published training, see `Experiment.key`; empty where there is none."""
     try:
-        path = project.run(experiment.name) / "train" / "experiment.json"
-        return json.loads(path.read_text("utf-8"))["key"]
-    except (OSError, ValueError, KeyError):
+        described = description_of(experiment.name, project)
+    except ReidError:  # damaged: what is there is of no training
         return ""
+    return described["key"] if described else ""
+
+
+def description_of(name: str, project: Project) -> dict[str, Any] | None:
+    """What a training published of itself, None where there is none; `ReidError` if damaged."""
+    path = project.run(name) / "train" / "experiment.json"
+    return read_object(path, DESCRIBED, f"reid train {name}")
 
 
 def trained_network(
@@ -117,10 +123,9 @@ def trained_network(
 ) -> tuple[nn.Module, Tensor, dict[str, Any]]:
     """The published network of an experiment, its channel means and its description."""
     folder = project.run(experiment.name) / "train"
-    try:
-        described = json.loads((folder / "experiment.json").read_text("utf-8"))
-    except OSError:
-        raise ReidError(f"{folder}: not trained yet; run `reid train {experiment.name}`") from None
+    described = description_of(experiment.name, project)
+    if described is None:
+        raise ReidError(f"{folder}: not trained yet; run `reid train {experiment.name}`")
     if any(described["params"].get(k) != v for k, v in experiment.trained().items()):
         raise ReidError(
             f"{folder}: was trained with other parameters than params.yaml has now; "
@@ -267,10 +272,10 @@ def _check_persons(experiment: Experiment, project: Project, data: Data) -> None
     """
     query = {*data.role("query").labels("person").tolist()}
     unseen = query - {*data.role("train").labels("person").tolist()}
-    path = project.run(experiment.name) / "train" / "experiment.json"
-    if not path.is_file() or data.rule == experiment.params.protocol:
+    described = description_of(experiment.name, project)
+    if described is None or data.rule == experiment.params.protocol:
         return
-    trained = {*json.loads(path.read_text("utf-8"))["people"]}
+    trained = {*described["people"]}
     if seen := unseen & trained:
         raise ReidError(
             f"{experiment.name} was trained on {len(seen)} of the {len(query)} persons that "

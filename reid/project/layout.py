@@ -118,6 +118,26 @@ def write_atomically(path: Path, data: bytes, work: Path | None = None) -> None:
     temporary.replace(path)
 
 
+def read_object(path: Path, entries: Mapping[str, type], hint: str) -> dict[str, Any] | None:
+    """The object in a JSON file that this project wrote; None where there is no file.
+
+    Raises `ReidError` where it cannot be read, or lacks one of the `entries` with its type; `hint`
+    is the command that writes it.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
+    if not isinstance(value, dict):
+        raise ReidError(f"{path}: holds no object; run `{hint}`")
+    wrong = [name for name, kind in entries.items() if not isinstance(value.get(name), kind)]
+    if wrong:
+        raise ReidError(f"{path}: has no `{wrong[0]}` as this project writes it; run `{hint}`")
+    return value
+
+
 def as_json(value: Mapping[str, Any] | list[Any]) -> bytes:
     """The one way that JSON files are written here: sorted, indented, newline at the end."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

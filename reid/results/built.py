@@ -6,7 +6,6 @@ Reads   1-shards, 2-derived, 3-runs; each folder is taken as it lies there
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +19,7 @@ from reid.data.dataset import Data
 from reid.data.dataset import open as open_data
 from reid.papers import PAPERS
 from reid.project import params
-from reid.project.errors import ReidError
-from reid.project.layout import Project, builder_of
+from reid.project.layout import Project, builder_of, read_object
 from reid.shards.folder import Shard
 from reid.shards.manifest import Manifest, manifest_of
 
@@ -240,18 +238,10 @@ def runs(project: Project, built: list[BuiltData]) -> list[Runs]:
 
 
 def _run(folder: Path) -> Run:
-    trained = _read(folder / "train" / "experiment.json", f"reid train {folder.name}")
-    metrics = _read(folder / "evaluate" / "metrics.json", f"reid evaluate {folder.name}")
-    return Run(folder.name, folder, trained, metrics)
-
-
-def _read(path: Path, hint: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise ReidError(f"{path}: cannot be read ({error}); run `{hint}`") from None
+    name = folder.name
+    trained = read_object(folder / "train" / "experiment.json", {}, f"reid train {name}")
+    metrics = read_object(folder / "evaluate" / "metrics.json", {}, f"reid evaluate {name}")
+    return Run(name, folder, trained, metrics)
 
 
 def by_precision(done: Sequence[Run]) -> list[str]:

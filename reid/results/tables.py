@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from reid.papers import PAPERS, paper_of
 from reid.papers.table import Printed, Row, Table
 from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, builder_of, write_atomically
+from reid.project.layout import Project, as_json, builder_of, read_object, write_atomically
 from reid.results import printed_row as printed_rows
 from reid.results.made_with import kind_of, made_with
 from reid.shards.manifest import manifest_of
@@ -78,12 +77,14 @@ def _described(project: Project, dataset: str) -> str:
     )
 
 
+METRICS_OF = {"params": dict, "rank1": float, "queries": int}  # entries that every one has
+
+
 def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | None:
     """The published metrics, None where they are not of this training on the data as built now."""
     path = project.run(experiment.name) / "evaluate" / "metrics.json"
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    found = read_object(path, METRICS_OF, f"reid evaluate {experiment.name}")
+    if found is None:
         return None
     same = found["params"] == experiment.described()
     same = same and found.get("code") == experiment.test_code(project).fingerprint

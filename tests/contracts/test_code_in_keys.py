@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from pipeline.builds.adopt import adopt_build
+from pipeline.builds.adopt import adopt_build, adopt_training
 from pipeline.builds.status import plan as planned
 from pipeline.builds.status import status
 from pipeline.commands.build import make_plan
@@ -22,7 +23,7 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.code import fingerprint
 from reid.code.published import as_file
-from reid.evaluation.evaluate import evaluate
+from reid.evaluation.evaluate import evaluate, trained_network
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results.tables import metrics_of
@@ -307,3 +308,20 @@ def test_a_training_half_done_under_other_code_is_left(toy: Project, sources: Pa
     assert "toy-baseline: begins anew, not from what is half done in" in line
     assert "code: reid.papers.attention_driven.recipe.loss changed" in line
     assert (half / "checkpoint.pt").read_bytes() == b"half done"
+
+
+def test_a_damaged_description_or_metrics_is_one_line(trained: Project):
+    experiment = experiments.load(trained, "toy-baseline")
+    folder = trained.run("toy-baseline")
+    (folder / "train" / "code.json").write_text('{"definitions": {}}')
+    (folder / "evaluate").mkdir()
+    for damage in ("[]", "{}", '{"key": 3}', "[" * 100_000, "\x00"):
+        (folder / "train" / "experiment.json").write_text(damage)
+        (folder / "evaluate" / "metrics.json").write_text(damage)
+        again = r"experiment\.json: .*; run `reid train toy-baseline`"
+        with pytest.raises(ReidError, match=again):
+            trained_network(experiment, trained, torch.device("cpu"))
+        with pytest.raises(ReidError, match=again):
+            adopt_training(experiment, trained)
+        with pytest.raises(ReidError, match=r"metrics\.json: .*; run `reid evaluate toy-baseline`"):
+            metrics_of(trained, experiment)
