@@ -126,7 +126,7 @@ def test_a_bare_name_is_refused_before_any_row_where_another_shard_has_it_too(tm
 def test_a_label_that_cannot_be_used_is_a_reject_with_its_reason(tmp_path):
     bad = {"image_id": "b", "keypoints": [1, 2]}
     good = {"image_id": "a", "keypoints": [1] * 51}
-    entries = [good, bad, {**good, "keypoints": []}]
+    entries = [good, bad, {**good, "keypoints": []}, {**good, "keypoints": None}]
     (tmp_path / "j.json").write_text(json.dumps(entries))
     params = Params(backend="given", path=str(tmp_path / "j.json"))
     computed = joints.build(params, Resources())(pa.table({"image_id": ["a", "b", "c"]}))
