@@ -61,7 +61,7 @@ class Pose(NamedTuple):
     """Where a person is at one moment, in world coordinates (metres, z up)."""
 
     bones: Frames  # in the order of `BONES`
-    joints: np.ndarray  # (18, 3) in the order of `schema.JOINT_NAMES`
+    joints: np.ndarray  # (18, 3) in the order of `poses.JOINT_NAMES`
 
 
 def swing(angle: float) -> np.ndarray:

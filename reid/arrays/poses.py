@@ -111,22 +111,22 @@ def strips(height: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def joints_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of the type `schema.JOINTS` to (N, 18, 3) float32; all NaN in rows that are null."""
+    """A column of the type `JOINTS` to (N, 18, 3) float32; all NaN in rows that are null."""
     return _to_array(column, JOINTS)
 
 
 def boxes_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of the type `schema.BOXES` to (N, 5, 4) float32; all NaN in rows that are null."""
+    """A column of the type `BOXES` to (N, 5, 4) float32; all NaN in rows that are null."""
     return _to_array(column, BOXES)
 
 
 def joints_column(joints: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
-    """(N, 18, 3) to a column of the type `schema.JOINTS`, null where `missing` (N,) is True."""
+    """(N, 18, 3) to a column of the type `JOINTS`, null where `missing` (N,) is True."""
     return _to_column(joints, JOINTS, missing)
 
 
 def boxes_column(boxes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
-    """(N, 5, 4) to a column of the type `schema.BOXES`, null where `missing` (N,) is True."""
+    """(N, 5, 4) to a column of the type `BOXES`, null where `missing` (N,) is True."""
     return _to_column(boxes, BOXES, missing)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,9 @@ def test_a_row_by_name_is_trained_alone(project: Project):
 
 
 @pytest.mark.slow
-def test_a_table_is_trained_once_and_written_as_markdown(project: Project):
+def test_a_table_is_trained_once_and_written_as_markdown(project: Project, tmp_path: Path):
+    without = shutil.ignore_patterns("3-runs", "train")  # of the tests before
+    project = Project(Path(shutil.copytree(project.root, tmp_path / "new", ignore=without)))
     said: list[str] = []
     run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, said.append)
     with contextlib.chdir(project.root):

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reid.arrays import poses
 from reid.project.errors import ReidError
 from reid.shards import folder as shards
 from reid.shards import read as shard_reader
@@ -111,7 +112,7 @@ class TestRoundTrip:
         assert shard.scalar_columns == ["image_id", "image_size", "depth_size", "number"]
 
     def test_nested_columns_are_scalars_too(self, tmp_path):
-        joints = pa.array([[[1.0, 2.0, 0.5]] * 18, None], schema.JOINTS)
+        joints = pa.array([[[1.0, 2.0, 0.5]] * 18, None], poses.JOINTS)
         table = bytes_table([b"x", b"y"]).append_column("joints", joints)
         write_shard(tmp_path / "j.parquet", table, {})
         assert Shard(tmp_path / "j.parquet").table(["joints"])["joints"].to_pylist()[1] is None

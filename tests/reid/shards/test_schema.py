@@ -6,6 +6,7 @@ import json
 
 import pyarrow as pa
 
+from reid.arrays import poses
 from reid.shards import schema
 
 
@@ -27,16 +28,16 @@ def test_image_columns_are_the_structs_alone():
 
 
 def test_eighteen_joints():
-    assert len(schema.JOINT_NAMES) == len(set(schema.JOINT_NAMES)) == 18
-    assert schema.JOINTS.list_size == 18
-    assert schema.JOINT_NAMES[1] == "neck"
+    assert len(poses.JOINT_NAMES) == len(set(poses.JOINT_NAMES)) == 18
+    assert poses.JOINTS.list_size == 18
+    assert poses.JOINT_NAMES[1] == "neck"
 
 
 def test_hugging_face_features():
     columns = pa.schema(
         [
             pa.field("image", schema.IMAGE),
-            pa.field("joints", schema.JOINTS),
+            pa.field("joints", poses.JOINTS),
             pa.field("score", pa.float64()),
             pa.field("names", pa.list_(pa.string())),
         ]

@@ -15,11 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from reid.data.samplers import Sampler, Shuffle
+from reid.nn.cost import summarize, total_of
 from reid.nn.losses import cross_entropy
 from reid.papers.contract import Paper
 from reid.papers.described import Described
 from reid.project.params import Strict
-from reid.results.network_cost import summarize, total_of
 
 
 class Params(Strict):

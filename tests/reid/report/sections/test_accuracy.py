@@ -17,7 +17,7 @@ from pipeline.world.truth import Truth, write_truth
 from reid.arrays import images
 from reid.arrays.flow import encode_flow
 from reid.arrays.images import encode_png
-from reid.arrays.poses import joints_column
+from reid.arrays.poses import JOINTS, joints_column
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.report.blocks import Section, Shot
@@ -87,7 +87,7 @@ def project(tmp_path: Path) -> Project:
     masks["i6"] = {"mask": None}
     derived(made, "masks", {"mask": IMAGE}, masks)
     poses = {name: standing_joints(*SIZE) + np.array([n, 0, 0]) for n, name in numbered.items()}
-    derived(made, "joints", {"joints": schema.JOINTS}, {
+    derived(made, "joints", {"joints": JOINTS}, {
         name: {"joints": joints_column(pose[None])[0].as_py()} for name, pose in poses.items()
     })  # fmt: skip
     derived(
