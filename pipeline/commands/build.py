@@ -248,12 +248,7 @@ def _network_command(stage: str) -> Callable[..., None]:
     return command
 
 
-EXAMPLES = {  # of each stage a build of this project's params.yaml
-    "joints": "street", "parts": "street", "masks": "mall", "backgrounds": "mall",
-    "swaps": "mall", "crops": "topview", "jet": "topview", "flow": "hall",
-}  # fmt: skip
-
 for _name, _listed in STAGES.items():
-    _help = f"{_listed.summary}\n\nExample: reid {_name} {EXAMPLES[_name]}"
+    _help = f"{_listed.summary}\n\nExample: reid {_name} {_listed.example}"
     _make = _network_command if _listed.network else _stage_command
     app.command(_name, help=_help, rich_help_panel=BUILD)(_make(_name))

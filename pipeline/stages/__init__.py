@@ -67,6 +67,7 @@ class Listed(NamedTuple):
     summary: str  # what `reid --help` shows
     network: bool = False  # whether it may run one
     new_rows: bool = False  # whether its builds are data sets
+    example: str = "street"  # a build, for the help
 
 
 STAGES = {  # in the order of the flow
@@ -74,24 +75,33 @@ STAGES = {  # in the order of the flow
     "parts": Listed(
         _parts, "Whole body and four part boxes from joints (Yang et al., eqs. 1 and 2)."
     ),
-    "masks": Listed(_masks, "The person's mask, its box and its area.", network=True),
+    "masks": Listed(
+        _masks, "The person's mask, its box and its area.", network=True, example="mall"
+    ),
     "backgrounds": Listed(
-        _backgrounds, "Training images without their person, and who may be put there instead."
+        _backgrounds,
+        "Training images without their person, and who may be put there instead.",
+        example="mall",
     ),
     "swaps": Listed(
         _swaps,
         "A data set of persons before other images' backgrounds (Yaghoubi et al.).",
         new_rows=True,
+        example="mall",
     ),
     "crops": Listed(
         _crops,
         "A data set of the person in each overhead frame, cut out of colour and depth.",
         network=True,
         new_rows=True,
+        example="topview",
     ),
-    "jet": Listed(_jet, "Depth as a colour image, near blue and far red."),
+    "jet": Listed(_jet, "Depth as a colour image, near blue and far red.", example="topview"),
     "flow": Listed(
-        _flow, "Optical flow from each frame to the next of its tracklet.", network=True
+        _flow,
+        "Optical flow from each frame to the next of its tracklet.",
+        network=True,
+        example="hall",
     ),
 }
 
