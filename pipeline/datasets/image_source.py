@@ -10,6 +10,7 @@ Writes  the same, for `pipeline.world`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, with_config
@@ -45,7 +46,9 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
 
     Of a rendered world nothing of the real data set's source, licence and citation is true.
     """
-    told = next(filter(None, (read_checked(path, RENDERED) for path in _files(root))), None)
+    told = next(
+        filter(None, (read_checked(path, rendered_adapter()) for path in _files(root))), None
+    )
     if told is None:
         return {
             "kind": "photographs", "title": info["title"], "licence": info["licence"],
@@ -62,7 +65,10 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
     }
 
 
-RENDERED = TypeAdapter(Rendered)
+@cache
+def rendered_adapter() -> TypeAdapter[Rendered]:
+    """Built when it is first asked for: it takes longer than reading does."""
+    return TypeAdapter(Rendered)
 
 
 def _files(root: Path) -> Iterator[Path]:

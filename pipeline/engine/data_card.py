@@ -14,6 +14,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -55,7 +56,10 @@ class KnownStep(TypedDict):
     source: NotRequired[KnownSource]
 
 
-STEPS_OF_A_CARD = TypeAdapter(list[KnownStep])
+@cache
+def steps_of_a_card() -> TypeAdapter[list[KnownStep]]:
+    """Built when it is first asked for: it takes longer than reading does."""
+    return TypeAdapter(list[KnownStep])
 
 
 def card(
@@ -135,7 +139,7 @@ def _steps_of(folder: Path) -> list[Step]:
     found = STEPS.search(text_of(path) or "")
     if found is not None:
         try:
-            return [{**step} for step in STEPS_OF_A_CARD.validate_json(found[1])]
+            return [{**step} for step in steps_of_a_card().validate_json(found[1])]
         except ValidationError:
             raise ReidError(
                 f"{path}: its steps are not as this program writes them; remove the file, and the "

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -113,12 +114,15 @@ class Protocols(TypedDict):
     built: NotRequired[dict[Role, RoleCounts]]
 
 
-WHOLE = TypeAdapter(Protocols)
+@cache
+def whole() -> TypeAdapter[Protocols]:
+    """Built when it is first asked for: it takes longer than reading does."""
+    return TypeAdapter(Protocols)
 
 
 def protocols_of(folder: Path) -> Protocols:
     """What protocol.json beside a data set's rows holds; `ReidError` where there is none."""
-    found = read_checked(folder / PROTOCOL, WHOLE)
+    found = read_checked(folder / PROTOCOL, whole())
     if found is None:
         raise ReidError(f"{folder}: no {PROTOCOL}{which_command(folder / 'rows' / 'any')}")
     return found
@@ -126,5 +130,5 @@ def protocols_of(folder: Path) -> Protocols:
 
 def read_protocols(folder: Path | Remote) -> dict[str, Any]:
     """What protocol.json beside a data set's rows holds, {} where there is none."""
-    found = read_checked(folder / PROTOCOL, WHOLE)
+    found = read_checked(folder / PROTOCOL, whole())
     return {} if found is None else {**found}
