@@ -80,5 +80,8 @@ sys.exit(", ".join(sorted({HEAVY!r} & {{*sys.modules}})) or 0)
 
 
 def test_an_unknown_stage_names_those_there_are():
-    with pytest.raises(ReidError, match=r"no stage `pats`; did you mean `parts`\? \(there are ingest, joints, parts, "):
+    with pytest.raises(
+        ReidError,
+        match=r"no stage `pats`; did you mean `parts`\? \(there are ingest, joints, parts, ",
+    ):
         stage("pats")

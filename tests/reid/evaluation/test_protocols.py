@@ -153,5 +153,8 @@ def test_results_without_a_map_leave_its_cell_empty(project: Project):
 def test_an_unknown_protocol_in_params_is_named_before_training(project: Project):
     overrides = {"model": "baseline", "protocol": "classic-2"}
     wrong = experiments.variant(project, "attention_driven", "toy", overrides)
-    with pytest.raises(ReidError, match=r"no protocol `classic-2`; did you mean `classic-20`\? \(there are new, classic-01"):
+    with pytest.raises(
+        ReidError,
+        match=r"no protocol `classic-2`; did you mean `classic-20`\? \(there are new, classic-01",
+    ):
         train(wrong, project, device="cpu")
