@@ -9,7 +9,6 @@ and its rule do.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from reid.papers.table import Printed, Row
 from reid.project import params
 from reid.project.layout import Project, builder_of
 from reid.shards.manifest import manifest_of
+from reid.shards.protocol import protocols_of
 
 Parameters = Mapping[str, Any]
 
@@ -66,8 +66,8 @@ def evaluated_on(project: Project, dataset: str) -> EvaluatedOn:
 
 
 def _first_rule(project: Project, dataset: str) -> str:
-    told = json.loads((project.shards(dataset) / "protocol.json").read_text("utf-8"))
-    return next((str(rule["name"]) for rule in told.get("protocols", ())), "")
+    protocols = protocols_of(project.shards(dataset))["protocols"]
+    return str(protocols[0].get("name", "")) if protocols else ""
 
 
 def builds_of(project: Project, experiment: Experiment) -> dict[str, Parameters]:
