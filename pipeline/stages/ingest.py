@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -142,15 +142,15 @@ def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
 
 def _sizes(root: Path, paths: list[str | None]) -> list[tuple[int, int]]:
     """(bytes, nanoseconds) of each file; 0 where there is none: a reject, when it is read."""
-    places = [path and path.split("#")[0] for path in paths]
-    shared = Counter(places)
+    files = [path and path.split("#")[0] for path in paths]
+    shared = Counter(files)
     sizes = []
-    for place in places:
+    for file in files:
         try:
-            found = os.stat(f"{root}/{place}") if place else None  # noqa: PTH116  (half of Path's)
+            status = os.stat(f"{root}/{file}") if file else None  # noqa: PTH116  (half of Path's)
         except OSError:  # gone since it was listed
-            found = None
-        sizes.append((found.st_size // shared[place], found.st_mtime_ns) if found else (0, 0))
+            status = None
+        sizes.append((status.st_size // shared[file], status.st_mtime_ns) if status else (0, 0))
     return sizes
 
 
@@ -200,44 +200,59 @@ class IngestWork(Work):
         source, schema = reader.open_source(self.root), reader.columns()
 
         def function(piece: pa.Table) -> Any:
-            columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+            rows: list[int] = []  # of `piece`, whose images are sound
+            read: list[Images] = []
             rejects: list[tuple[str, str]] = []
-            changed: Counter[str] = Counter()
-            for listed in piece.to_pylist():
+            listed = zip(*(piece[c].to_pylist() for c in ("path", "depth_path")), strict=True)
+            for row, (path, depth_path) in enumerate(listed):
                 try:
-                    row = read_row(source, listed)
+                    read.append(read_images(source, path, depth_path))
+                    rows.append(row)
                 except images.BadImage as error:
-                    rejects.append((listed["image_id"], str(error)))
-                    continue
-                if row["changed"]:
-                    changed[row["changed"]] += 1
-                for name in schema.names:
-                    columns[name].append(row[name])
+                    rejects.append((piece["image_id"][row].as_py(), str(error)))
+            changed = Counter(r.changed for r in read if r.changed)
             said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
-            return pa.table(columns, schema=schema), rejects, {**self.footer, **said}
+            return _table(piece.take(rows), read, schema), rejects, {**self.footer, **said}
 
         return function
 
 
-def read_row(source: Source, listed: dict[str, Any]) -> dict[str, Any]:
-    """One checked row, and how its image was `changed`.
+class Images(NamedTuple):
+    """What the files of one row hold, checked."""
 
-    Raises `BadImage` with the reason that the reject carries.
-    """
-    data, changed = images.storable(source(listed["path"]))
+    image: bytes
+    changed: str  # how `images.storable` changed it
+    height: int  # pixels
+    width: int
+    depth: bytes | None
+
+
+def read_images(source: Source, path: str, depth_path: str | None) -> Images:
+    """The images of one listed row. Raises `BadImage` with the reason that the reject carries."""
+    data, changed = images.storable(source(path))
     height, width = images.decode(data).shape[:2]  # decodes wholly: a truncated file is found here
-    row = {
-        **listed,
-        "changed": changed,
-        "image": {"bytes": data, "path": None},
-        "image_size": len(data),
-    }
-    row |= {"height": height, "width": width, "depth": None, "depth_size": None}
-    if listed["depth_path"] is not None:
-        depth, _ = images.storable(source(listed["depth_path"]))
+    depth = None
+    if depth_path is not None:
+        depth, _ = images.storable(source(depth_path))
         _check_depth(depth, height, width)
-        row |= {"depth": {"bytes": depth, "path": None}, "depth_size": len(depth)}
-    return row
+    return Images(data, changed, height, width, depth)
+
+
+def _table(listed: pa.Table, read: Sequence[Images], schema: pa.Schema) -> pa.Table:
+    """Rows of `schema`: the listed columns as they are, and those that their images tell."""
+    of_images: dict[str, list[Any]] = {
+        "image": [{"bytes": r.image} for r in read],
+        "image_size": [len(r.image) for r in read],
+        "depth": [None if r.depth is None else {"bytes": r.depth} for r in read],
+        "depth_size": [None if r.depth is None else len(r.depth) for r in read],
+        "height": [r.height for r in read],
+        "width": [r.width for r in read],
+    }
+    columns = [
+        pa.array(of_images[f.name], f.type) if f.name in of_images else listed[f.name].cast(f.type)
+        for f in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _check_depth(data: bytes, height: int, width: int) -> None:
@@ -247,7 +262,7 @@ def _check_depth(data: bytes, height: int, width: int) -> None:
     except images.BadImage as error:
         raise images.BadImage(f"depth: {error}") from None
     if depth_mm.shape != (height, width):
-        found = f"{depth_mm.shape[1]} x {depth_mm.shape[0]}"
-        raise images.BadImage(f"depth is {found} pixels, its image {width} x {height}")
+        size = f"{depth_mm.shape[1]} x {depth_mm.shape[0]}"
+        raise images.BadImage(f"depth is {size} pixels, its image {width} x {height}")
     if not depth_mm.any():
         raise images.BadImage("depth has no reading at all")

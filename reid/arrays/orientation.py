@@ -23,11 +23,19 @@ XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])[\"<]")
 
 def orientation_of(data: bytes) -> int:
     """1 to 8 as EXIF counts; 1, upright, also where the orientation is missing or broken."""
-    if data.startswith(TIFF):
+    if data.startswith(b"\xff\xd8"):
+        segments = _app1(data)  # EXIF and XMP both
+        exif = next((s[len(EXIF) :] for s in segments if s.startswith(EXIF)), b"")
+        notes = b"".join(segments)
+    elif data.startswith(b"\x89PNG"):
+        notes, exif = data, _chunk(data, 8, ">I", 4, b"eXIf", 12)
+    elif data.startswith(b"RIFF"):
+        notes, exif = data, _chunk(data, 12, "<I", 0, b"EXIF", 8).removeprefix(EXIF)
+    else:
         return UPRIGHT
-    orientation = _of_exif(_exif(data))
+    orientation = _of_exif(exif)
     if not orientation:
-        xmp = XMP.search(data) if b"tiff:Orientation" in data else None
+        xmp = XMP.search(notes) if b"tiff:Orientation" in notes else None
         orientation = int(xmp[1]) if xmp else UPRIGHT
     return orientation if UPRIGHT <= orientation <= 8 else UPRIGHT
 
@@ -43,15 +51,6 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _exif(data: bytes) -> bytes:
-    """The TIFF structure that holds the tags; empty where there is none."""
-    if data.startswith(b"\x89PNG"):
-        return _chunk(data, 8, ">I", 4, b"eXIf", 12)
-    if data.startswith(b"RIFF"):
-        return _chunk(data, 12, "<I", 0, b"EXIF", 8).removeprefix(EXIF)
-    return _segment(data) if data.startswith(b"\xff\xd8") else b""
-
-
 def _chunk(data: bytes, at: int, size: str, name_at: int, name: bytes, around: int) -> bytes:
     """What a named chunk of a PNG or a RIFF file holds."""
     if name not in data:
@@ -64,18 +63,22 @@ def _chunk(data: bytes, at: int, size: str, name_at: int, name: bytes, around: i
     return b""
 
 
-def _segment(data: bytes) -> bytes:
-    """What the EXIF segment of a JPEG holds."""
+def _app1(data: bytes) -> list[bytes]:
+    """What the APP1 segments of a JPEG hold. They lie ahead of its pixels: those are not read."""
+    segments: list[bytes] = []
     at = 2
-    if EXIF not in data:
-        return b""
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xDA, 0xD9):
-        length = struct.unpack(">H", data[at + 2 : at + 4])[0]
-        content = data[at + 4 : at + 2 + length]
-        if data[at + 1] == 0xE1 and content.startswith(EXIF):
-            return content[len(EXIF) :]
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in (0xDA, 0xD9):  # pixels, or the end
+            break
+        length = (data[at + 2] << 8) + data[at + 3]
+        if marker == 0xE1:
+            segments.append(data[at + 4 : at + 2 + length])
         at += 2 + length
-    return b""
+    return segments
 
 
 def _of_exif(tags: bytes) -> int:

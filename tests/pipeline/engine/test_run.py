@@ -122,7 +122,7 @@ def killer(*a, **k):
 m.{name} = killer
 """
 POINTS = [
-    *[("stage", "pipeline.stages.ingest", "read_row", n) for n in (5, 30, 60)],
+    *[("stage", "pipeline.stages.ingest", "read_images", n) for n in (5, 30, 60)],
     *[("stage's write", "pipeline.engine.journal", "write_shard", n) for n in (1, 2, 4)],
     *[("publishing", "pipeline.engine.run", "link", n) for n in (1, 2, 4)],
     ("publishing's end", "reid.project.publish", "replace_folder", 1),
