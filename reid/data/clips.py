@@ -6,7 +6,7 @@ rows, and a test feature is a tracklet's.
 Source  dense test clips, consecutive training clips and cyclic padding: Gao and Nevatia, BMVC
         Workshops 2018 and its code; the two ends: McLaughlin et al., CVPR 2016
 Differs A training clip may begin at any frame that leaves `length` of them; the code of the former
-        leaves the last place out.
+        leaves the last position out.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Tracklets:
             start = (share[:, :1] * (count - clips.length + 1).clip(1)).astype(np.int64)
             frames = (start + np.arange(clips.length)) % count  # repeats where there are too few
         else:
-            place = (np.arange(clips.length) + share) / clips.length  # 0 to 1
-            frames = np.minimum((place * count).astype(np.int64), count - 1)
+            position = (np.arange(clips.length) + share) / clips.length  # 0 to 1
+            frames = np.minimum((position * count).astype(np.int64), count - 1)
         return self.rows[self.first[chosen][:, None] + frames]
 
     def test_clips(self, clips: Clips) -> list[np.ndarray]:
@@ -107,11 +107,11 @@ def batches(each: list[np.ndarray], frames: int) -> Iterator[tuple[np.ndarray, n
     `each` has the clips of a tracklet, (clips, T); a batch has clips of one length.
     """
     clips = [(clip, number) for number, rows in enumerate(each) for clip in rows]
-    for length, same in groupby(clips, key=lambda found: len(found[0])):
-        found = list(same)
+    for length, same in groupby(clips, key=lambda clip: len(clip[0])):
+        alike = list(same)
         size = max(1, frames // length)
-        for start in range(0, len(found), size):
-            rows, numbers = zip(*found[start : start + size], strict=True)
+        for start in range(0, len(alike), size):
+            rows, numbers = zip(*alike[start : start + size], strict=True)
             yield np.stack(rows), np.array(numbers)
 
 

@@ -53,13 +53,13 @@ class Donors:
 
     def draw(self, rows: np.ndarray, seed: int) -> np.ndarray:
         """For each of `rows` (B,) the row that gives its background, -1 where none does."""
-        chance, place = np.random.default_rng(seed).random((2, len(rows)))
+        chance, share = np.random.default_rng(seed).random((2, len(rows)))
         count = self.count[rows]
         swapped = (chance < self.probability) & (count > 0)
-        found = np.full(len(rows), -1, np.int64)
-        chosen = self.first[rows] + (place * count).astype(np.int64)
-        found[swapped] = self.donors[chosen[swapped]]
-        return found
+        donors = np.full(len(rows), -1, np.int64)
+        chosen = self.first[rows] + (share * count).astype(np.int64)
+        donors[swapped] = self.donors[chosen[swapped]]
+        return donors
 
 
 def _pairs(data: Data) -> tuple[np.ndarray, np.ndarray]:
@@ -101,18 +101,18 @@ def prepared(row: dict[str, Any], height: int, width: int) -> dict[str, np.ndarr
     }
 
 
-def swap(batch: Batch, donors: Batch, places: Tensor) -> Tensor:
-    """The images (B, h, w, 3) of a batch, where those at `places` (S,) have the donors' background.
+def swap(batch: Batch, donors: Batch, indices: Tensor) -> Tensor:
+    """The images (B, h, w, 3) of a batch, where those at `indices` (S,) have the donors' background.
 
     Both hold what `prepared` gives, and the batch `image`.
     """
-    if len(places) == 0:
+    if len(indices) == 0:
         return batch["image"]
-    own = {name: values[places] for name, values in batch.items()}
+    own = {name: values[indices] for name, values in batch.items()}
     pasted = paste(
         own["image"], own["region"], own["rectangle"], donors["background"], donors["rectangle"]
     )
-    return batch["image"].index_copy(0, places, pasted)
+    return batch["image"].index_copy(0, indices, pasted)
 
 
 def paste(image: Tensor, region: Tensor, source: Tensor, onto: Tensor, target: Tensor) -> Tensor:
@@ -122,14 +122,14 @@ def paste(image: Tensor, region: Tensor, source: Tensor, onto: Tensor, target: T
     `target` (S, 4) as shares of width and height. Nothing is pasted beside `target`.
     """
     height, width = image.shape[1:3]
-    place = _centres(target, height, width)  # (S, h, w, 2), 0 to 1 within the target
+    position = _centres(target, height, width)  # (S, h, w, 2), 0 to 1 within the target
     first, last = source[:, None, None, :2], source[:, None, None, 2:]
     half = 0.5 / torch.tensor([width, height], device=image.device)  # pixel: none beside `source`
-    seen = (first + place * (last - first)).clamp(first + half, last - half)
+    seen = (first + position * (last - first)).clamp(first + half, last - half)
     layers = torch.cat([image, region], -1).movedim(-1, 1).float()  # (S, 4, h, w)
     moved = F.grid_sample(layers, 2 * seen - 1, padding_mode="border", align_corners=False)
     moved = moved.movedim(1, -1)  # (S, h, w, 4)
-    within = ((place >= 0) & (place <= 1)).all(-1, keepdim=True)  # (S, h, w, 1)
+    within = ((position >= 0) & (position <= 1)).all(-1, keepdim=True)  # (S, h, w, 1)
     share = moved[..., 3:] / 255 * within
     return (moved[..., :3] * share + onto * (1 - share)).round().byte()
 

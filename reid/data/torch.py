@@ -4,7 +4,7 @@ rows = data.role("train").torch(transform=lambda row: (row["image"], row["person
 loader = reid.StatefulLoader(rows, IdentityBatches(data.role("train").labels("person"), 16, 4, 0))
 for epoch in range(loader.epoch, 120):
     for batch in loader:
-        ...                          loader.state_dict() at any place
+        ...                          loader.state_dict() at any moment
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Rows(Protocol):
 class TorchData(Dataset[Any]):
     """A map-style data set: batches are read in one go through `__getitems__`.
 
-    It goes to worker processes by fork or pickle, from local and remote places alike; a
+    It goes to worker processes by fork or pickle, from local and remote files alike; a
     `transform` that is pickled is a function with a name, not a lambda.
     """
 
@@ -107,7 +107,7 @@ class StatefulLoader:
         self.epoch, self.done = state["epoch"], state["batch"]
 
     def _checksum(self, epoch: int) -> int:
-        found = len(self.rows)
+        digest = len(self.rows)
         for batch in self.sampler.batches(epoch):
-            found = zlib.crc32(np.asarray(batch, np.int64).tobytes(), found)
-        return found
+            digest = zlib.crc32(np.asarray(batch, np.int64).tobytes(), digest)
+        return digest

@@ -155,9 +155,9 @@ class Shards:
         if listed is None:
             raise ReidError(f"{self.folder}: no manifest.json; run `dvc repro`")
         digests = {entry["name"]: entry["sha256"] for entry in listed["shards"]}
-        places = [Path(str(shard.path)) for shard in self.shards]
+        paths = [Path(str(shard.path)) for shard in self.shards]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(check_digest, places, [digests.get(p.name, "") for p in places]):
+            for _ in pool.map(check_digest, paths, [digests.get(p.name, "") for p in paths]):
                 pass
 
     def scalars(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -174,8 +174,8 @@ class Shards:
         if not isinstance(self.folder, Remote):
             return [shard.table(columns) for shard in self.shards]
         extents = [shard.extents(columns) for shard in self.shards]
-        found = iter(_read_together(self.shards, extents))
-        pieces = [{start: next(found) for start, _ in ranges} for ranges in extents]
+        parts = iter(_read_together(self.shards, extents))
+        pieces = [{start: next(parts) for start, _ in ranges} for ranges in extents]
         return [s.table(columns, pieces=p) for s, p in zip(self.shards, pieces, strict=True)]
 
     def read(self, column: str, index: int) -> bytes | None:
@@ -190,11 +190,11 @@ class Shards:
             by_shard.setdefault(bisect.bisect_right(self.firsts, index) - 1, []).append(position)
         asked = [(self.shards[n], [indices[p] - self.firsts[n] for p in positions])
                  for n, positions in by_shard.items()]  # fmt: skip
-        found: list[bytes | None] = [None] * len(indices)
-        for positions, values in zip(by_shard.values(), self._read_all(column, asked), strict=True):
-            for position, data in zip(positions, values, strict=True):
-                found[position] = data
-        return found
+        values: list[bytes | None] = [None] * len(indices)
+        for positions, images in zip(by_shard.values(), self._read_all(column, asked), strict=True):
+            for position, data in zip(positions, images, strict=True):
+                values[position] = data
+        return values
 
     def _read_all(
         self, column: str, asked: list[tuple[Shard, list[int]]]
@@ -228,8 +228,8 @@ def _remote(folder: Remote) -> list[Shard]:
     listed = sorted(manifest["shards"], key=lambda entry: entry["name"])
     if not listed:
         raise ReidError(f"{folder}: its manifest.json names no shards")
-    places = [(folder / "rows" / entry["name"]).sized(entry["bytes"]) for entry in listed]
-    return [Shard(p, tail) for p, tail in zip(places, tails(places), strict=True)]
+    files = [(folder / "rows" / entry["name"]).sized(entry["bytes"]) for entry in listed]
+    return [Shard(p, tail) for p, tail in zip(files, tails(files), strict=True)]
 
 
 def _check_columns(shards: Sequence[Shard]) -> None:

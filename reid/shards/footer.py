@@ -42,8 +42,8 @@ def metadata_of(path: Path | Remote, footer: pq.FileMetaData) -> dict[str, str]:
     """What a footer says beside the columns; refuses the schema of a newer program."""
     pairs = {k.decode(errors="replace"): v for k, v in (footer.metadata or {}).items()}
     pairs.pop("ARROW:schema", None)
-    found = {k: v.decode(errors="replace") for k, v in pairs.items()}
-    version = found.get(VERSION_KEY, "0")
+    texts = {k: v.decode(errors="replace") for k, v in pairs.items()}
+    version = texts.get(VERSION_KEY, "0")
     if not re.fullmatch("[0-9]{1,9}", version):
         shown = version if len(version) <= 20 else f"{version[:20]}..."
         raise ReidError(f"{path}: damaged footer: schema version {shown!r}{which_command(path)}")
@@ -52,7 +52,7 @@ def metadata_of(path: Path | Remote, footer: pq.FileMetaData) -> dict[str, str]:
             f"{path}: schema version {version}, this program reads up to "
             f"{schema.SCHEMA_VERSION}; install a newer reid-pipeline"
         )
-    return found
+    return texts
 
 
 def is_one_plain_chunk(chunk: Any) -> bool:
@@ -99,16 +99,16 @@ def diagnosis(path: Path | Remote, damage: str) -> str:
 def check_digest(path: Path, sha256: str) -> None:
     """Raises `ReidError` where a file is not, byte for byte, what its manifest says was built."""
     try:
-        found = sha256_of(path)
+        digest = sha256_of(path)
     except OSError as error:
         raise ReidError(f"{path}: {error.strerror}{which_command(path)}") from None
-    if found != sha256:
+    if digest != sha256:
         damage = "damaged: not the bytes that were built, by the sha256 of manifest.json"
         raise ReidError(diagnosis(path, damage))
 
 
 def which_command(path: Path | Remote) -> str:
-    """Which command writes the file again, by its place in the tree; none for a remote one.
+    """Which command writes the file again, by its position in the tree; none for a remote one.
 
     The work folder's shard is the same file on disk, so that a run alone would take it as it is.
     """

@@ -84,7 +84,7 @@ def read_manifest(folder: Path | Remote) -> Manifest | None:
 
 def manifest_of(folder: Path, hint: str) -> Manifest:
     """The manifest of a built folder, or an error that says which command builds it."""
-    found = read_manifest(folder)
-    if found is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         raise ReidError(f"{folder}: not built yet; run `{hint}`")
-    return found
+    return manifest

@@ -122,13 +122,13 @@ def whole() -> TypeAdapter[Protocols]:
 
 def protocols_of(folder: Path) -> Protocols:
     """What protocol.json beside a data set's rows holds; `ReidError` where there is none."""
-    found = read_checked(folder / PROTOCOL, whole())
-    if found is None:
+    protocol = read_checked(folder / PROTOCOL, whole())
+    if protocol is None:
         raise ReidError(f"{folder}: no {PROTOCOL}{which_command(folder / 'rows' / 'any')}")
-    return found
+    return protocol
 
 
 def read_protocols(folder: Path | Remote) -> dict[str, Any]:
     """What protocol.json beside a data set's rows holds, {} where there is none."""
-    found = read_checked(folder / PROTOCOL, whole())
-    return {} if found is None else {**found}
+    protocol = read_checked(folder / PROTOCOL, whole())
+    return {} if protocol is None else {**protocol}

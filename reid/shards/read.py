@@ -9,7 +9,7 @@ are then byte ranges, neighbours go in one, and all ranges of a call are asked f
 The encoded images of a row group lie in one uncompressed page, one after the other, each behind
 its length in 4 bytes; the column `<name>_size` holds the same lengths. So the values end where the
 column chunk ends, they begin their total length before that, and a row's offset is a running sum:
-a row is one `pread`, and the 4 bytes before it tell at every read whether the place is right.
+a row is one `pread`, and the 4 bytes before it tell at every read whether the offset is right.
 
 Files laid out otherwise (compressed, dictionaries, several pages, no sizes) are read by row groups
 with a small cache.
@@ -146,15 +146,15 @@ class Shard:
         self, column: str, count: int, spans: Iterable[Span], pieces: Iterable[bytes]
     ) -> list[bytes | None]:
         """The encoded images of the `count` rows of `spans`, whose bytes are `pieces`."""
-        found: list[bytes | None] = [None] * count
+        values: list[bytes | None] = [None] * count
         for (start, _, span), data in zip(spans, pieces, strict=True):
             for position, row, offset, size in span:
                 at = offset - start
                 if len(data) < at + 4 + size or _prefix_of(data, at)[0] != size:
-                    found[position] = self._settle(column, row)
+                    values[position] = self._settle(column, row)
                 else:
-                    found[position] = data[at + 4 : at + 4 + size]
-        return found
+                    values[position] = data[at + 4 : at + 4 + size]
+        return values
 
     def table(
         self,
@@ -288,10 +288,10 @@ class Shard:
     def _sizes_hold(self, column: str, group: int, sizes: memoryview) -> bool:
         """Whether a row group's values, as Parquet reads them, have the sizes of their rows."""
         try:
-            found = int64_of(lengths_of(_group(self, column, group)))
+            stored = int64_of(lengths_of(_group(self, column, group)))
         except ReidError:
             return False
-        return np.array_equal(found, sizes[self._firsts[group] : self._firsts[group + 1]])
+        return np.array_equal(stored, sizes[self._firsts[group] : self._firsts[group + 1]])
 
     def _not_ours(self, what: str) -> None:
         """Raise if the footer says that this project wrote the file; else it is merely foreign."""

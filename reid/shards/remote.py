@@ -4,7 +4,7 @@
 # pyright: reportUnknownLambdaType=false
 """Where bytes come from: a local file by `pread`, or byte ranges of anything that fsspec opens.
 
-A place is a `Path`, or a `Remote` with as much of a path's manners as readers need. Remote files
+A location is a `Path`, or a `Remote` with as much of a path's manners as readers need. Remote files
 are read by ranges alone, many in one call, which asynchronous file systems (http, s3, gs) send
 together. Retries are the file system's; a read that fails or falls short is one `ReidError`.
 """
@@ -34,7 +34,7 @@ TAIL = 64 * 1024  # bytes read for a footer; most are shorter, of a longer one t
 
 
 def place_of(root: str | Path, filesystem: AbstractFileSystem | None = None) -> Path | Remote:
-    """The place that an address names: a `Path` where it is on this machine.
+    """The location that an address names: a `Path` where it is on this machine.
 
     `root` is a path, an fsspec address (`https://...`, `s3://...`), or a path on `filesystem`.
     """
@@ -107,10 +107,10 @@ class Remote:
     @property
     def size(self) -> int:
         if self._size is None:
-            found = self._asked(lambda: self.files.system.info(self.path)["size"])
-            if found is None:
+            size = self._asked(lambda: self.files.system.info(self.path)["size"])
+            if size is None:
                 raise ReidError(f"{self}: the server does not tell the file's size")
-            self._size = int(found)
+            self._size = int(size)
         return self._size
 
     def sized(self, size: int) -> Remote:
@@ -142,15 +142,15 @@ class Remote:
             raise ReidError(f"{self}: cannot be read: {_said(error)}") from None
 
 
-def open_range(place: Path | Remote) -> RangeReader:
+def open_range(file: Path | Remote) -> RangeReader:
     """A function `read(length, offset) -> bytes` on the file, which threads and forks may share.
 
     A local file closes when nobody refers to the function, so never under a thread that still
     reads.
     """
-    if isinstance(place, Remote):
-        return place.read
-    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    if isinstance(file, Remote):
+        return file.read
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     read = functools.partial(os.pread, descriptor)
     weakref.finalize(read, os.close, descriptor).atexit = False  # a thread may still read then
     return read
@@ -160,36 +160,36 @@ def read_ranges(wanted: Sequence[Wanted]) -> list[bytes]:
     """Ranges of files of one file system, in their order; one call."""
     if not wanted:
         return []
-    paths = [place.path for place, _, _ in wanted]
+    paths = [file.path for file, _, _ in wanted]
     starts, ends = [start for _, start, _ in wanted], [end for _, _, end in wanted]
     first = wanted[0][0]
     try:
-        found = first.files.system.cat_ranges(paths, starts, ends, on_error="return")
+        pieces = first.files.system.cat_ranges(paths, starts, ends, on_error="return")
     except Exception as error:  # each file system has errors of its own
         raise ReidError(f"{first}: cannot be read: {_said(error)}") from None
-    for (place, start, end), data in zip(wanted, found, strict=True):
+    for (file, start, end), data in zip(wanted, pieces, strict=True):
         if isinstance(data, Exception) and _is_absent(data):
-            raise ReidError(f"{place}: no such file")
+            raise ReidError(f"{file}: no such file")
         if isinstance(data, Exception):
-            raise ReidError(f"{place}: bytes {start:,} to {end:,} not read: {_said(data)}")
+            raise ReidError(f"{file}: bytes {start:,} to {end:,} not read: {_said(data)}")
         if len(data) != end - start:
-            raise ReidError(_other_length(place, start, end, len(data)))
-    return found
+            raise ReidError(_other_length(file, start, end, len(data)))
+    return pieces
 
 
-def _other_length(place: Remote, start: int, end: int, found: int) -> str:
-    asked = f"{place}: asked for bytes {start:,} to {end:,}, got {found:,} bytes"
-    if found > end - start:
+def _other_length(file: Remote, start: int, end: int, size: int) -> str:
+    asked = f"{file}: asked for bytes {start:,} to {end:,}, got {size:,} bytes"
+    if size > end - start:
         return f"{asked}; the server does not serve byte ranges: copy the data set, open it there"
     return f"{asked}; the file is shorter than its data set says, or was being copied"
 
 
-def tails(places: Sequence[Remote]) -> list[bytes]:
+def tails(files: Sequence[Remote]) -> list[bytes]:
     """The last bytes of each file.
 
     The first is read alone: a server without ranges sends all of it, and of no other file.
     """
-    wanted = [(place, max(0, place.size - TAIL), place.size) for place in places]
+    wanted = [(file, max(0, file.size - TAIL), file.size) for file in files]
     return [*read_ranges(wanted[:1]), *read_ranges(wanted[1:])]
 
 
@@ -207,8 +207,8 @@ def merged(ranges: Sequence[Range], gap: int) -> list[Range]:
 class RangeFile(io.RawIOBase):
     """A remote file for readers that want one; `pieces`, by their first byte, are read already."""
 
-    def __init__(self, place: Remote, pieces: dict[int, bytes]) -> None:
-        self.place, self.pieces, self.at = place, pieces, 0
+    def __init__(self, file: Remote, pieces: dict[int, bytes]) -> None:
+        self.file, self.pieces, self.at = file, pieces, 0
 
     def readable(self) -> bool:
         return True
@@ -217,38 +217,38 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at}.get(whence, self.place.size)
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at}.get(whence, self.file.size)
         return self.at
 
     def tell(self) -> int:
         return self.at
 
     def read(self, size: int = -1) -> bytes:
-        end = self.place.size if size < 0 else min(self.at + size, self.place.size)
+        end = self.file.size if size < 0 else min(self.at + size, self.file.size)
         begin, self.at = self.at, max(self.at, end)
         for start, data in self.pieces.items():
             if start <= begin and end <= start + len(data):
                 return data[begin - start : end - start]
-        return self.place.read(end - begin, begin) if end > begin else b""
+        return self.file.read(end - begin, begin) if end > begin else b""
 
 
-def text_of(place: Path | Remote) -> str | None:
+def text_of(file: Path | Remote) -> str | None:
     """The text of a small file, None where there is none."""
     try:
-        if isinstance(place, Path):
-            check_regular(place)
-        return place.read_text("utf-8")
+        if isinstance(file, Path):
+            check_regular(file)
+        return file.read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
-        raise ReidError(f"{place}: not UTF-8 text at byte {error.start:,}") from None
+        raise ReidError(f"{file}: not UTF-8 text at byte {error.start:,}") from None
     except OSError as error:
-        raise ReidError(f"{place}: cannot be read: {error.strerror}") from None
+        raise ReidError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def size_of(place: Path | Remote) -> int:
+def size_of(file: Path | Remote) -> int:
     """A file's length in bytes."""
-    return place.size if isinstance(place, Remote) else place.stat().st_size
+    return file.size if isinstance(file, Remote) else file.stat().st_size
 
 
 def _is_absent(error: Exception) -> bool:

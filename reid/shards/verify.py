@@ -122,9 +122,9 @@ def _pictures(shard: Shard) -> Iterator[Problem]:
                 rows = range(first, min(first + BATCH_ROWS, shard.num_rows))
                 data = shard.read_many(column, rows)
                 wrong = pool.map(_fault, itertools.repeat(column), data)
-                for row, (fault, found) in zip(rows, wrong, strict=True):
-                    if fault is None and found is not None and expected and found != expected[row]:
-                        fault = f"{found} pixels, the row has {expected[row]}"
+                for row, (fault, size) in zip(rows, wrong, strict=True):
+                    if fault is None and size is not None and expected and size != expected[row]:
+                        fault = f"{size} pixels, the row has {expected[row]}"
                     if fault is not None:
                         yield Problem(shard.path.name, row, f"`{column}`: {fault}")
 
