@@ -20,7 +20,7 @@ from reid.code.fingerprint import of as code_of
 from reid.data.dataset import Data
 from reid.data.dataset import open as open_data
 from reid.papers import PAPERS, paper_of
-from reid.papers.contract import Paper
+from reid.papers.contract import Method, Paper
 from reid.project import params as parameters
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, builder_of, key_of, sha256_of, write_atomically
@@ -57,6 +57,11 @@ class Experiment:
     params: Any  # the paper's Params and Training in one
 
     @property
+    def method(self) -> Method[Any, Any]:
+        """What computes it; loads torch."""
+        return self.paper.method()
+
+    @property
     def other_builds(self) -> dict[str, str]:
         """The builds that are not the data set's own, by stage."""
         own = self.params.dataset
@@ -79,11 +84,16 @@ class Experiment:
 
         Their roles are those of the experiment's protocol, on another data set of its first one.
         """
+        return self._rows(project, dataset, protocol).complete()
+
+    def _rows(
+        self, project: Project, dataset: str | None, protocol: str | None, *, verify: bool = True
+    ) -> Data:
         own = dataset in (None, self.params.dataset)
         name, builds = (self.params.dataset, self.params.builds) if own else (str(dataset), {})
         read = {stage: build for stage, build in builds.items() if stage in self.stages}
-        data = open_data(project.root / "data", name, self.columns, read)
-        return data.under(protocol or (self.params.protocol if own else "")).complete()
+        data = open_data(project.root / "data", name, self.columns, read, verify=verify)
+        return data.under(protocol or (self.params.protocol if own else ""))
 
     def for_training(self, project: Project, data: Data) -> Data:
         """The same rows with what the training reads beside, null where a stage had none."""
@@ -128,6 +138,14 @@ class Experiment:
         data = open_data(project.root / "data", self.params.dataset, columns, self.params.builds)
         return data.under(self.params.protocol).role("train").complete()
 
+    def tested(
+        self, project: Project, dataset: str | None = None, protocol: str | None = None
+    ) -> list[Any]:
+        """What `open` gives, as a key has it: the rule, the content hashes of every shard."""
+        data = self._rows(project, dataset, protocol, verify=False)
+        folders = {Path(str(s.folder)) for s in (data.base, *(s for s, _ in data.sources.values()))}
+        return [data.protocol_in_force(), *(_content(folder) for folder in sorted(folders))]
+
     def choice(self, project: Project) -> list[Any]:
         """What decides values that are chosen from the data: code, content, all but the seed."""
         told = {key: value for key, value in self.described().items() if key != "seed"}
@@ -151,10 +169,12 @@ class Experiment:
         names = {stage: self.params.builds.get(stage, dataset) for stage in folders}
         hints = {stage: f"reid {stage} {name}" for stage, name in names.items()}
         hints["ingest"] = builder_of(dataset)
-        return [
-            [s["sha256"] for s in manifest_of(folder, hints[stage])["shards"]]
-            for stage, folder in folders.items()
-        ]
+        return [_content(folder, hints[stage]) for stage, folder in folders.items()]
+
+
+def _content(folder: Path, hint: str = "dvc repro") -> list[str]:
+    """The content hashes of a built folder's shards; `hint` is the command that builds it."""
+    return [shard["sha256"] for shard in manifest_of(folder, hint)["shards"]]
 
 
 @cache

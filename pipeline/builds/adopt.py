@@ -9,6 +9,7 @@ from pipeline.engine.journal import Journal
 from pipeline.engine.run import Plan, run
 from reid.code.published import FILE, as_file, differences
 from reid.code.published import published as published_code
+from reid.evaluation.trained import description_of
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, link
@@ -55,8 +56,6 @@ def adopt_training(experiment: Experiment, project: Project) -> Adopted:
 
     `ReidError` where it is not of these parameters and inputs; it is left as it is then.
     """
-    from reid.evaluation.evaluate import description_of  # loads torch
-
     folder, name = project.run(experiment.name) / "train", experiment.name
     former, now = published_code(folder), experiment.code(project)
     if former is None:

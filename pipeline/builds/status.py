@@ -123,12 +123,12 @@ def _experiment(paper: str, name: str, values: dict[str, Any], project: Project)
     if not (folder / "experiment.json").is_file():
         return {**line, "state": "not trained"}
     from reid import experiments as named
-    from reid.evaluation.evaluate import training_key
+    from reid.evaluation.trained import training_key
     from reid.results.tables import metrics_of
 
     try:
         experiment = named.load(project, name)
-        if training_key(experiment, project) != experiment.key(project):
+        if training_key(experiment.name, project) != experiment.key(project):
             told = differences(published_code(folder), experiment.code(project))
             return {**line, "state": f"stale: {told or 'its parameters or its data changed'}"}
         metrics = metrics_of(project, experiment)

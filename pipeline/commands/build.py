@@ -50,7 +50,7 @@ def make_plan(
     of = find_stage(stage)
     checked = params.stage_params(loaded, stage, dataset, of.params)
     if device.startswith("cuda") and of.needs_device(checked):
-        from reid.evaluation.evaluate import device_of
+        from reid.nn.device import device_of
 
         device_of(device)  # says so where there is none
     return plan(of, dataset, checked, home, device, former)

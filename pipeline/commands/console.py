@@ -22,6 +22,7 @@ from reid.project.names import did_you_mean
 if TYPE_CHECKING:
     from rich.console import Console
 
+USE = "Train and evaluate"  # the part of `reid --help` that several files have commands in
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
 

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from pipeline.backends.checkpoints import fill_model
@@ -26,7 +25,7 @@ from pipeline.engine.plan import ahead
 from pipeline.fit.people import Example
 from reid.project.layout import key_of
 from reid.training.checkpoint import Part, State
-from reid.training.devices import launched
+from reid.training.devices import Devices, launched
 from reid.training.loop import Loop, Stopped
 
 LOG = logging.getLogger(__name__)
@@ -81,11 +80,11 @@ class FitTask:
     epochs = check_every = 1
 
     def __init__(
-        self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], fabric: Fabric,
+        self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], devices: Devices,
         start: dict[str, Tensor] | None, say: Callable[[Progress], None],
     ):  # fmt: skip
         self.lesson, self.recipe, self.examples = lesson, recipe, examples
-        self.fabric, self.device, self.say = fabric, fabric.device.type, say
+        self.devices, self.device, self.say = devices, devices.device.type, say
         self.title = f"fit-backend {lesson.weights}"
         torch.manual_seed(recipe.seed)
         self.network = lesson.network(self.device)
@@ -115,7 +114,7 @@ class FitTask:
         for group, share in zip(self.optimizer.param_groups, self.shares, strict=True):
             group["lr"] = rate * share
         self.optimizer.zero_grad(set_to_none=True)
-        with self.fabric.autocast():
+        with self.devices.autocast():
             loss = self.lesson.loss(network, batch, self.device, step / recipe.steps)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -153,8 +152,8 @@ def fit(
 
     `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
     """
-    fabric = launched(device, 1, "bf16-mixed" if recipe.bfloat16 else "32-true")
-    task = FitTask(lesson, recipe, examples, fabric, start, say)
+    devices = launched(device, "bf16-mixed" if recipe.bfloat16 else "32-true")
+    task = FitTask(lesson, recipe, examples, devices, start, say)
     path = folder / f"{lesson.weights}-{task.key}.pt"
     loop = Loop(task, path, LOG, every_minutes=KEEP_MINUTES, stop=stop or threading.Event())
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from reid.code.fingerprint import Start
 
 PAPERS = "reid.papers:PAPERS"
-SHOWN = {  # fields of a `Paper` that are only shown, or decide other things
+VALUES = ("Paper", "Method", "replace")  # what makes a paper
+SHOWN = {  # fields of a `Paper` and its `Method` that are only shown, or decide other things
     "name", "tables", "costs", "describe", "attention_maps",
     "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
     "protocols",
@@ -20,7 +21,7 @@ KEYS = frozenset(  # methods of an experiment that make keys and descriptions, a
     f"reid.experiments:Experiment.{name}"
     for name in (
         "key", "code", "test_code", "described", "trained", "other_builds", "_inputs", "_folders",
-        "is_built", "choice", "stages",
+        "is_built", "choice", "stages", "tested",
     )
 )  # fmt: skip
 VALIDATION = frozenset({"reid.training.experiment_task:ExperimentTask.validate"})
@@ -34,7 +35,7 @@ def of_training(paper: str, validated: bool) -> Start:
         "reid.training.loop:Loop", "reid.training.devices:launched",
     )  # fmt: skip
     return Start(
-        roots, {PAPERS: (paper,)}, {"Paper": left_out, "replace": left_out},
+        roots, {PAPERS: (paper,)}, dict.fromkeys(VALUES, left_out),
         omitted=KEYS if validated else KEYS | VALIDATION,
     )  # fmt: skip
 
@@ -42,5 +43,5 @@ def of_training(paper: str, validated: bool) -> Start:
 def of_evaluation(paper: str) -> Start:
     """What decides the features and metrics of a paper's trained network."""
     left_out = frozenset(SHOWN | TRAINED)
-    roots = (PAPERS, "reid.experiments:Experiment", "reid.evaluation.evaluate:evaluate")
-    return Start(roots, {PAPERS: (paper,)}, {"Paper": left_out, "replace": left_out}, omitted=KEYS)
+    roots = (PAPERS, "reid.experiments:Experiment", "reid.evaluation.run:run")
+    return Start(roots, {PAPERS: (paper,)}, dict.fromkeys(VALUES, left_out), omitted=KEYS)

@@ -13,17 +13,17 @@ Differs Samples are prepared at the network's size, and swapped there: an edge p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from reid.arrays.images import resize
 from reid.data.dataset import Data
 from reid.project.errors import ReidError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STAGE = "backgrounds"
 COLUMNS = tuple(f"{STAGE}.{name}" for name in ("background", "region", "rectangle"))
@@ -31,7 +31,7 @@ BACKGROUND, REGION, RECTANGLE = COLUMNS
 PARTNERS = "partners"  # read once, not with each sample
 WHOLE = np.array([0, 0, 1, 1], np.float32)
 
-Batch = dict[str, Tensor]
+Batch = dict[str, "Tensor"]
 
 
 class Donors:
@@ -121,6 +121,9 @@ def paste(image: Tensor, region: Tensor, source: Tensor, onto: Tensor, target: T
     `image` and `onto` (S, h, w, 3) uint8, `region` (S, h, w, 1) uint8 shares, `source` and
     `target` (S, 4) as shares of width and height. Nothing is pasted beside `target`.
     """
+    import torch
+    import torch.nn.functional as F
+
     height, width = image.shape[1:3]
     position = _centres(target, height, width)  # (S, h, w, 2), 0 to 1 within the target
     first, last = source[:, None, None, :2], source[:, None, None, 2:]
@@ -136,6 +139,8 @@ def paste(image: Tensor, region: Tensor, source: Tensor, onto: Tensor, target: T
 
 def _centres(rectangle: Tensor, height: int, width: int) -> Tensor:
     """The centre of each pixel as x, y in units of the rectangle, (S, h, w, 2)."""
+    import torch
+
     y = (torch.arange(height, device=rectangle.device) + 0.5) / height
     x = (torch.arange(width, device=rectangle.device) + 0.5) / width
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)  # (h, w, 2)

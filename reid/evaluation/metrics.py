@@ -255,3 +255,13 @@ def _rank_on_device(
         torch.set_float32_matmul_precision(precision)
     ranks, counts, seen = (np.concatenate(parts) for parts in zip(*tiles, strict=True))
     return ranks, counts, seen
+
+
+def mean_metrics(
+    feature: np.ndarray, person: np.ndarray, camera: np.ndarray, distance: Any, parts: int = 1
+) -> tuple[float, float]:
+    """Rank-1 and mAP of features (N, D) searched among themselves, across cameras."""
+    labels, protocol = Labels.of(person, camera, person, camera), Protocol(junk=(-1,))
+    comparison = Comparison(distance, parts)
+    result = evaluate(feature, feature, labels, protocol, comparison)
+    return result.rank1, result.map

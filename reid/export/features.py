@@ -17,15 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from reid.data.dataset import Data
-from reid.evaluation.evaluate import (
-    compared_features,
-    device_of,
-    feature_table,
-    tested_rows,
-    training_key,
-)  # fmt: skip
+from reid.evaluation.features import compared_features, feature_table, tested_rows
 from reid.evaluation.protocol import PROTOCOLS, Protocol, protocol_of
+from reid.evaluation.trained import training_key
 from reid.experiments import Experiment
+from reid.nn.device import device_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project, this_process
 from reid.shards.folder import write_shard
@@ -61,10 +57,10 @@ def export_features(
         raise ReidError(f"{dataset or experiment.params.dataset}: has neither query nor gallery")
     tested, feature = compared_features(experiment, project, tested, device_of(device))
     table = feature_table(_labels(tested), feature)
-    parts = experiment.paper.feature_parts(experiment.params)
+    parts = experiment.method.feature_parts(experiment.params)
     footer = {
         "reid.experiment": experiment.name,
-        "reid.training": training_key(experiment, project),
+        "reid.training": training_key(experiment.name, project),
         "reid.dataset": dataset or experiment.params.dataset,
         "reid.protocol": data.protocol_in_force().get("name", "default"),
         "reid.distance": experiment.params.distance,

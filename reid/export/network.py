@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from reid.data.clips import Clips, Tracklets
 from reid.data.views import Batch
-from reid.evaluation.evaluate import tested_rows, trained_network
+from reid.evaluation.features import tested_rows, trained_network
 from reid.experiments import Experiment
 from reid.export.folder import new_folder
-from reid.papers.contract import Paper
+from reid.papers.contract import Method
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, sha256_of
 
@@ -43,16 +43,16 @@ class TestFeature(nn.Module):
     mean: Tensor
 
     def __init__(
-        self, paper: Paper[Any, Any], params: Any, network: nn.Module, mean: Tensor
+        self, method: Method[Any, Any], params: Any, network: nn.Module, mean: Tensor
     ) -> None:
         super().__init__()
-        self.paper, self.params, self.network = paper, params, network
+        self.method, self.params, self.network = method, params, network
         self.register_buffer("mean", mean)
 
     def forward(self, samples: Batch) -> Tensor:
         """Views by name, (B, ...) or clips (B, T, ...), to (B, D)."""
-        ready = self.paper.normalize(self.params, samples, self.mean)
-        return self.paper.embed(self.network, self.params, ready).float()
+        ready = self.method.normalize(self.params, samples, self.mean)
+        return self.method.embed(self.network, self.params, ready).float()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def export_network(experiment: Experiment, project: Project, out: Path) -> list[
     Raises `ReidError` where it is not trained, or where torch cannot trace it.
     """
     network, mean, described = trained_network(experiment, project, torch.device("cpu"))
-    module = TestFeature(experiment.paper, experiment.params, network, mean).eval()
+    module = TestFeature(experiment.method, experiment.params, network, mean).eval()
     samples = _samples(experiment, project)
     clips = experiment.paper.clips(experiment.params)
     with new_folder(out) as folder:
@@ -105,7 +105,8 @@ def _samples(experiment: Experiment, project: Project) -> Batch:
     if clips is not None:
         each = Tracklets.of(data).test_clips(clips)
         rows = np.stack([np.resize(each[i % len(each)][0], frames_of(clips)) for i in rows])
-    views = [paper.view(params, row["image"], row) for row in data.__getitems__(rows.ravel())]
+    view = experiment.method.view
+    views = [view(params, row["image"], row) for row in data.__getitems__(rows.ravel())]
     stacked = {
         name: torch.from_numpy(np.stack([view[name] for view in views])) for name in views[0]
     }
@@ -236,7 +237,7 @@ def _described(
     experiment: Experiment, traced: Traced, samples: Batch, trained: dict[str, Any]
 ) -> dict[str, Any]:
     """network.json but for the files."""
-    params, words = experiment.params, experiment.paper.describe(experiment.params)
+    params, words = experiment.params, experiment.method.describe(experiment.params)
     inputs = [
         {"name": name, "shape": traced.shape(values), "made": words.inputs[name],
          "dtype": str(values.dtype).removeprefix("torch."), "layout": "channels last"}
@@ -246,7 +247,7 @@ def _described(
     feature = {
         "name": "feature", "shape": [traced.axes.get(0, 1), int(output.shape[1])],
         "dtype": "float32", "is": words.feature, "distance": params.distance,
-        "parts": experiment.paper.feature_parts(params),
+        "parts": experiment.method.feature_parts(params),
     }  # fmt: skip
     return {
         "experiment": experiment.name, "paper": experiment.paper.name, "training": trained["key"],

@@ -24,9 +24,10 @@ from torch import Tensor
 from reid.arrays import draw
 from reid.data.clips import Tracklets
 from reid.data.dataset import Data
-from reid.evaluation.evaluate import device_of, trained_network
+from reid.evaluation.features import trained_network
 from reid.experiments import Experiment
 from reid.look import pictures
+from reid.nn.device import device_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
@@ -67,9 +68,9 @@ def maps(
     chosen = _positions(data, image_ids, params.dataset)
     views = [_view(experiment, data, _clip(data, row) if clip else row) for row in chosen]
     batch = {n: torch.from_numpy(np.stack([v[n] for v in views])).to(on) for n in views[0]}
-    ready = paper.normalize(params, batch, mean)
+    ready = experiment.method.normalize(params, batch, mean)
     with torch.inference_mode():
-        weights = paper.attention_maps(network, ready)
+        weights = experiment.method.attention_maps(network, ready)
     if not weights:
         raise ReidError(f"{experiment.name}: its network has no attention to show")
     arrays = {v: {la: w.float().cpu().numpy() for la, w in of.items()} for v, of in weights.items()}
@@ -112,7 +113,7 @@ def _clip(data: Data, row: int) -> np.ndarray:
 def _view(experiment: Experiment, data: Data, rows: int | np.ndarray) -> dict[str, np.ndarray]:
     """The prepared views of a row, (H, W, C) each, or of the rows of a clip, (T, H, W, C)."""
     views = [
-        experiment.paper.view(experiment.params, row["image"], row)
+        experiment.method.view(experiment.params, row["image"], row)
         for row in data.__getitems__(np.atleast_1d(rows))
     ]
     if not np.ndim(rows):

@@ -20,18 +20,13 @@ from reid.arrays import draw, images
 from reid.arrays.poses import strips
 from reid.data.dataset import Data
 from reid.evaluation import distances
-from reid.evaluation.evaluate import (
-    LABELS,
-    device_of,
-    embed,
-    feature_table,
-    features,
-    folder_of,
-    trained_network,
-)
+from reid.evaluation.evaluate import folder_of
+from reid.evaluation.features import embed, feature_table, features, trained_network
 from reid.evaluation.protocol import Protocol, protocol_of
+from reid.evaluation.run import LABELS
 from reid.experiments import Experiment
 from reid.look import pictures
+from reid.nn.device import device_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard, write_shard
@@ -174,10 +169,10 @@ def _embed(
 ) -> np.ndarray:
     """(1, D) test feature of one row."""
     network, mean, _ = trained_network(experiment, project, device)
-    paper, params = experiment.paper, experiment.params
-    view = paper.view(params, row["image"], row)
+    method, params = experiment.method, experiment.params
+    view = method.view(params, row["image"], row)
     sample = {n: torch.from_numpy(v)[None].to(device) for n, v in view.items()}
-    return embed(paper, params, network, sample, mean)
+    return embed(method, params, network, sample, mean)
 
 
 def _gallery_features(

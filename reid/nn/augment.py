@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reid.nn.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from reid.project.errors import ReidError
 
 Views = dict[str, Tensor]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0 to 1
-IMAGENET_STD = (0.229, 0.224, 0.225)
 TRIES = 20  # to draw a rectangle that fits; all fail for fewer than one sample in a million
 
 

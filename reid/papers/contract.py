@@ -1,4 +1,7 @@
-"""What a paper is to everything else: one value with its parameters, network, recipe and tables.
+"""What a paper is to everything else: a `Paper`, which is known at once, and its `Method`.
+
+A `Paper` has the parameters, what is read, and the tables; a key is made of it without torch. Its
+`Method` has what computes, and is loaded when it is asked for.
 
 `P` are the paper's parameters, `N` is its network. What has a default here is optional.
 
@@ -88,22 +91,11 @@ def _not_pooled(params: Strict) -> Pooling:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Paper(Generic[P, N]):
-    """All that training, evaluation, export and report ask of a paper."""
+class Method(Generic[P, N]):
+    """All that computes: samples, network, losses, recipe, test."""
 
-    name: str  # its section in params.yaml
-    params: type[P]
-    columns: Callable[[P], list[str]]  # that training and test read
-    stages: Callable[[P], list[str]]  # that these columns come from
-    test_only: tuple[str, ...]  # parameters that change no training
-    tables: Mapping[int | str, Table]  # as printed, by number
     costs: Callable[[], dict[str, list[dict[str, Any]]]]  # titled tables, for `reid summary`
     describe: Callable[[P], Described]  # what an exported network takes and gives
-    # What may differ from a printed row that still is the row. On the paper's own data sets:
-    # weights to start from, and what is chosen for each data set. On rendered worlds, besides,
-    # the size and schedule of a small training; a stage's parameter as `flow.backend`.
-    left_open: frozenset[str]
-    scale: frozenset[str]
 
     # A row's image (H, W, 3) uint8 RGB, and the row, as arrays of fixed size without randomness.
     view: Callable[[P, np.ndarray, dict[str, Any]], dict[str, np.ndarray]]
@@ -120,6 +112,36 @@ class Paper(Generic[P, N]):
     training_logits: Callable[[Any], Tensor]  # (B, classes), for the accuracy
     embed: Callable[[N, P, dict[str, Tensor]], Tensor]  # (B, D) test features, in eval mode
 
+    donors: Callable[[P, Data], Donors | None] = _no_donors
+    # The batch (B), the donors' samples (S) and the positions (S,) in the batch that they go to.
+    combine: Callable[[P, dict[str, Tensor], dict[str, Tensor], Tensor], dict[str, Tensor]] = (
+        _as_they_are
+    )
+    together: Callable[[P], int] = _one  # so many samples side by side go to one device
+    # Before an epoch, of which so many batches are done already: what learns from here on.
+    begin_epoch: Callable[[P, N, torch.optim.Optimizer, int, int], None] = _no_phases
+    feature_parts: Callable[[P], int] = _one  # of a feature, whose distances are added up
+    attention_maps: Callable[[N, dict[str, Tensor]], Weights] = _no_maps  # {}: nothing to show
+    pretraining: Pretraining[P] | None = None  # on classified images
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Paper(Generic[P, N]):
+    """What a paper is, without torch."""
+
+    name: str  # its section in params.yaml
+    params: type[P]
+    columns: Callable[[P], list[str]]  # that training and test read
+    stages: Callable[[P], list[str]]  # that these columns come from
+    test_only: tuple[str, ...]  # parameters that change no training
+    tables: Mapping[int | str, Table]  # as printed, by number
+    # What may differ from a printed row that still is the row. On the paper's own data sets:
+    # weights to start from, and what is chosen for each data set. On rendered worlds, besides,
+    # the size and schedule of a small training; a stage's parameter as `flow.backend`.
+    left_open: frozenset[str]
+    scale: frozenset[str]
+    method: Callable[[], Method[P, N]]  # imports what computes
+
     # Of stages that are read, the parameters that make a row, as they are where no row names them.
     built: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     # By reader the stage that makes the paper's data set of the reader's, such as crops of frames.
@@ -134,16 +156,5 @@ class Paper(Generic[P, N]):
     weights: Callable[[P], str] = _no_weights  # the file that the network starts from; "": none
     training_columns: Callable[[P], list[str]] = _nothing  # null where a stage had nothing
     training_stages: Callable[[P], list[str]] = _nothing
-    donors: Callable[[P, Data], Donors | None] = _no_donors
-    # The batch (B), the donors' samples (S) and the positions (S,) in the batch that they go to.
-    combine: Callable[[P, dict[str, Tensor], dict[str, Tensor], Tensor], dict[str, Tensor]] = (
-        _as_they_are
-    )
-    together: Callable[[P], int] = _one  # so many samples side by side go to one device
-    # Before an epoch, of which so many batches are done already: what learns from here on.
-    begin_epoch: Callable[[P, N, torch.optim.Optimizer, int, int], None] = _no_phases
     clips: Callable[[P], Clips | None] = _rows_alone  # which frames; None: samples are rows
-    feature_parts: Callable[[P], int] = _one  # of a feature, whose distances are added up
     pool: Callable[[P], Pooling] = _not_pooled  # of a passage's features, for the test
-    attention_maps: Callable[[N, dict[str, Tensor]], Weights] = _no_maps  # {}: nothing to show
-    pretraining: Pretraining[P] | None = None  # on classified images

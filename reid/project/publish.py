@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reid.project.errors import ReidError
+from reid.project.layout import link
 
 
 @contextmanager
@@ -46,3 +47,21 @@ def replace_folder(staged: Path, target: Path) -> None:
         target.replace(trash)
     staged.replace(target)
     shutil.rmtree(trash, ignore_errors=True)
+
+
+def keep(folder: Path, kept: Path) -> None:
+    """A second name for each file of a folder that is about to be published.
+
+    DVC removes what a stage wrote before it runs the stage again; what was kept is then published
+    again.
+    """
+    with publishing(kept, kept.with_name(kept.name + ".new")) as copy:
+        for path in folder.iterdir():
+            link(path, copy / path.name)
+
+
+def publish_again(kept: Path, target: Path, staging: Path) -> None:
+    """Publish what was kept."""
+    with publishing(target, staging) as folder:
+        for path in kept.iterdir():
+            link(path, folder / path.name)

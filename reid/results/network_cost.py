@@ -9,4 +9,4 @@ from reid.papers import paper_of
 
 def paper_summary(paper: str) -> dict[str, list[dict[str, Any]]]:
     """Titled tables of a paper's network at its full size, beside what the paper prints."""
-    return paper_of(paper).costs()
+    return paper_of(paper).method().costs()

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from reid.data.clips import Tracklets
 from reid.data.dataset import Data
 from reid.data.views import Batch, Draw, Views
-from reid.evaluation.evaluate import embed_data, mean_metrics
+from reid.evaluation.features import embed_data
+from reid.evaluation.metrics import mean_metrics
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training.checkpoint import Part, State
-from reid.training.devices import gathered, rows_of, share
+from reid.training.devices import Devices, gathered, rows_of, share
 from reid.training.loop import step_seed
 from reid.training.published import save_weights
 
@@ -41,48 +41,46 @@ class ExperimentTask:
 
     check_every = 20
 
-    def __init__(self, experiment: Experiment, project: Project, work: Path, fabric: Fabric):
-        self.work, self.fabric, self.title = work, fabric, experiment.name
-        self.paper, self.params = experiment.paper, experiment.params
+    def __init__(self, experiment: Experiment, project: Project, work: Path, devices: Devices):
+        self.work, self.devices, self.title = work, devices, experiment.name
+        self.method, self.params = experiment.method, experiment.params
         self.epochs = self.params.epochs
-        self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
+        self.rank, self.ranks = devices.rank, devices.count
         data = experiment.open(project).role("train")
         self.data, self.held_out = hold_out(data, self.params.val_identities, self.params.seed)
         self.data = experiment.for_training(project, self.data)
-        self.clips = self.paper.clips(self.params)
+        self.clips = experiment.paper.clips(self.params)
         self.tracklets = Tracklets.of(self.data).training(self.clips) if self.clips else None
         person = (self.tracklets.heads if self.tracklets else self.data).labels("person")
         self.people = np.unique(person)
         if len(self.people) < 2:
             raise ReidError(f"{self.params.dataset}: {len(self.people)} training identities")
         targets = np.searchsorted(self.people, person)  # of a row, or of a tracklet
-        self.targets = torch.from_numpy(targets).to(self.fabric.device)
+        self.targets = torch.from_numpy(targets).to(self.devices.device)
         self.views = self._views(self.data)
-        self.donors = self.paper.donors(self.params, self.data)
-        self.mean = channel_mean(self.views).to(self.fabric.device)
+        self.donors = self.method.donors(self.params, self.data)
+        self.mean = channel_mean(self.views).to(self.devices.device)
         torch.manual_seed(self.params.seed)
-        network = self.paper.build(self.params, len(self.people))
-        optimizer = self.paper.optimizer(self.params, network)
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
-        self.parts: Mapping[str, Part] = {
-            "network": self.network.module,
-            "optimizer": self.optimizer,
-        }
-        self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
-        self.together = self.paper.together(self.params)
+        network = self.method.build(self.params, len(self.people))
+        self.network = network.to(devices.device)
+        self.optimizer = self.method.optimizer(self.params, self.network)
+        self.parallel = devices.parallel(self.network)
+        self.parts: Mapping[str, Part] = {"network": self.network, "optimizer": self.optimizer}
+        self.sampler = self.method.sampler(self.params, targets, self.params.seed)
+        self.together = self.method.together(self.params)
         self.waited_s = self.trained_s = 0.0
 
     def _views(self, data: Data) -> Views:
         def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
-            return self.paper.view(self.params, row["image"], row)
+            return self.method.view(self.params, row["image"], row)
 
-        return Views(data, view, self.fabric.device, self.params.resident)
+        return Views(data, view, self.devices.device, self.params.resident)
 
     def batches(self, state: State) -> Generator[Samples]:
-        network = self.network.module
-        self.paper.begin_epoch(self.params, network, self.optimizer, state.epoch, state.batch)
-        batches = self.sampler.batches(state.epoch)
-        first, done, left = state.step, state.batch, batches[state.batch :]
+        epoch, done = state.epoch, state.batch
+        self.method.begin_epoch(self.params, self.network, self.optimizer, epoch, done)
+        batches = self.sampler.batches(epoch)
+        first, left = state.step, batches[done:]
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
         source, start = self.views.batches(d.needed for d in drawn), time.perf_counter()
         self.network.train()
@@ -90,7 +88,7 @@ class ExperimentTask:
             asked = time.perf_counter()
             views = self.combined(next(source)[1], draw)
             self.waited_s += time.perf_counter() - asked
-            yield self.samples(views, draw, len(rows), state.epoch + (done + i) / len(batches))
+            yield self.samples(views, draw, len(rows), epoch + (done + i) / len(batches))
         self.trained_s += time.perf_counter() - start
 
     def draw(self, samples: np.ndarray, step: int) -> Draw:
@@ -106,7 +104,7 @@ class ExperimentTask:
     def combined(self, batch: Batch, draw: Draw) -> Batch:
         """The samples of a draw, from the rows that it needs."""
         if self.donors:
-            return self.paper.combine(self.params, *draw.parts(batch))
+            return self.method.combine(self.params, *draw.parts(batch))
         return draw.clips(batch)
 
     def samples(self, views: Batch, draw: Draw, size: int, epoch: float) -> Samples:
@@ -119,16 +117,17 @@ class ExperimentTask:
         seed = step_seed(self.params.seed, state.step, self.rank)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout
-        rate = self.paper.learning_rate(self.params, batch.epoch)
+        rate = self.method.learning_rate(self.params, batch.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_scale", 1.0)
-        augmented = self.paper.augment(self.params, batch.views, generator)
-        output = self.network(self.paper.normalize(self.params, augmented, self.mean))
-        loss = self.paper.loss(self.params, output, batch.target)["loss"]
+        augmented = self.method.augment(self.params, batch.views, generator)
+        output = self.devices.forward(
+            self.parallel, self.method.normalize(self.params, augmented, self.mean)
+        )
+        loss = self.method.loss(self.params, output, batch.target)["loss"]
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss * batch.weight)
-        self.optimizer.step()
-        correct = (self.paper.training_logits(output).argmax(1) == batch.target).sum()
+        self.devices.update(loss * batch.weight, self.optimizer)
+        correct = (self.method.training_logits(output).argmax(1) == batch.target).sum()
         count = correct.new_tensor(len(batch.target)).double()
         return torch.stack([loss.detach().double() * count, correct.double(), count])
 
@@ -137,7 +136,7 @@ class ExperimentTask:
         epoch = state.epoch + 1
         line: dict[str, Any] = {
             "epoch": epoch, "steps": state.step,
-            "learning_rate": self.paper.learning_rate(self.params, state.epoch),
+            "learning_rate": self.method.learning_rate(self.params, state.epoch),
             "loss": loss / samples, "accuracy": correct / samples, "val_rank1": "", "val_map": "",
         }  # fmt: skip
         if self.held_out is not None and (
@@ -151,13 +150,15 @@ class ExperimentTask:
         """Metrics on the held-out identities; weights with a higher mAP than `best` are kept."""
         assert self.held_out is not None
         views = self._views(rows_of(self.held_out, self.rank, self.ranks))
-        network, parts = self.network.module, self.paper.feature_parts(self.params)
-        held, feature = embed_data(self.paper, self.params, network, views, self.mean)
+        parts = self.method.feature_parts(self.params)
+        held, feature = embed_data(
+            self.method, self.params, self.network, views, self.mean, self.clips
+        )
         labels = held.labels("person"), held.labels("camera")
-        feature, person, camera = gathered(self.fabric, feature, *labels)
+        feature, person, camera = gathered(self.devices, feature, *labels)
         rank1, mean_ap = mean_metrics(feature, person, camera, self.params.distance, parts)
-        if mean_ap > best and self.fabric.is_global_zero:
-            save_weights(self.work / "best.safetensors", self.network.module)
+        if mean_ap > best and self.devices.first:
+            save_weights(self.work / "best.safetensors", self.network)
         return {"val_rank1": rank1, "val_map": mean_ap}
 
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from lightning.fabric import Fabric
 from torch import Tensor, stack
 
 from reid.project.errors import ReidError
 from reid.project.stop import stoppable
 from reid.training.checkpoint import Checkpoint, Part, State
-from reid.training.devices import summed
+from reid.training.devices import Devices, summed
 
 
 class Task(Protocol):
@@ -33,7 +32,7 @@ class Task(Protocol):
     title: str  # begins each message
     epochs: int
     check_every: int  # batches between looks at the loss: each look waits for the device
-    fabric: Fabric  # device, precision, processes
+    devices: Devices
     parts: Mapping[str, Part]  # what a checkpoint holds
 
     def batches(self, state: State) -> Generator[Any]:
@@ -87,7 +86,7 @@ class Loop:
                 state.batch += 1
                 due = state.batch % task.check_every == 0
                 # Several devices must stop at the same step: where they next add up their losses.
-                if due or (self.stop.is_set() and task.fabric.world_size == 1):
+                if due or (self.stop.is_set() and task.devices.count == 1):
                     if self._look(recent, due):
                         self._stop()
                     if due and time.monotonic() - self.saved > 60 * self.every_minutes:
@@ -113,7 +112,7 @@ class Loop:
         if recent:
             flag = recent[0].new_zeros(len(recent[0]))
             flag[0] = self.stop.is_set()
-            values = summed(self.task.fabric, stack([*recent, flag])).tolist()
+            values = summed(self.task.devices, stack([*recent, flag])).tolist()
             recent.clear()
             stop_asked = values.pop()[0] > 0
             bad = [i for i, each in enumerate(values) if not math.isfinite(each[0])]
@@ -139,7 +138,7 @@ class Loop:
         )
 
     def _save(self) -> None:
-        if self.task.fabric.is_global_zero:
+        if self.task.devices.first:
             parts = {name: part.state_dict() for name, part in self.task.parts.items()}
             Checkpoint(self.path, self.identity, self.state, parts).save()
         self.saved = time.monotonic()

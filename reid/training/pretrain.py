@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,7 +30,7 @@ from reid.project.progress import log_file
 from reid.project.publish import publishing, refuse_link
 from reid.project.threads import cores
 from reid.training.checkpoint import Part, State
-from reid.training.devices import launched
+from reid.training.devices import Devices, launched
 from reid.training.loop import Loop, step_seed
 from reid.training.published import write_history
 
@@ -69,10 +68,11 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
 
 def pretraining_of(paper: Paper[Any, Any]) -> Pretraining[Any]:
     """How a paper's network is pretrained; `ReidError` where it is not."""
-    if paper.pretraining is None:
-        known = [name for name in PAPERS if paper_of(name).pretraining is not None]
+    found = paper.method().pretraining
+    if found is None:
+        known = [name for name in PAPERS if paper_of(name).method().pretraining is not None]
         raise ReidError(f"no pretraining for `{paper.name}` (there is one for {', '.join(known)})")
-    return paper.pretraining
+    return found
 
 
 class PretrainTask:
@@ -81,16 +81,17 @@ class PretrainTask:
     check_every = 1
 
     def __init__(
-        self, data: ImageFolder, paper: Paper[Any, Any], params: Any, recipe: Recipe, fabric: Fabric
-    ):
+        self, data: ImageFolder, paper: Paper[Any, Any], params: Any, recipe: Recipe,
+        devices: Devices,
+    ):  # fmt: skip
         self.title = f"pretrain {paper.name}"
-        self.data, self.recipe, self.fabric, self.epochs = data, recipe, fabric, recipe.epochs
+        self.data, self.recipe, self.devices, self.epochs = data, recipe, devices, recipe.epochs
         torch.manual_seed(recipe.seed)
         pretraining = pretraining_of(paper)
-        self.model = pretraining.build(params, len(data.classes)).to(fabric.device)
-        self.optimizer = paper.optimizer(params, self.model)
+        self.model = pretraining.build(params, len(data.classes)).to(devices.device)
+        self.optimizer = paper.method().optimizer(params, self.model)
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
-        self.mean = torch.tensor(MEAN, device=fabric.device)
+        self.mean = torch.tensor(MEAN, device=devices.device)
 
     def batches(self, state: State) -> Generator[tuple[Tensor, Tensor]]:
         recipe = self.recipe
@@ -105,7 +106,7 @@ class PretrainTask:
 
     def step(self, batch: tuple[Tensor, Tensor], state: State) -> Tensor:
         """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
-        image, target = (part.to(self.fabric.device) for part in batch)
+        image, target = (part.to(self.devices.device) for part in batch)
         torch.manual_seed(step_seed(self.recipe.seed, state.step))
         ready = (image - self.mean) / 255
         predicted = self.model(_flipped(ready.movedim(-1, 1)))
@@ -133,12 +134,12 @@ def pretrain(
     target = project.run(f"pretrain-{paper.name}")
     refuse_link(target)
     work = project.work / "pretrain" / key_of([paper.name, described])
-    fabric = launched(device, 1, "32-true")
+    devices = launched(device, "32-true")
     with (
         lock(work / "lock", f"pretrain {paper.name}"),
         log_file(project.work / "logs" / f"pretrain-{paper.name}.log") as log,
     ):
-        task = PretrainTask(data, paper, params, recipe, fabric)
+        task = PretrainTask(data, paper, params, recipe, devices)
         state = Loop(task, work / "checkpoint.pt", log).run()
         with publishing(target, project.publishing / f"pretrain@{paper.name}") as folder:
             torch.save(pretraining.weights(task.model), folder / "weights.pt")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from reid.code.fingerprint import Code
 from reid.code.published import FILE, as_file
-from reid.project.layout import as_json, link, write_atomically
-from reid.project.publish import publishing
+from reid.project.layout import Project, as_json, link, write_atomically
+from reid.project.publish import keep, publishing
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -23,17 +24,33 @@ def save_weights(path: Path, network: nn.Module) -> None:
     write_atomically(path, save(tensors))
 
 
+def folder_of(name: str, project: Project) -> Path:
+    """Where an experiment's training is published."""
+    return project.run(name) / "train"
+
+
+def staging_of(name: str, project: Project) -> Path:
+    """Where it lies before."""
+    return project.publishing / f"train@{name}"
+
+
+def kept_of(work: Path) -> Path:
+    """What is kept of a training that is published, in its work folder."""
+    return work / "published"
+
+
 def publish(
-    target: Path, staging: Path, description: Mapping[str, Any], weights: Sequence[Path],
-    history: Sequence[Mapping[str, Any]], code: Code,
+    name: str, project: Project, work: Path, description: Mapping[str, Any],
+    weights: Sequence[Path], history: Sequence[Mapping[str, Any]], code: Code,
 ) -> None:  # fmt: skip
     """Publish a finished training: weights, description, code, and a line for each epoch."""
-    with publishing(target, staging) as folder:
+    with publishing(folder_of(name, project), staging_of(name, project)) as folder:
         for path in weights:
             link(path, folder / path.name)
         (folder / "experiment.json").write_bytes(as_json(description))
         (folder / FILE).write_bytes(as_file(code))
         write_history(folder / "history.csv", history)
+        keep(folder, kept_of(work))
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training.checkpoint import State
-from reid.training.devices import launched, precision_of
+from reid.training.devices import launched
 from reid.training.experiment_task import ExperimentTask
 
 
@@ -31,8 +31,8 @@ def rehearse(
         raise ReidError(f"steps: {steps}, must be at least 1")
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        fabric = launched(device, 1, experiment.params.precision)
-        task = ExperimentTask(experiment, project, Path(folder), fabric)
+        devices = launched(device, experiment.params.precision)
+        task = ExperimentTask(experiment, project, Path(folder), devices)
         whole = task.sampler.batches(0)
         prepared = time.perf_counter() - begun
         taken, waited = _run(task, whole[:steps])
@@ -41,11 +41,11 @@ def rehearse(
     hours = step * len(whole) / 3600
     batch = sum(map(len, whole)) / len(whole)
     return {
-        "steps": len(taken), "device": str(fabric.device),
-        "precision": precision_of(device, experiment.params.precision), "batch": round(batch, 1),
+        "steps": len(taken), "device": str(devices.device),
+        "precision": devices.precision, "batch": round(batch, 1),
         "prepare_s": prepared, "step_s": step, "images_per_second": batch / step,
         "waited_share": sum(waited[timed]) / sum(taken[timed]),
-        "memory_gb": memory(fabric.device) / 1e9,
+        "memory_gb": memory(devices.device) / 1e9,
         "steps_per_epoch": len(whole), "hours_per_epoch": hours,
         "epochs": experiment.params.epochs, "hours": hours * experiment.params.epochs,
     }  # fmt: skip

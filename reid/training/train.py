@@ -1,37 +1,28 @@
-"""Trains an experiment of any paper, or continues where it was stopped, and publishes it.
-
-Every step draws its random numbers from (seed, step) alone, and every epoch its order from
-(seed, epoch): see `loop`.
+"""Trains an experiment of any paper, where that is not done yet: see `run`.
 
 Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.json, code.json,
         and best.safetensors where identities are held out
+
+A training has a key, see `Experiment.key`. What is published under it is left as it is, without
+torch.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from reid.code.fingerprint import Code
-from reid.code.published import FILE, as_file, differences
-from reid.code.published import published as published_code
-from reid.evaluation.evaluate import training_key
+from reid.evaluation.trained import training_key
 from reid.experiments import Experiment
-from reid.project.layout import Project, write_atomically
-from reid.project.progress import log_file
-from reid.project.publish import refuse_link
-from reid.training.checkpoint import State
-from reid.training.devices import first_locks, launched
-from reid.training.experiment_task import ExperimentTask
-from reid.training.loop import Loop
-from reid.training.published import publish, save_weights
-
-EXPERIMENT, FINISHED = "experiment", "finished"  # files in a training's work folder
+from reid.project.layout import Project
+from reid.project.locks import lock
+from reid.project.publish import publish_again, refuse_link
+from reid.training.published import folder_of, kept_of, staging_of
 
 
 def train(
-    experiment: Experiment, project: Project, *, device: str = "auto", devices: int = 1,
+    experiment: Experiment, project: Project, *, device: str = "auto",
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:  # fmt: skip
     """Train, or go on training, and publish. Returns the published folder.
@@ -39,82 +30,23 @@ def train(
     A training begun under other code is not continued; `say` gets a line with what changed.
     """
     code = experiment.code(project)
-    key = experiment.key(project, code)
-    target = project.run(experiment.name) / "train"
-    if training_key(experiment, project) == key:
+    key, name = experiment.key(project, code), experiment.name
+    target = folder_of(name, project)
+    if training_key(name, project) == key:
         return target
     refuse_link(target)
     work = project.work / "train" / key
-    fabric = launched(device, devices, experiment.params.precision)
-    with (
-        first_locks(fabric, work / "lock", f"train {experiment.name}"),
-        log_file(project.work / "logs" / f"train-{experiment.name}.log") as log,
-    ):
-        log.disabled = not fabric.is_global_zero
-        if fabric.is_global_zero:
-            for line in _other_code(project, experiment, code, work):
-                log.info(line)
-                say(line)
-        task = ExperimentTask(experiment, project, work, fabric)
-        every = experiment.params.checkpoint_every
-        state = Loop(task, work / "checkpoint.pt", log, every_epochs=every).run()
-        if task.trained_s:
-            waited = 100 * task.waited_s / task.trained_s
-            log.info("waited for data %.1f %% of the time", waited)
-        if fabric.is_global_zero:
-            files = [work / "model.safetensors", work / "best.safetensors"]
-            save_weights(files[0], task.network.module)
-            staging = project.publishing / f"train@{experiment.name}"
-            described = {"key": key, "code": code.fingerprint}
-            described |= description(experiment, task, state)
-            kept = [path for path in files if path.is_file()]
-            publish(target, staging, described, kept, state.history, code)
-            (work / FINISHED).touch()
-        fabric.barrier()
+    if kept_of(work).is_dir():
+        if is_first():
+            with lock(work / "lock", f"train {name}"):
+                publish_again(kept_of(work), target, staging_of(name, project))
+        return target
+    from reid.training.run import run
+
+    run(experiment, project, work, key=key, code=code, device=device, say=say)
     return target
 
 
-def _other_code(project: Project, experiment: Experiment, code: Code, work: Path) -> list[str]:
-    """Lines on trainings of this experiment by other code; records in `work` its code and name."""
-    name, lines = experiment.name, list[str]()
-    if changed := differences(published_code(project.run(name) / "train"), code):
-        lines.append(f"{name}: is trained anew; {changed}")
-    for path in sorted(work.parent.glob(f"*/{EXPERIMENT}")):
-        other = path.parent
-        if other == work or (other / FINISHED).exists() or path.read_text("utf-8") != name:
-            continue
-        if changed := differences(published_code(other), code):
-            lines.append(f"{name}: begins anew, not from what is half done in {other}; {changed}")
-    write_atomically(work / FILE, as_file(code))
-    write_atomically(work / EXPERIMENT, name.encode())
-    return lines
-
-
-def description(experiment: Experiment, task: ExperimentTask, state: State) -> dict[str, Any]:
-    """The experiment, data and last figures of a finished training, for experiment.json."""
-    last = state.history[-1]
-    return {
-        "experiment": experiment.name, "paper": experiment.paper.name,
-        "params": experiment.described(), "people": task.people.tolist(),
-        "channel_mean": task.mean.tolist(), "images": len(task.data), "steps": state.step,
-        "train_accuracy": last["accuracy"], "train_loss": last["loss"],
-    }  # fmt: skip
-
-
-def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:
-    """Train on one batch up to `steps` times; returns its accuracy (1.0 where all is well)."""
-    work = project.work / "overfit" / experiment.name
-    with log_file(project.work / "logs" / f"overfit-{experiment.name}.log") as log:
-        fabric = launched("auto", 1, experiment.params.precision)
-        task, state = ExperimentTask(experiment, project, work, fabric), State()
-        rows = task.sampler.batches(0)[0]
-        draw = task.draw(rows, 0)
-        views = task.combined(task.views.get(draw.needed), draw)
-        batch, accuracy = task.samples(views, draw, len(rows), 0.0), 0.0
-        task.network.train()
-        while state.step < steps and accuracy < 1.0:
-            _, correct, samples = task.step(batch, state).tolist()
-            accuracy = correct / samples
-            state.step += 1
-        log.info("accuracy %.3f after %d steps", accuracy, state.step)
-    return accuracy
+def is_first() -> bool:
+    """Whether this is a training's first or only process: it prints and publishes."""
+    return os.environ.get("RANK", "0") == "0"

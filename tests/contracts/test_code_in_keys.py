@@ -23,7 +23,8 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.code import fingerprint
 from reid.code.published import as_file
-from reid.evaluation.evaluate import evaluate, trained_network
+from reid.evaluation.evaluate import evaluate
+from reid.evaluation.features import trained_network
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results.tables import metrics_of

@@ -6,15 +6,12 @@ Source  Yang et al., Attention driven person re-identification, Pattern Recognit
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reid.papers.attention_driven.params import Mask
 from reid.papers.attention_driven.residual import Bottleneck
-
-Mask = Literal["residual", "plain"]
 
 
 def apply_mask(feature: Tensor, mask: Tensor, kind: Mask) -> Tensor:

@@ -31,23 +31,22 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from reid.papers.attention_driven import cost
-from reid.papers.attention_driven.exported import describe
-from reid.papers.attention_driven.masks import masks
-from reid.papers.attention_driven.network import PartNetwork, build
+from typing import TYPE_CHECKING
+
 from reid.papers.attention_driven.params import SCALE, Params, columns, stages, weights
-from reid.papers.attention_driven.pretraining import PRETRAINING
 from reid.papers.attention_driven.printed import TABLES
-from reid.papers.attention_driven.recipe import (
-    embed,
-    learning_rate,
-    loss,
-    optimizer,
-    sampler,
-    training_logits,
-)
-from reid.papers.attention_driven.samples import augment, normalize, view
-from reid.papers.contract import Paper
+from reid.papers.contract import Method, Paper
+
+if TYPE_CHECKING:
+    from reid.papers.attention_driven.network import PartNetwork
+
+
+def method() -> Method[Params, PartNetwork]:
+    """How it is computed: loads torch."""
+    from reid.papers.attention_driven.method import METHOD
+
+    return METHOD
+
 
 PAPER: Paper[Params, PartNetwork] = Paper(
     name="attention_driven",
@@ -56,23 +55,10 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
-    costs=cost.tables,
-    describe=describe,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     built={"parts": {"beta": 5 / 48, "wrists": True}},
     protocols={"cuhk03_labeled": "classic-01", "cuhk03_detected": "classic-01"},
-    view=view,
-    augment=augment,
-    normalize=normalize,
-    build=build,
-    optimizer=optimizer,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    loss=loss,
-    training_logits=training_logits,
-    embed=embed,
     weights=weights,
-    attention_maps=masks,
-    pretraining=PRETRAINING,
+    method=method,
 )

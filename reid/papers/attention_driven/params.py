@@ -6,13 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from reid.papers.attention_driven.attention import (
-    Mask,
-)
-from reid.papers.attention_driven.residual import Shortcut
 from reid.project.params import Strict
 
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
+Mask = Literal["residual", "plain"]
+Shortcut = Literal["projection", "parameter_free"]
 Fusion = Literal["inter", "fc", "concatenation", "test_only"]
 
 

@@ -6,12 +6,10 @@ Source  He et al., Deep Residual Learning for Image Recognition, CVPR 2016, sect
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Shortcut = Literal["projection", "parameter_free"]
+from reid.papers.attention_driven.params import Shortcut
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

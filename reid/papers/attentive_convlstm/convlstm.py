@@ -7,13 +7,12 @@ Source  the attentive ConvLSTM of Cornia et al., IEEE Transactions on Image Proc
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-Over = Literal["clip", "frame"]
-FiltersAre = Literal["channels", "maps"]
-Total = Literal["places", "one"]
+from reid.papers.attentive_convlstm.params import FiltersAre, Over, Total
+
 NORMAL_STD = 0.05  # of convolutions of the input
 
 

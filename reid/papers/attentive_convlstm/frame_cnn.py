@@ -7,11 +7,12 @@ Source  McLaughlin et al., Recurrent convolutional network for video-based perso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from reid.papers.attentive_convlstm.params import Root
 
 YUV = (  # from R, G, B
     (0.299, 0.587, 0.114),
@@ -23,8 +24,6 @@ FLAT = 1e-5  # of a channel's spread: less is no contrast; one pixel's least ste
 PADDING = 4  # pixels on each side, before a kernel of 5: maps grow by 4 before they are halved
 PLACE_PX = 8  # what a place of the last maps stands for, each way; the first one ...
 BEFORE_PX = 14  # ... begins so far outside the picture, because of the padding
-
-Root = Literal["sqrt", "std"]
 
 
 def standardized(image: Tensor, flow_px: Tensor, root: Root = "sqrt") -> Tensor:

@@ -32,23 +32,22 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from reid.papers.attentive_convlstm import cost
-from reid.papers.attentive_convlstm.exported import describe
-from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, build
+from typing import TYPE_CHECKING
+
 from reid.papers.attentive_convlstm.params import SCALE, Params, clips, columns, stages
 from reid.papers.attentive_convlstm.printed import TABLES
-from reid.papers.attentive_convlstm.recipe import (
-    embed,
-    feature_parts,
-    learning_rate,
-    loss,
-    optimizer,
-    sampler,
-    together,
-    training_logits,
-)
-from reid.papers.attentive_convlstm.samples import augment, normalize, view
-from reid.papers.contract import Paper
+from reid.papers.contract import Method, Paper
+
+if TYPE_CHECKING:
+    from reid.papers.attentive_convlstm.network import VideoNetwork
+
+
+def method() -> Method[Params, VideoNetwork]:
+    """How it is computed: loads torch."""
+    from reid.papers.attentive_convlstm.method import METHOD
+
+    return METHOD
+
 
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="attentive_convlstm",
@@ -57,24 +56,10 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("test_length", "test_crops", "test_flips", "distance"),  # change no training
     tables=TABLES,
-    costs=cost.tables,
-    describe=describe,
     left_open=frozenset(),
     scale=SCALE,
     built={"flow": {"backend": "lucas_kanade"}},
     protocols={"ilids_vid": "split-??"},  # the mean of several
-    view=view,
-    augment=augment,
-    normalize=normalize,
-    build=build,
-    optimizer=optimizer,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    loss=loss,
-    training_logits=training_logits,
-    embed=embed,
-    together=together,
     clips=clips,
-    feature_parts=feature_parts,
-    attention_maps=attention_maps,
+    method=method,
 )

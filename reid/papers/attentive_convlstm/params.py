@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reid.data.clips import Clips
-from reid.papers.attentive_convlstm.convlstm import FiltersAre, Over, Total
-from reid.papers.attentive_convlstm.frame_cnn import (
-    Root,
-)
 from reid.project.params import Strict
 
 Count = Annotated[int, Field(ge=1)]
+Over = Literal["clip", "frame"]
+FiltersAre = Literal["channels", "maps"]
+Total = Literal["places", "one"]
+Root = Literal["sqrt", "std"]
 
 
 # Of small trainings on rendered worlds.

@@ -24,10 +24,9 @@ Differs where the paper and the codes disagree or are silent:
 
 from __future__ import annotations
 
-from reid.papers.contract import Paper
-from reid.papers.implicit_attention import cost
-from reid.papers.implicit_attention.exported import describe
-from reid.papers.implicit_attention.network import StrongBaseline, build
+from typing import TYPE_CHECKING
+
+from reid.papers.contract import Method, Paper
 from reid.papers.implicit_attention.params import (
     SCALE,
     SEARCH,
@@ -39,16 +38,17 @@ from reid.papers.implicit_attention.params import (
     weights,
 )
 from reid.papers.implicit_attention.printed import TABLES
-from reid.papers.implicit_attention.recipe import (
-    embed,
-    learning_rate,
-    loss,
-    optimizer,
-    sampler,
-    together,
-    training_logits,
-)
-from reid.papers.implicit_attention.samples import augment, combine, donors, normalize, view
+
+if TYPE_CHECKING:
+    from reid.papers.implicit_attention.network import StrongBaseline
+
+
+def method() -> Method[Params, StrongBaseline]:
+    """How it is computed: loads torch."""
+    from reid.papers.implicit_attention.method import METHOD
+
+    return METHOD
+
 
 PAPER: Paper[Params, StrongBaseline] = Paper(
     name="implicit_attention",
@@ -57,25 +57,11 @@ PAPER: Paper[Params, StrongBaseline] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
-    costs=cost.tables,
-    describe=describe,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     built={"backgrounds": SEARCH},
-    view=view,
-    augment=augment,
-    normalize=normalize,
-    build=build,
-    optimizer=optimizer,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    loss=loss,
-    training_logits=training_logits,
-    embed=embed,
     weights=weights,
     training_columns=training_columns,
     training_stages=training_stages,
-    donors=donors,
-    combine=combine,
-    together=together,
+    method=method,
 )

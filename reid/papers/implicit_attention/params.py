@@ -7,10 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from reid.data import swaps
-from reid.nn.augment import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-)
+from reid.nn.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from reid.project.params import Strict
 
 Colour = tuple[float, float, float]

@@ -26,22 +26,22 @@ Differs where the paper is silent or unclear:
 
 from __future__ import annotations
 
-from reid.papers.contract import Paper
-from reid.papers.multimodal_attention import cost
-from reid.papers.multimodal_attention.exported import describe
-from reid.papers.multimodal_attention.network import MultimodalNetwork, attention_maps, build
+from typing import TYPE_CHECKING
+
+from reid.papers.contract import Method, Paper
 from reid.papers.multimodal_attention.params import SCALE, Params, columns, pool, stages, weights
 from reid.papers.multimodal_attention.printed import TABLES
-from reid.papers.multimodal_attention.recipe import (
-    begin_epoch,
-    embed,
-    learning_rate,
-    loss,
-    optimizer,
-    sampler,
-    training_logits,
-)
-from reid.papers.multimodal_attention.samples import augment, normalize, view
+
+if TYPE_CHECKING:
+    from reid.papers.multimodal_attention.network import MultimodalNetwork
+
+
+def method() -> Method[Params, MultimodalNetwork]:
+    """How it is computed: loads torch."""
+    from reid.papers.multimodal_attention.method import METHOD
+
+    return METHOD
+
 
 PAPER: Paper[Params, MultimodalNetwork] = Paper(
     name="multimodal_attention",
@@ -50,24 +50,11 @@ PAPER: Paper[Params, MultimodalNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "pool", "distance"),  # change no training
     tables=TABLES,
-    costs=cost.tables,
-    describe=describe,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     made_by={"tvpr": "crops"},
     protocols={"opr": "split-??"},  # the mean of ten
-    view=view,
-    augment=augment,
-    normalize=normalize,
-    build=build,
-    optimizer=optimizer,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    loss=loss,
-    training_logits=training_logits,
-    embed=embed,
     weights=weights,
-    begin_epoch=begin_epoch,
     pool=pool,
-    attention_maps=attention_maps,
+    method=method,
 )

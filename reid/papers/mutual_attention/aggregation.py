@@ -17,8 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kind = Literal["average", "max", "temporal_attention", "rnn", "weighted_addition"]
-Reference = Literal["max", "frame"]
+from reid.papers.mutual_attention.params import Kind, Reference
 
 
 def make(

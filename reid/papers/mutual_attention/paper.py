@@ -31,23 +31,23 @@ Differs where the paper is silent, unclear or contradicts itself:
 
 from __future__ import annotations
 
-from reid.papers.contract import Paper
-from reid.papers.mutual_attention import cost
-from reid.papers.mutual_attention.exported import describe
+from typing import TYPE_CHECKING
+
+from reid.papers.contract import Method, Paper
 from reid.papers.mutual_attention.flow_maximum import choose, left_to_choose
-from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
 from reid.papers.mutual_attention.params import SCALE, Params, clips, columns, stages, weights
 from reid.papers.mutual_attention.printed import TABLES
-from reid.papers.mutual_attention.recipe import (
-    embed,
-    learning_rate,
-    loss,
-    optimizer,
-    sampler,
-    together,
-    training_logits,
-)
-from reid.papers.mutual_attention.samples import augment, normalize, view
+
+if TYPE_CHECKING:
+    from reid.papers.mutual_attention.network import VideoNetwork
+
+
+def method() -> Method[Params, VideoNetwork]:
+    """How it is computed: loads torch."""
+    from reid.papers.mutual_attention.method import METHOD
+
+    return METHOD
+
 
 PAPER: Paper[Params, VideoNetwork] = Paper(
     name="mutual_attention",
@@ -56,25 +56,12 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("distance",),  # change no training
     tables=TABLES,
-    costs=cost.tables,
-    describe=describe,
     left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),
     scale=SCALE,
     protocols={"ilids_vid": "split-??"},  # the mean of several
-    view=view,
-    augment=augment,
-    normalize=normalize,
-    build=build,
-    optimizer=optimizer,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    loss=loss,
-    training_logits=training_logits,
-    embed=embed,
     weights=weights,
-    together=together,
     clips=clips,
     left_to_choose=left_to_choose,
     choose=choose,
-    attention_maps=attention_maps,
+    method=method,
 )

@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from reid.data.clips import Clips
-from reid.nn.augment import IMAGENET_MEAN, IMAGENET_STD
-from reid.papers.mutual_attention.aggregation import (
-    Kind,
-    Reference,
-)
+from reid.nn.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from reid.project.errors import ReidError
 from reid.project.params import Strict
 
+Kind = Literal["average", "max", "temporal_attention", "rnn", "weighted_addition"]
+Reference = Literal["max", "frame"]
 Count = Annotated[int, Field(ge=1)]
 Colour = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]

@@ -10,17 +10,15 @@ Differs An image is resized to the network's size, not squared first; all else i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
-from reid.arrays.images import resize
-from reid.papers.contract import Paper
-from reid.papers.described import RGB, Described, mean_std, resized
+from reid.papers.contract import Method, Paper
 from reid.papers.implicit_attention import paper as implicit_attention
-from reid.papers.implicit_attention.exported import feature
-from reid.papers.implicit_attention.paper import StrongBaseline
+
+if TYPE_CHECKING:
+    from reid.papers.implicit_attention.network import StrongBaseline
 
 
 class Params(implicit_attention.Params):
@@ -32,23 +30,18 @@ class Params(implicit_attention.Params):
     epochs: int = Field(default=120, ge=1)
 
 
-def view(params: Params, image: np.ndarray, row: dict[str, Any]) -> dict[str, np.ndarray]:
-    """One (H, W, 3) uint8 RGB image as `image` (h, w, 3)."""
-    return {"image": resize(image, params.height, params.width)}
+def method() -> Method[implicit_attention.Params, StrongBaseline]:
+    """How it is computed: loads torch."""
+    from reid.papers.strong_baseline.method import METHOD
 
-
-def describe(params: implicit_attention.Params) -> Described:
-    """What the exported network takes and gives."""
-    image = f"{RGB}{resized(params.height, params.width)}"
-    return Described({"image": image}, mean_std(params), feature(params))
+    return METHOD
 
 
 PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     implicit_attention.PAPER,
     name="strong_baseline",
     params=Params,
-    view=view,
-    describe=describe,
     tables={},
     built={},
+    method=method,
 )

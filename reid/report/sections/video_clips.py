@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reid import experiments
 from reid.arrays import images
 from reid.data.clips import Tracklets
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.features import trained_network
 from reid.experiments import Experiment
 from reid.look import attention_maps
 from reid.papers import paper_of
@@ -72,17 +72,17 @@ def prepared(
 
     None where the experiment's rows lack a frame of the clip.
     """
-    project, paper, params = runs.built.project, experiment.paper, experiment.params
+    project, method, params = runs.built.project, experiment.method, experiment.params
     data = experiment.open(project)
     place = {image_id: i for i, image_id in enumerate(data.rows["image_id"].to_pylist())}
     if not set(clip.ids) <= set(place):
         return None
     network, mean, _ = trained_network(experiment, project, torch.device("cpu"))
     rows = data.__getitems__([place[image_id] for image_id in clip.ids])
-    each = [paper.view(params, row["image"], row) for row in rows]
+    each = [method.view(params, row["image"], row) for row in rows]
     views = {name: np.stack([view[name] for view in each]) for name in each[0]}
     batch = {name: torch.from_numpy(view)[None] for name, view in views.items()}
-    return network, paper.normalize(params, batch, mean), views
+    return network, method.normalize(params, batch, mean), views
 
 
 # -- pictures --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import torch
 from reid.data import clips as clips_
 from reid.data.clips import Clips, Tracklets
 from reid.data.views import Views
-from reid.evaluation.evaluate import embed_data
+from reid.evaluation.features import embed_data
 from reid.project.errors import ReidError
 
 

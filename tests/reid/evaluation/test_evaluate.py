@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from reid import experiments
-from reid.evaluation.evaluate import LABELS, RANKED, evaluate, folder_of, pool_passages
+from reid.evaluation.evaluate import evaluate, folder_of
+from reid.evaluation.features import pool_passages
+from reid.evaluation.run import LABELS, RANKED
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.project.locks import lock

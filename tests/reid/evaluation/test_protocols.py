@@ -121,7 +121,7 @@ def test_a_protocol_that_tests_on_training_persons_is_refused(project: Project):
 def test_another_protocol_of_a_training_has_a_folder_of_its_own(project: Project, monkeypatch):
     experiment = experiments.load(project, "new")
     # So few persons are in the training and the test of both protocols.
-    monkeypatch.setattr("reid.evaluation.evaluate._check_persons", lambda *_: None)
+    monkeypatch.setattr("reid.evaluation.run._check_persons", lambda *_: None)
     own = evaluate(experiment, project, device="cpu")
     other = evaluate(experiment, project, device="cpu", protocol="classic-03")
     assert own["protocol"] == "new"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reid import experiments
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.features import trained_network
 from reid.experiments import params_model
 from reid.export.network import (
     CHECKED,

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.commands.main import app
 from reid import experiments
 from reid.arrays import draw, images
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.features import trained_network
 from reid.look import attention_maps, pictures
 from reid.look.attention_maps import EVEN, Maps
 from reid.papers.attention_driven.attention import Decomposition

@@ -27,7 +27,7 @@ class Noted:
     title, epochs, check_every = "noted", 3, 4
 
     def __init__(self, stop_at: int = 0):
-        self.fabric, self.stop = launched("cpu", 1, "32-true"), threading.Event()
+        self.devices, self.stop = launched("cpu", "32-true"), threading.Event()
         self.stop_at, self.network = stop_at, nn.Linear(1, 1, bias=False)
         nn.init.zeros_(self.network.weight)
         self.parts: Mapping[str, Part] = {"network": self.network}

@@ -43,7 +43,7 @@ PROBE = """
 import os, torch
 from torch import nn
 nn.BatchNorm2d = lambda channels: nn.GroupNorm(1, channels)
-from reid.evaluation import evaluate
+from reid.evaluation import features
 rank, counts = os.environ.get("RANK", "0"), {"embedded": 0, "exchanges": 0}
 
 def counted(name, real, how_many):
@@ -54,7 +54,7 @@ def counted(name, real, how_many):
         return real(*args)
     return call
 
-evaluate.embed = counted("embedded", evaluate.embed, lambda args: len(args[3]["whole"]))
+features.embed = counted("embedded", features.embed, lambda args: len(args[3]["whole"]))
 exchange = torch.distributed.all_gather_object
 torch.distributed.all_gather_object = counted("exchanges", exchange, lambda args: 1)
 from pipeline.commands.main import main

@@ -16,7 +16,7 @@ import pytest
 from reid import experiments
 from reid.arrays import draw, images
 from reid.arrays.depth import JET
-from reid.evaluation.evaluate import pool_passages
+from reid.evaluation.features import pool_passages
 from reid.look import attention_maps
 from reid.papers.multimodal_attention.printed import FIGURE_3
 from reid.papers.multimodal_attention.sections import attention as overhead_attention

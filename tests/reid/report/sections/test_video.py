@@ -15,7 +15,7 @@ import torch
 from reid import experiments
 from reid.arrays import images
 from reid.arrays.flow import colour_wheel
-from reid.evaluation.evaluate import trained_network
+from reid.evaluation.features import trained_network
 from reid.papers.attentive_convlstm.frame_cnn import cut
 from reid.papers.attentive_convlstm.samples import central
 from reid.papers.attentive_convlstm.sections import attention as video_places
@@ -180,9 +180,9 @@ def look(project: Project, name: str, clip: list[str]) -> tuple[Any, dict[str, t
     data = experiment.open(project)
     order = data.rows["image_id"].to_pylist()
     rows = [data[order.index(image_id)] for image_id in clip]
-    each = [experiment.paper.view(experiment.params, row["image"], row) for row in rows]
+    each = [experiment.method.view(experiment.params, row["image"], row) for row in rows]
     batch = {n: torch.stack([torch.from_numpy(e[n]) for e in each])[None] for n in each[0]}
-    return network, experiment.paper.normalize(experiment.params, batch, mean)
+    return network, experiment.method.normalize(experiment.params, batch, mean)
 
 
 def test_five_frames_of_a_query_without_and_with_attention(project):

@@ -1,0 +1,103 @@
+"""Runs the training of an experiment from where it was stopped, and publishes it.
+
+Every step draws its random numbers from (seed, step) alone, and every epoch its order from
+(seed, epoch): see `loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reid.code.fingerprint import Code
+from reid.code.published import FILE, as_file, differences
+from reid.code.published import published as published_code
+from reid.experiments import Experiment
+from reid.project.layout import Project, write_atomically
+from reid.project.progress import log_file
+from reid.training.checkpoint import State
+from reid.training.devices import first_locks, launched, wait_for_all
+from reid.training.experiment_task import ExperimentTask
+from reid.training.loop import Loop
+from reid.training.published import publish, save_weights
+
+EXPERIMENT, FINISHED = "experiment", "finished"  # files in a training's work folder
+
+
+def run(
+    experiment: Experiment, project: Project, work: Path, *,
+    key: str, code: Code, device: str, say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Train in the folder `work`, or go on there, and publish under `key`."""
+    devices = launched(device, experiment.params.precision)
+    with (
+        first_locks(devices, work / "lock", f"train {experiment.name}"),
+        log_file(project.work / "logs" / f"train-{experiment.name}.log") as log,
+    ):
+        log.disabled = not devices.first
+        if devices.first:
+            for line in _other_code(project, experiment, code, work):
+                log.info(line)
+                say(line)
+        task = ExperimentTask(experiment, project, work, devices)
+        every = experiment.params.checkpoint_every
+        state = Loop(task, work / "checkpoint.pt", log, every_epochs=every).run()
+        if task.trained_s:
+            waited = 100 * task.waited_s / task.trained_s
+            log.info("waited for data %.1f %% of the time", waited)
+        if devices.first:
+            files = [work / "model.safetensors", work / "best.safetensors"]
+            save_weights(files[0], task.network)
+            described = {"key": key, "code": code.fingerprint}
+            described |= description(experiment, task, state)
+            weights = [path for path in files if path.is_file()]
+            publish(experiment.name, project, work, described, weights, state.history, code)
+            (work / FINISHED).touch()
+        wait_for_all(devices)
+
+
+def _other_code(project: Project, experiment: Experiment, code: Code, work: Path) -> list[str]:
+    """Lines on trainings of this experiment by other code; records in `work` its code and name."""
+    name, lines = experiment.name, list[str]()
+    if changed := differences(published_code(project.run(name) / "train"), code):
+        lines.append(f"{name}: is trained anew; {changed}")
+    for path in sorted(work.parent.glob(f"*/{EXPERIMENT}")):
+        other = path.parent
+        if other == work or (other / FINISHED).exists() or path.read_text("utf-8") != name:
+            continue
+        if changed := differences(published_code(other), code):
+            lines.append(f"{name}: begins anew, not from what is half done in {other}; {changed}")
+    write_atomically(work / FILE, as_file(code))
+    write_atomically(work / EXPERIMENT, name.encode())
+    return lines
+
+
+def description(experiment: Experiment, task: ExperimentTask, state: State) -> dict[str, Any]:
+    """The experiment, data and last figures of a finished training, for experiment.json."""
+    last = state.history[-1]
+    return {
+        "experiment": experiment.name, "paper": experiment.paper.name,
+        "params": experiment.described(), "people": task.people.tolist(),
+        "channel_mean": task.mean.tolist(), "images": len(task.data), "steps": state.step,
+        "train_accuracy": last["accuracy"], "train_loss": last["loss"],
+    }  # fmt: skip
+
+
+def overfit_batch(experiment: Experiment, project: Project, steps: int = 200) -> float:
+    """Train on one batch up to `steps` times; returns its accuracy (1.0 where all is well)."""
+    work = project.work / "overfit" / experiment.name
+    with log_file(project.work / "logs" / f"overfit-{experiment.name}.log") as log:
+        devices = launched("auto", experiment.params.precision)
+        task, state = ExperimentTask(experiment, project, work, devices), State()
+        rows = task.sampler.batches(0)[0]
+        draw = task.draw(rows, 0)
+        views = task.combined(task.views.get(draw.needed), draw)
+        batch, accuracy = task.samples(views, draw, len(rows), 0.0), 0.0
+        task.network.train()
+        while state.step < steps and accuracy < 1.0:
+            _, correct, samples = task.step(batch, state).tolist()
+            accuracy = correct / samples
+            state.step += 1
+        log.info("accuracy %.3f after %d steps", accuracy, state.step)
+    return accuracy
