@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reid.data.clips import Clips
-from reid.papers.attentive_convlstm.convlstm import FiltersAre, Over, Total
+from reid.papers.attentive_convlstm.convlstm import Attention, FiltersAre, Over, Total
 from reid.papers.attentive_convlstm.frame_cnn import (
     Root,
 )
@@ -30,6 +30,7 @@ class Params(Strict):
     """McLaughlin et al.'s numbers; `attention_filters` names a row of table 2."""
 
     attention_filters: int = Field(default=3, ge=0)  # 0: no attention
+    attention: Attention = "learned"  # even: each place weighs the same, to compare with
     filters_are: FiltersAre = "channels"
     attention_over: Over = "clip"  # which places compete
     attention_total: Total = "places"  # what the weights' sum is where they weigh maps
@@ -63,6 +64,8 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
+        if self.attention == "even" and not self.attention_filters:
+            raise ValueError("attention: even, but attention_filters: 0 is no attention at all")
         if min(self.size) < 8:
             raise ValueError(f"crop {self.crop} leaves less than 8 pixels a side")
         if self.test_crops > max(self.crop, 1):
