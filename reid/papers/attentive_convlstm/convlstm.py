@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from reid.papers.attentive_convlstm.params import FiltersAre, Over, Total
+from reid.papers.attentive_convlstm.params import Attention, FiltersAre, Over, Total
 
 NORMAL_STD = 0.05  # of convolutions of the input
 
@@ -38,12 +38,14 @@ class AttentiveConvLSTM(nn.Module):
     `attention_filters` are the channels of W and U, or, where `filters_are` maps, so many maps Z,
     each with a softmax of its own; the input weighed by each map is then joined channel-wise.
     `total` is what A is scaled to where it weighs X: `one`, as the softmax leaves it, or the
-    number of its `places`, with which even weights leave X as it is. V begins at zero: even.
+    number of its `places`, with which even weights leave X as it is. V begins at zero: even. It
+    stays so where `attention` is not learned.
     """
 
     def __init__(
         self, inputs: int, filters: int = 32, attention_filters: int = 3, steps: int = 4,
         over: Over = "clip", filters_are: FiltersAre = "channels", total: Total = "one",
+        attention: Attention = "learned",
     ) -> None:  # fmt: skip
         super().__init__()
         self.filters, self.steps, self.over, self.total = filters, steps, over, total
@@ -55,6 +57,7 @@ class AttentiveConvLSTM(nn.Module):
         self.gate_input = _convolution(maps * inputs, 4 * filters)  # W_i, W_f, W_o, W_c
         self.gate_state = _convolution(filters, 4 * filters, bias=False)  # U_i, U_f, U_o, U_c
         nn.init.zeros_(self.score.weight)
+        self.score.requires_grad_(attention == "learned")
         for gate in self.gate_state.weight.detach().chunk(4):
             nn.init.orthogonal_(gate)
 

@@ -32,6 +32,7 @@ class VideoNetwork(nn.Module):
             self.attention = AttentiveConvLSTM(
                 maps, params.filters, params.attention_filters, params.steps,
                 params.attention_over, params.filters_are, params.attention_total,
+                params.attention,
             )  # fmt: skip
             maps = params.filters
         height, width = map_sizes(*params.size)[-1]

@@ -10,6 +10,7 @@ from reid.data.clips import Clips
 from reid.project.params import Strict
 
 Count = Annotated[int, Field(ge=1)]
+Attention = Literal["learned", "even"]
 Over = Literal["clip", "frame"]
 FiltersAre = Literal["channels", "maps"]
 Total = Literal["places", "one"]
@@ -30,6 +31,7 @@ class Params(Strict):
     """McLaughlin et al.'s numbers; `attention_filters` names a row of table 2."""
 
     attention_filters: int = Field(default=3, ge=0)  # 0: no attention
+    attention: Attention = "learned"  # even: each place weighs the same, to compare with
     filters_are: FiltersAre = "channels"
     attention_over: Over = "clip"  # which places compete
     attention_total: Total = "places"  # what the weights' sum is where they weigh maps
@@ -63,6 +65,8 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:
+        if self.attention == "even" and not self.attention_filters:
+            raise ValueError("attention: even, but attention_filters: 0 is no attention at all")
         if min(self.size) < 8:
             raise ValueError(f"crop {self.crop} leaves less than 8 pixels a side")
         if self.test_crops > max(self.crop, 1):

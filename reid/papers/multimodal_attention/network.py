@@ -42,7 +42,7 @@ class MultimodalNetwork(nn.Module):
         places = {layer: sizes[layer] ** 2 for layer in params.attention_layers}
         for m in params.attending:
             maps = [self.encoders[m].get_submodule(layer) for layer in places]
-            self.attention[m] = PlaceAttention(width, places)
+            self.attention[m] = PlaceAttention(width, places, params.attention)
             self.attended[m] = nn.Linear(width + sum(c.out_channels for c in maps), width)  # X8
         joined = even(params.fused_width, params.width_scale)
         two = len(params.features) == 2

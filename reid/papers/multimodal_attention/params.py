@@ -11,6 +11,7 @@ from reid.project.params import Strict
 
 Modality = Literal["rgb", "depth"]
 Phase = Literal["encoders", "whole"]
+Attention = Literal["learned", "even"]
 Layer = Literal["conv1", "conv2", "conv3", "conv4", "conv5"]
 
 
@@ -29,6 +30,7 @@ class Params(Strict):
     """The paper's numbers; `model` names a curve of figure 3."""
 
     model: Literal["mat", "rgb_d_cnn", "rgb_att", "d_att", "rgb_cnn", "d_cnn"] = "mat"
+    attention: Attention = "learned"  # even: each place weighs the same, to compare with
     attention_layers: tuple[Layer, ...] = Field(default=("conv4", "conv5"), min_length=1)
     joint_normalized: bool = False  # g with a mean square of one, before places are scored
     resized: int = Field(default=256, ge=67)  # height and width of the images that are cropped
@@ -69,6 +71,8 @@ class Params(Strict):
     def _consistent(self) -> Params:
         if self.side > self.resized:
             raise ValueError(f"side {self.side} is larger than resized {self.resized}")
+        if self.attention == "even" and not self.attending:
+            raise ValueError(f"attention: even, but {self.model} has none; take mat")
         if self.epochs < 1:
             raise ValueError(f"{self.model} is trained in encoder_epochs alone; they are 0")
         if self.test_feature not in ("fused", *self.features):

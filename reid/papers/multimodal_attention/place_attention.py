@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reid.nn.caffenet import near_zero
+from reid.papers.multimodal_attention.params import Attention
 
 
 def joint_of(rgb: Tensor, depth: Tensor, *, normalized: bool = False) -> Tensor:
@@ -28,16 +29,24 @@ class PlaceAttention(nn.Module):
 
     g = X6_rgb * X6_depth;  e^l = W^l g + b^l;  alpha^l = softmax(e^l);
     X_A^l = sum over places i of alpha^l_i X^l_i                               (equations 2 to 5)
+
+    "even" attention scores nothing: each place weighs the same, and X_A is the maps' mean.
     """
 
-    def __init__(self, width: int, places: Mapping[str, int]) -> None:
+    def __init__(
+        self, width: int, places: Mapping[str, int], attention: Attention = "learned"
+    ) -> None:
         super().__init__()
-        self.score: Any = nn.ModuleDict({la: nn.Linear(width, n) for la, n in places.items()})
+        self.places = dict(places)
+        scored = places if attention == "learned" else {}
+        self.score: Any = nn.ModuleDict({la: nn.Linear(width, n) for la, n in scored.items()})
         for layer in self.score.values():
             near_zero(layer)
 
     def weights(self, joint: Tensor) -> dict[str, Tensor]:
         """g (B, 4096) to alpha of each layer, (B, 169), whose sum is one."""
+        if not self.score:
+            return {la: joint.new_full((len(joint), n), 1 / n) for la, n in self.places.items()}
         return {layer: score(joint).softmax(1) for layer, score in self.score.items()}
 
     def forward(self, joint: Tensor, maps: Mapping[str, Tensor]) -> Tensor:

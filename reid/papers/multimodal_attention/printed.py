@@ -96,6 +96,18 @@ FIGURE_3 = Table(
     "D_att are X8 of MAT or trained by themselves is not said: both are here.",
 )  # fmt: skip
 
+ATTENTION = Table(
+    "what attention gains over its further features",
+    (
+        _row("RGB-D-CNN", [], "", "figure-3: RGB-D-CNN", model="rgb_d_cnn"),
+        _row("MAT, even attention", [], "", model="mat", attention="even"),
+        _row("MAT", [], "", "figure-3: MAT", model="mat"),
+    ),
+    "Not a table of the paper. Even attention has the same features, the maps' means over places "
+    "of equal weight: what MAT gains over it is attention's, what it gains over RGB-D-CNN is the "
+    "further features'.",
+)
+
 LAYERS = Table(
     "attention on other layers",
     (
@@ -111,5 +123,6 @@ TABLES: dict[int | str, Table] = {
     2: TABLE_2,
     3: TABLE_3,
     "figure-3": FIGURE_3,
+    "attention": ATTENTION,
     "layers": LAYERS,
 }

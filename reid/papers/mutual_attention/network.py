@@ -30,6 +30,7 @@ class VideoNetwork(nn.Module):
         self.attention = MutualAttention(image.cut_width) if mutual else None
         gate = inputs["flow"], params.gate_channels, params.gate_weights
         self.gate = Gate(*gate) if gated else None
+        self.even = params.attention == "even"
         size = image.map_size(params.height, params.width)
         how = params.aggregation, image.width, size, params.rnn_width, params.reference
         found = {name: make(*how, normalized=params.weighted_normalized) for name in streams}
@@ -47,6 +48,8 @@ class VideoNetwork(nn.Module):
             weight = self.attention(middle["image"], middle["flow"])
         elif self.gate is not None:
             weight = self.gate(frames["flow"], middle["image"].shape[-2:])
+        if weight is not None and self.even:
+            weight = weight.mean((-2, -1), keepdim=True).expand_as(weight)
         if weight is not None:
             middle = {name: x * weight for name, x in middle.items()}
         shape = batch["image"].shape[:2]

@@ -34,6 +34,7 @@ class Params(Strict):
     model: Literal["one_stream", "two_stream", "gated", "mutual"] = "mutual"
     aggregation: Kind = "weighted_addition"
     sequence_length: Count = 4  # frames of a clip
+    attention: Literal["learned", "even"] = "learned"  # even: a frame's mean weight in each place
     attention_layer: Literal[2, 3, 4, 5] = 4  # of mutual and gated; the stem is 1
     reference: Reference = "max"  # of weighted addition
     weighted_normalized: bool = False  # weights of weighted addition with the sum one
@@ -80,6 +81,14 @@ class Params(Strict):
         if frames == 1 and how not in ("average", "max", None):
             raise ValueError(f"one frame leaves {how} nothing to weigh; take average")
         return frames
+
+    @field_validator("attention")
+    @classmethod
+    def _something_attends(cls, attention: str, info: ValidationInfo) -> str:
+        model = info.data.get("model")
+        if attention == "even" and model in ("one_stream", "two_stream"):
+            raise ValueError(f"even, but {model} has no attention; take mutual or gated")
+        return attention
 
     @field_validator("channels")
     @classmethod

@@ -193,6 +193,24 @@ MODELS = Table(
     "Not a table of the paper: each training of the two once, for experiments to stand beside.",
 )
 
+FOUR = "mutual", "weighted_addition", 4
+NORMALIZED = {"weighted_normalized": True}
+ATTENTION = Table(
+    "what attention gains, one thing changed from row to row",
+    (
+        Row("no attention", {}, _model("two_stream", *FOUR[1:], **NORMALIZED)),
+        Row("even attention", {}, _model(*FOUR, **NORMALIZED, attention="even")),
+        Row("mutual attention", {}, _model(*FOUR, **NORMALIZED)),
+        Row(
+            "mutual attention, literal weights", {}, _model(*FOUR, attention_layer=4),
+            "3: MA, weighted addition, 4 frames",
+        ),
+    ),
+    "Not a table of the paper. Two streams, 4 frames, weighted addition in all rows, with weights "
+    "of sum one but in the last row, whose weights have no denominator (equations 6 to 8). Even "
+    "attention spreads each frame's weight evenly over its places.",
+)  # fmt: skip
+
 TABLES: dict[int | str, Table] = {
     1: TABLE_1,
     2: TABLE_2,
@@ -200,4 +218,5 @@ TABLES: dict[int | str, Table] = {
     4: TABLE_4,
     5: TABLE_5,
     "models": MODELS,
+    "attention": ATTENTION,
 }

@@ -318,6 +318,27 @@ def test_attention_begins_even_and_none_has_no_maps():
     assert paper.attention_maps(network_of(small(attention_filters=0)), batch) == {}
 
 
+@pytest.mark.parametrize("over", ["clip", "frame"])
+def test_even_attention_stays_even_while_all_else_learns(over):
+    params = small(attention="even", attention_over=over, dropout=0)
+    network, person = network_of(params, random=False), torch.tensor([0, 1, 2, 2])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = paper.optimizer(params, network)
+    for _ in range(3):
+        optimizer.zero_grad()
+        paper.loss(params, network(crops(params, 4)), person)["loss"].backward()
+        optimizer.step()
+    kept = {n for n, value in network.state_dict().items() if torch.equal(value, before[n])}
+    assert kept == {f"attention.{n}.weight" for n in ("score", "attend_input", "attend_state")} | {
+        "attention.attend_input.bias"
+    }
+    with torch.no_grad():
+        attended = network.attention(network.maps(crops(params)["image"]))
+    places = attended.weights[0].numel() // (1 if over == "clip" else 3)
+    torch.testing.assert_close(attended.weights, torch.full_like(attended.weights, 1 / places))
+    torch.testing.assert_close(attended.share, torch.full((2, 3), 1 / 3))
+
+
 # -- pairs -----------------------------------------------------------------------------------
 
 TARGETS = np.array([4, 4, 0, 1, 1, 1, 0, 7, 3, 3])  # 7 has one tracklet
@@ -496,6 +517,7 @@ def test_learns_a_batch_of_pairs_by_heart(values):
         ({"attention_over": "person"}, "attention_over.*'clip' or 'frame'"),
         ({"filter_are": "maps"}, "did you mean `filters_are`"),
         ({"dropout": 1}, "dropout"),
+        ({"attention": "even", "attention_filters": 0}, "attention_filters: 0 is no attention"),
     ],
 )
 def test_parameters_that_make_no_network(values, message):

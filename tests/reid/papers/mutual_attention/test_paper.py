@@ -336,6 +336,20 @@ def test_the_gate_weighs_the_image_alone():
     torch.testing.assert_close(output["feature"], expected)
 
 
+@pytest.mark.parametrize("model", ["mutual", "gated"])
+def test_even_attention_is_each_frames_mean_weight_in_all_its_places(model):
+    network, batch, learned = run(tiny(model=model, attention_layer=3))
+    with torch.no_grad():
+        weights = network.maps(batch)[1]
+        network.even = True
+        found, even = network(batch), network.maps(batch)[1]
+    expected = weights.mean((-2, -1), keepdim=True).expand_as(weights)
+    assert float(weights.std((-2, -1)).min()) > 0
+    torch.testing.assert_close(even, expected)
+    assert not torch.allclose(found["feature"], learned["feature"])
+    assert paper.build(tiny(model=model, attention="even"), 5).even
+
+
 def test_the_papers_network_at_full_size():
     network = paper.build(Params(weights=""), 625).eval()
     clip = {name: torch.zeros(1, 2, 3, 224, 112) for name in ("image", "flow")}
@@ -469,6 +483,10 @@ def test_learns_a_batch_by_heart_and_everything_learns(model):
     ("values", "message"),
     [
         ({"model": "gate"}, r"mutual_attention\.model: .*'mutual', not 'gate'"),
+        (
+            {"model": "two_stream", "attention": "even"},
+            r"\.attention: .*two_stream has no attention",
+        ),
         ({"attention_layer": 1}, r"mutual_attention\.attention_layer: .*2, 3, 4 or 5, not 1"),
         ({"sequence_length": 0}, r"mutual_attention\.sequence_length: "),
         ({"sequence_length": 1}, r"\.sequence_length: .*leaves weighted_addition nothing to weigh"),
