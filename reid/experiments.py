@@ -130,8 +130,8 @@ class Experiment:
         """A name for this training by the code as it is, or by another, on the data as it is."""
         code = code or self.code(project)
         parts = [self.paper.name, code.fingerprint, self.trained(), self._inputs(project)]
-        weights = project.root / self.paper.weights(self.params)
-        return key_of([*parts, sha256_of(weights)] if weights.is_file() else parts)
+        weights = [project.root / name for name in self.paper.weights(self.params)]
+        return key_of([*parts, *(sha256_of(path) for path in weights if path.is_file())])
 
     def training_rows(self, project: Project, columns: list[str]) -> Data:
         """The training rows that have other columns of the builds that it reads."""

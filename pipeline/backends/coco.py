@@ -57,14 +57,18 @@ def from_body_25(joints: np.ndarray) -> np.ndarray:
 def to_openpose(numbers: np.ndarray) -> np.ndarray:
     """51 (COCO), 54 (OpenPose) or 75 (BODY_25) numbers x, y, confidence, ... to (18, 3) float32.
 
-    A joint with a number that is not finite becomes zeros. Raises `ValueError` on other counts.
+    A joint of which a number is masked (`np.ma`) becomes zeros. Raises `ValueError` on other
+    counts, and on NaN and infinity.
     """
     if numbers.size not in (51, 54, 75):
         raise ValueError(
             f"{numbers.size} numbers; a person has 51 (COCO), 54 (OpenPose) or 75 (BODY_25)"
         )
-    joints = numbers.astype(np.float32).reshape(-1, 3)
-    joints = np.where(np.isfinite(joints).all(1, keepdims=True), joints, np.float32(0))
+    missing = np.ma.getmaskarray(numbers).reshape(-1, 3).any(1, keepdims=True)
+    joints = np.ma.getdata(numbers).astype(np.float32).reshape(-1, 3)
+    joints = np.where(missing, np.float32(0), joints)
+    if not np.isfinite(joints).all():
+        raise ValueError("no number, NaN or infinity among its joints; leave a missing one empty")
     if len(joints) == 18:
         return joints
     return from_coco(joints) if len(joints) == 17 else from_body_25(joints)

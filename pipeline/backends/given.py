@@ -23,11 +23,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline.datasets.layouts.names import is_clutter
-from reid.arrays.images import BadImage
+from reid.arrays.images import ENDINGS, BadImage
 from reid.project.errors import ReidError
 from reid.shards.folder import Shards
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class BadLabel(NamedTuple):
@@ -38,6 +36,7 @@ class BadLabel(NamedTuple):
 
 
 Label = TypeVar("Label")
+NULLS = ["", "NA", "N/A", "NULL", "n/a", "null"]  # empty cells of a CSV file
 IDS = {"rows": ["image_id"]}  # what a stage reads anywhere, so that it knows all images
 
 
@@ -184,8 +183,8 @@ def read_parquet(path: Path, *columns: str) -> pa.Table | None:
 
 
 def read_csv(path: Path) -> pa.Table:
-    """A table with a header; image_id is text, also where it looks like a number."""
-    options = pyarrow.csv.ConvertOptions(column_types={"image_id": pa.string()})
+    """A table with a header; image_id is text, also where it looks like a number; NaN stays one."""
+    options = pyarrow.csv.ConvertOptions(column_types={"image_id": pa.string()}, null_values=NULLS)
     try:
         return pyarrow.csv.read_csv(path, convert_options=options)
     except (pa.ArrowException, OSError) as error:

@@ -14,6 +14,8 @@ from reid.arrays.orientation import TIFF, UPRIGHT, orientation_of, turned
 
 MAX_PIXELS = 100_000_000  # larger images are refused before they are decoded
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # of files that are read
+
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -47,14 +49,7 @@ def storable(data: bytes) -> tuple[bytes, str]:
         return encode_png(_as_rgb(decode_upright(data))), "turned"
     if not _is_other(data):
         return data, ""
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise BadImage("broken or cut off, or of a kind that OpenCV does not read")
-    if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise BadImage(f"{image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,}")
-    image = turned(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), orientation_of(data))
-    return encode_png(image), "converted"
+    return encode_png(_as_rgb(_decode_other(data, cv2.IMREAD_COLOR))), "converted"
 
 
 def _is_other(data: bytes) -> bool:
@@ -63,11 +58,24 @@ def _is_other(data: bytes) -> bool:
     return webp or data.startswith((b"BM", *TIFF))
 
 
-def decode_upright(data: bytes) -> np.ndarray:
-    """A JPEG or PNG turned upright: (H, W), or (H, W, 3 or 4) of B, G, R and alpha.
+def _decode_other(data: bytes, flags: int) -> np.ndarray:
+    """A BMP, WebP or TIFF by OpenCV's flags, turned upright. Raises `BadImage` with the reason."""
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise BadImage("broken or cut off, or of a kind that OpenCV does not read")
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise BadImage(f"{image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,}")
+    return turned(image, orientation_of(data))
 
-    A PNG keeps its 8 or 16 bits. Raises `BadImage` with the reason.
+
+def decode_upright(data: bytes) -> np.ndarray:
+    """An image turned upright: (H, W), or (H, W, 3 or 4) of B, G, R and alpha.
+
+    A PNG or TIFF keeps its bits. Raises `BadImage` with the reason.
     """
+    if _is_other(data):
+        return _decode_other(data, cv2.IMREAD_UNCHANGED)
     size_of(data)
     if kind_of(data) == "jpeg":
         image = cv2.cvtColor(decode(data), cv2.COLOR_RGB2BGR)

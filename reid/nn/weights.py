@@ -13,10 +13,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from reid.nn.plain_pickle import load_plain
 from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
 NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a state dict
+PARALLEL = "module."  # before each name of a network that torch trained on several devices
 UNSAFE = "save its state dict alone, best as .safetensors"
 SHOWN = 3  # names in an error
 
@@ -46,6 +48,8 @@ def read_state(path: Path, *, trusted: bool = False, instead: str = UNSAFE) -> d
             loaded = loaded[key]
     items = loaded.items() if isinstance(loaded, dict) else ()
     tensors = {n: t for n, t in items if isinstance(n, str) and isinstance(t, Tensor)}
+    if all(name.startswith(PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
     if not tensors:
         raise ReidError(f"{path}: holds no state dict (no tensors by name)")
     return tensors
@@ -56,9 +60,11 @@ def _load(path: Path, trusted: bool) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
+    if not trusted:
+        return load_plain(path)
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=not trusted)
+    return torch.load(path, map_location="cpu", weights_only=False)
 
 
 def fill(

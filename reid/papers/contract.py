@@ -82,8 +82,8 @@ def _nothing_chosen(params: Strict, training: Callable[[list[str]], Data]) -> di
     return {}
 
 
-def _no_weights(params: Strict) -> str:
-    return ""
+def _no_weights(params: Strict) -> list[str]:
+    return []
 
 
 def _not_pooled(params: Strict) -> Pooling:
@@ -153,7 +153,7 @@ class Paper(Generic[P, N]):
     # which it gets with the columns that it names.
     left_to_choose: Callable[[P], list[str]] = _nothing
     choose: Callable[[P, Callable[[list[str]], Data]], dict[str, Any]] = _nothing_chosen
-    weights: Callable[[P], str] = _no_weights  # the file that the network starts from; "": none
+    weights: Callable[[P], list[str]] = _no_weights  # files that the network starts from, if any
     training_columns: Callable[[P], list[str]] = _nothing  # null where a stage had nothing
     training_stages: Callable[[P], list[str]] = _nothing
     clips: Callable[[P], Clips | None] = _rows_alone  # which frames; None: samples are rows

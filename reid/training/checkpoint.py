@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from reid.nn.plain_pickle import load_plain
 from reid.project.errors import ReidError
 from reid.project.layout import write_atomically
 
@@ -60,7 +61,7 @@ class Checkpoint:
         if not path.is_file():
             return None
         try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+            stored = load_plain(path)
             state, parts = State(**stored["state"]), dict(stored["parts"])
             checkpoint = cls(path, stored["identity"], state, parts)
         except PermissionError as error:

@@ -4,7 +4,8 @@ Read are, by what the path is:
     .parquet, folder with them  image_id, `mask` (PNG bytes, or the shards' struct of bytes and
                                 path) and if there `mask_score`; so a world's ground truth, and this
                                 stage's own output
-    folder with *.png           one file an image, named as its image_id, or as its file if unique
+    folder with images          one file an image, named as its image_id, or as its file if unique:
+                                PNG, TIFF, BMP or WebP, or a JPEG, whose edges are soft
     .json with annotations      COCO: polygons or run lengths of people, see
                                 `pipeline.backends.coco_annotations`
     .json list                  COCO results: image_id (a name), segmentation (run lengths), score
@@ -38,7 +39,7 @@ from pipeline.backends.given import (
 from pipeline.backends.masks.coco_masks import decode_segmentation
 from pipeline.backends.masks.person_mask import PersonMask, central_mask
 from pipeline.backends.masks.pictures import person_mask
-from reid.arrays.images import BadImage
+from reid.arrays.images import ENDINGS, BadImage
 from reid.project.errors import ReidError
 from reid.shards.read import bytes_of
 
@@ -53,7 +54,7 @@ class Label(Protocol):
 
 
 class Picture(NamedTuple):
-    """A PNG, or the file that holds it."""
+    """A picture's bytes, or the file that holds it."""
 
     data: bytes | Path
     score: float = 1.0
@@ -124,16 +125,18 @@ def load(path: Path) -> Labels:
     if path.is_dir():
         if tables := files_below(path, ".parquet"):
             return Labels(_from_tables(path, tables), path)
-        if files := files_below(path, ".png"):
+        if files := files_below(path, *ENDINGS):
             return Labels(_from_pictures(path, files), path)
-        raise ReidError(f"{path}: neither *.parquet nor *.png files in it")
+        raise ReidError(f"{path}: neither *.parquet nor images in it ({', '.join(ENDINGS)})")
     if not path.is_file():
         raise ReidError(f"{path}: no such file or folder of masks (masks.path)")
     if path.suffix.lower() == ".parquet":
         return Labels(_from_tables(path, [path]), path)
     if path.suffix.lower() == ".json":
         return Labels(_from_json(path), path)
-    raise ReidError(f"{path}: masks are read from .parquet, .json or a folder of .parquet or .png")
+    raise ReidError(
+        f"{path}: masks are read from .parquet, .json or a folder of .parquet or images"
+    )
 
 
 def _from_tables(where: Path, paths: Iterable[Path]) -> Iterator[tuple[str, Label]]:

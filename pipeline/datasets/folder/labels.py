@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from pipeline.datasets.layouts import names
+from reid.arrays.images import ENDINGS
 from reid.project.errors import ReidError
 
 ROLES = ("train", "query", "gallery")
@@ -24,7 +25,6 @@ INTEGERS = {  # column: smallest and largest value
 REQUIRED = ("path", "person", "camera")
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")  # pandas writes 3 as 3.0 beside an empty cell
 YES, NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no", ""}
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 NAMED = ("person", "camera")  # may be names in place of numbers
 KEPT = {"-1", "0"}  # persons that mean what they do beside numbers
 LONGEST = 512  # characters of a path, and of a pattern

@@ -84,6 +84,6 @@ def stages(params: Params) -> list[str]:
     return ["parts"]
 
 
-def weights(params: Params) -> str:
+def weights(params: Params) -> list[str]:
     """A state dict of this network, or nothing."""
-    return params.weights
+    return [params.weights]

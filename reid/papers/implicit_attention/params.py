@@ -79,9 +79,9 @@ def stages(params: Params) -> list[str]:
     return []
 
 
-def weights(params: Params) -> str:
+def weights(params: Params) -> list[str]:
     """What the backbone starts from."""
-    return params.weights
+    return [params.weights]
 
 
 def training_stages(params: Params) -> list[str]:

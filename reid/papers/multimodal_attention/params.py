@@ -121,9 +121,9 @@ def stages(params: Params) -> list[str]:
     return ["jet"]
 
 
-def weights(params: Params) -> str:
+def weights(params: Params) -> list[str]:
     """CaffeNet's, for both encoders."""
-    return params.weights
+    return [params.weights]
 
 
 def pool(params: Params) -> Pooling:

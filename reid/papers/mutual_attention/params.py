@@ -40,7 +40,7 @@ class Params(Strict):
     weighted_normalized: bool = False  # weights of weighted addition with the sum one
     rnn_width: Count = 512
     gate_channels: tuple[Count, Count, Count, Count, Count] = (64, 192, 384, 256, 256)
-    gate_weights: Literal["", "pretrained"] = ""  # pretrained: AlexNet's of torchvision; '': none
+    gate_weights: str = ""  # of AlexNet: pretrained, which is torchvision's; '': none; or a file
 
     squeeze_excitation: bool = False  # SE-ResNet in place of ResNet
     backbone: str = ""  # a ResNet of timm's; '': resnet50.tv_in1k or legacy_seresnet50.in1k
@@ -153,9 +153,9 @@ def stages(params: Params) -> list[str]:
     return [name for name in ("flow",) if name in params.views]
 
 
-def weights(params: Params) -> str:
-    """Of both streams."""
-    return params.weights
+def weights(params: Params) -> list[str]:
+    """Of both streams, and of the gate."""
+    return [params.weights, params.gate_weights]
 
 
 def clips(params: Params) -> Clips:

@@ -15,10 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reid.nn import backbones
+from reid.nn.weights import fill, read_state
 from reid.project.errors import ReidError
 
 RESNET, SE_RESNET = "resnet50.tv_in1k", "legacy_seresnet50.in1k"
 ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # torchvision's
+CONVOLUTIONS = "features."  # before the names of AlexNet's convolutions
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -107,7 +109,8 @@ class Gate(nn.Module):
     """A shallow network of flow, whose mean over channels opens places of the image's maps.
 
     AlexNet's five convolutions with its first two poolings: few, so that places stay apart. With
-    `weights` pretrained they begin as torchvision's AlexNet, the first one's channels repeated.
+    `weights` they begin as AlexNet, the first one's channels repeated: `pretrained` is
+    torchvision's, else a file of the same names.
     """
 
     def __init__(self, inputs: int, channels: tuple[int, ...], weights: str = "") -> None:
@@ -124,19 +127,18 @@ class Gate(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if weights:
-            self._start()
+            self._start(weights, inputs)
 
-    @torch.no_grad()
-    def _start(self) -> None:
+    def _start(self, weights: str, inputs: int) -> None:
         """The layers stand in AlexNet's `features` at the same numbers."""
-        state = _alexnet()
-        for name, layer in self.layers.named_children():
-            if isinstance(layer, nn.Conv2d):
-                kernel = state[f"features.{name}.weight"]
-                source = torch.arange(layer.in_channels) % kernel.shape[1]
-                layer.weight.copy_(kernel[:, source] * (kernel.shape[1] / layer.in_channels))
-                assert layer.bias is not None
-                layer.bias.copy_(state[f"features.{name}.bias"])
+        state = _alexnet() if weights == backbones.PRETRAINED else read_state(Path(weights))
+        own = {name.removeprefix(CONVOLUTIONS): tensor for name, tensor in state.items()
+               if name.startswith(CONVOLUTIONS)}  # fmt: skip
+        kernel = own.get("0.weight")
+        if kernel is not None and kernel.ndim == 4:
+            source = torch.arange(inputs) % kernel.shape[1]
+            own["0.weight"] = kernel[:, source] * (kernel.shape[1] / inputs)
+        fill(self.layers, own, Path(weights), "AlexNet's convolutions, features.0 to features.10")
 
     def forward(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """(N, c, H, W) to weights (N, 1, h, w) of 0.5 to 1, `size` being (h, w)."""

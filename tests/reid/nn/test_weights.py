@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,22 @@ def saved(value: object) -> bytes:
     return file.getvalue()
 
 
+def nested(depth: int) -> bytes:
+    """A pickle of {((...)): 1}, tuples in tuples: to hash the key takes the C stack."""
+    return b"\x80\x02}(" + b")" + b"\x85" * depth + b"K\x01u."
+
+
+def archived(data: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    """A pickle as torch.save's archive holds it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3\n")
+    return file.getvalue()
+
+
 STATE = nn.Linear(2, 3).state_dict()
+OLD_MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before 1.6
 BROKEN = {
     "empty": (b"", "the file is empty"),
     "cut": (saved(STATE)[:-200], "not readable as weights"),
@@ -39,6 +55,12 @@ BROKEN = {
     "nested nothing": (saved({"state_dict": {}}), "holds no state dict"),
     "foreign": (saved({"a": Foreign()}), "needs full unpickling"),
     "a pickle": (pickle.dumps({"a": np.ones(2)}), "needs full unpickling|not readable"),
+    "deep": (archived(nested(200_000)), "nested deeper than 100"),
+    "deep, of old": (
+        b"".join(pickle.dumps(part, 2) for part in (OLD_MAGIC, 1001, {})) + nested(200_000),
+        "nested deeper than 100",
+    ),
+    "packed": (archived(pickle.dumps("a" * 9_000, 2), zipfile.ZIP_DEFLATED), "are packed"),
     "a page": (b"<!DOCTYPE html><html>", "needs full unpickling|not readable"),
 }
 
@@ -84,3 +106,31 @@ def test_what_is_missing_and_too_much_is_named(tmp_path):
     with pytest.raises(ReidError, match="size mismatch"):
         fill(nn.Linear(2, 4), STATE, path, "net")
     fill(nn.Linear(2, 3), {"weight": STATE["weight"]}, path, "net", own=("bias",))
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_names_of_several_devices_and_files_of_old_are_read(tmp_path, new):
+    state = {f"module.{name}": tensor for name, tensor in STATE.items()}
+    kept = {"state_dict": state, "epoch": 3}
+    torch.save(kept, tmp_path / "w.pth", _use_new_zipfile_serialization=new)
+    assert read_state(tmp_path / "w.pth").keys() == STATE.keys()
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(1).expand(10**11), "size mismatch"),  # 400 GB of a file with four bytes
+        (torch.zeros(3, 2).to_sparse(), "weight is a sparse, nested or empty tensor"),
+        (torch.empty(3, 2, device="meta"), "weight is a sparse, nested or empty tensor"),
+        (torch.zeros(3, 2, dtype=torch.complex64), "weight holds complex64, not floats"),
+        (torch.zeros(3, 2, dtype=torch.int8), "weight holds int8, not floats"),
+        (torch.full((3, 2), torch.nan, dtype=torch.float8_e4m3fn), "weight holds NaN"),
+    ],
+    ids=["huge", "sparse", "no values", "complex", "whole", "NaN of 8 bits"],
+)
+def test_tensors_that_are_no_networks_values_are_one_line(tmp_path, value, message):
+    path = tmp_path / "w.pth"
+    torch.save({**STATE, "weight": value}, path)
+    with pytest.raises(ReidError, match=message):
+        fill(nn.Linear(2, 3), read_state(path), path, "net")

@@ -15,7 +15,7 @@ from pipeline.backends.masks.coco_masks import decode_segmentation, unpack
 from pipeline.backends.masks.given import load
 from pipeline.backends.masks.pictures import person_pixels
 from pipeline.world.truth import Truth, write_truth
-from reid.arrays.images import BadImage, encode_png
+from reid.arrays.images import BadImage, encode_jpeg, encode_png
 from reid.project.errors import ReidError
 from reid.shards.schema import IMAGE
 
@@ -188,6 +188,32 @@ def test_a_folder_of_pictures(tmp_path):
     np.testing.assert_array_equal(found_at(tmp_path, "b"), OTHER)
     assert labels.find("train/c") is None
     assert load(tmp_path).unmatched(["train/a", "train/c"]) == ["train/b"]
+
+
+@pytest.mark.parametrize("form", ["1", "L", "P", "I;16", "RGBA"])
+@pytest.mark.parametrize("ending", ["png", "tif", "TIFF", "bmp", "webp"])
+def test_every_kind_of_picture_in_every_form_that_it_has(tmp_path, ending, form):
+    from PIL import Image
+
+    opaque = np.where(MASK[..., None], (9, 90, 200, 255), 0).astype(np.uint8)
+    levels = MASK.astype(np.uint16 if form == "I;16" else np.uint8)
+    picture = Image.fromarray(opaque if form == "RGBA" else MASK if form == "1" else levels)
+    if form == "P":
+        picture = picture.convert("P")
+        picture.putpalette([0, 0, 0, 128, 0, 0])
+    options = {"lossless": True} if ending == "webp" else {}
+    if (ending, form) in {("bmp", "I;16"), ("bmp", "RGBA"), ("webp", "I;16"), ("webp", "P")}:
+        pytest.skip("the format has no such form")
+    picture.save(tmp_path / f"a.{ending}", **options)
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+
+
+def test_a_jpeg_is_cut_at_the_middle_and_of_numbers_refused(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encode_jpeg(255 * np.dstack([MASK] * 3).astype(np.uint8), 98))
+    np.testing.assert_array_equal(found_at(tmp_path, "a"), MASK)
+    (tmp_path / "a.jpg").write_bytes(encode_jpeg(np.dstack([MASK] * 3).astype(np.uint8)))
+    with pytest.raises(BadImage, match="a JPEG of levels up to"):
+        found_at(tmp_path, "a")
 
 
 def test_two_pictures_of_one_image_are_an_error(tmp_path):

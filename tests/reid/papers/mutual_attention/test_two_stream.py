@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +188,18 @@ def test_the_gate_begins_as_torchvisions_alexnet(inputs, monkeypatch: pytest.Mon
             torch.testing.assert_close(gate.layers(flow).mean(1, keepdim=True), maps)
         kernel = source.features[0].weight[:, :inputs] * 3 / inputs
     torch.testing.assert_close(gate.layers[0].weight, kernel)
+
+
+def test_weights_of_the_gate_from_a_file(tmp_path: Path):
+    torchvision = pytest.importorskip("torchvision")
+    source = torchvision.models.alexnet(weights=None).state_dict()
+    torch.save(source, tmp_path / "alexnet.pth")
+    gate = two_stream.Gate(3, (64, 192, 384, 256, 256), str(tmp_path / "alexnet.pth"))
+    torch.testing.assert_close(gate.layers[10].bias, source["features.10.bias"])
+    del source["features.3.bias"]
+    torch.save(source, tmp_path / "cut.pth")
+    with pytest.raises(ReidError, match=r"cut\.pth: not weights of AlexNet's .* \(lacks 3\.bias\)"):
+        two_stream.Gate(3, (64, 192, 384, 256, 256), str(tmp_path / "cut.pth"))
 
 
 def test_weights_of_the_gate_that_cannot_be_fetched_are_named(monkeypatch: pytest.MonkeyPatch):
