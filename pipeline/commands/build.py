@@ -99,10 +99,14 @@ def world(name: Dataset, workers: Workers = None) -> None:
     from pipeline.world.scenes import scenes
     from reid.project import params
     from reid.project.locks import lock
+    from reid.project.progress import Meter
 
     home = project()
     layout, scene = scenes.of_world(params.load(home.root), name)
-    with lock(home.work / "locks" / f"world-{name}", f"world {name}"):
+    with (
+        lock(home.work / "locks" / f"world-{name}", f"world {name}"),
+        Meter(f"world {name}", unit="passes"),
+    ):
         counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
         scan_folder(home.raw(name).parent, name)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())

@@ -38,6 +38,7 @@ from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
+from reid.project.progress import advance
 from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
@@ -204,6 +205,7 @@ class IngestWork(Work):
             rejects: list[tuple[str, str]] = []
             changed: Counter[str] = Counter()
             for listed in piece.to_pylist():
+                advance()
                 try:
                     row = read_row(source, listed)
                 except images.BadImage as error:

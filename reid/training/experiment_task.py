@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ExperimentTask:
     check_every = 20
 
     def __init__(self, experiment: Experiment, project: Project, work: Path, fabric: Fabric):
-        self.work, self.fabric, self.title = work, fabric, experiment.name
+        self.work, self.fabric, self.title = work, fabric, f"train {experiment.name}"
         self.paper, self.params = experiment.paper, experiment.params
         self.epochs = self.params.epochs
         self.rank, self.ranks = self.fabric.global_rank, self.fabric.world_size
@@ -70,6 +70,7 @@ class ExperimentTask:
         }
         self.sampler = self.paper.sampler(self.params, targets, self.params.seed)
         self.together = self.paper.together(self.params)
+        self.per_epoch = _extent(self.sampler.batches(0))
         self.waited_s = self.trained_s = 0.0
 
     def _views(self, data: Data) -> Views:
@@ -82,6 +83,7 @@ class ExperimentTask:
         network = self.network.module
         self.paper.begin_epoch(self.params, network, self.optimizer, state.epoch, state.batch)
         batches = self.sampler.batches(state.epoch)
+        self.per_epoch = _extent(batches)
         first, done, left = state.step, state.batch, batches[state.batch :]
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
         source, start = self.views.batches(d.needed for d in drawn), time.perf_counter()
@@ -159,6 +161,11 @@ class ExperimentTask:
         if mean_ap > best and self.fabric.is_global_zero:
             save_weights(self.work / "best.safetensors", self.network.module)
         return {"val_rank1": rank1, "val_map": mean_ap}
+
+
+def _extent(batches: Sequence[np.ndarray]) -> tuple[int, int]:
+    """How many batches, and samples in them."""
+    return max(1, len(batches)), sum(map(len, batches))
 
 
 def hold_out(data: Data, identities: int, seed: int) -> tuple[Data, Data | None]:
