@@ -81,7 +81,10 @@ def add(
     else:
         lines.append(f"{params.PARAMS_FILE}: has {name} already; nothing to add")
     if worlds:
-        lines.append(f"{params.PARAMS_FILE}: took out {', '.join(map(str, removed.entries))}")
+        lines.append(
+            f"{params.PARAMS_FILE}: took out the rendered worlds {', '.join(worlds)} and what is "
+            f"built of them, {len(removed.entries)} entries"
+        )
     return [*lines, f"next: dvc repro {_first(entries, reader)}"]
 
 

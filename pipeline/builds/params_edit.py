@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 from ruamel.yaml.util import load_yaml_guess_indent
@@ -120,6 +120,10 @@ def _insert(parent: CommentedMap, entry: Entry) -> None:
     """Append a key. Comments below the mapping hang on its last value: they move to the new one."""
     tail = _cut_tail(*_last(parent)) if parent and not parent.fa.flow_style() else ""
     values = CommentedMap(copy.deepcopy(entry.values))  # a part that is there twice: no anchor
+    for key, value in entry.values.items():
+        if isinstance(value, list):
+            values[key] = CommentedSeq(value)
+            values[key].fa.set_flow_style()  # on one line
     parent[entry.key] = values
     for key in values.keys() & entry.comments.keys():
         values.yaml_add_eol_comment(entry.comments[key], key, 0)

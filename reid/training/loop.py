@@ -71,6 +71,7 @@ class Loop:
     every_minutes: float = 10.0  # ... at the latest: what a kill may cost
     state: State = field(default_factory=State)
     stop: threading.Event = field(default_factory=threading.Event)
+    loss: str = ""  # as it was last shown
     saved: float = 0.0  # time of the last checkpoint, by the monotonic clock
 
     def run(self) -> State:
@@ -93,12 +94,13 @@ class Loop:
     def _show(self, meter: Meter, seen: list[list[float]]) -> None:
         """The epoch under way, and the mean loss of the steps last looked at."""
         count = sum(each[-1] if len(each) > 1 else 1.0 for each in seen)
-        meter.said = f"epoch {self.state.epoch + 1}/{self.task.epochs}"
         if count:
-            meter.said += f", loss {sum(each[0] for each in seen) / count:.3g}"
+            self.loss = f", loss {sum(each[0] for each in seen) / count:.3g}"
+        meter.said = f"epoch {self.state.epoch + 1}/{self.task.epochs}{self.loss}"
 
     def _epoch(self, meter: Meter) -> None:
         task, state, recent = self.task, self.state, list[Tensor]()
+        self._show(meter, [])
         with closing(task.batches(state)) as batches:
             for batch in batches:
                 recent.append(task.step(batch, state))

@@ -7,14 +7,14 @@ from reid.papers.full_size import FullSize
 STILL = ("market1501", "dukemtmc_reid", "cuhk03_labeled", "cuhk03_detected", "folder")
 SMALL = {  # minutes on two cores; nothing is downloaded
     "backbone": "resnet18",
-    "channels": [32, 64, 128, 256],
+    "channels": [16, 32, 64, 128],
     "weights": "",
-    "height": 128,
-    "width": 64,
+    "height": 96,
+    "width": 48,
     "pad": 5,
     "schedule": "one_cycle",
-    "learning_rate": 0.003,
-    "epochs": 24,
+    "learning_rate": 0.004,
+    "epochs": 30,
 }
 STRONG = FullSize(
     experiments={"{name}-strong": {"dataset": "{name}"}},
