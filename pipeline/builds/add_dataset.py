@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import datasets
 from pipeline.builds.params_edit import Entry, with_entries
+from pipeline.builds.remove import removal
 from pipeline.builds.scan import check_name, scan
 from pipeline.datasets.base import Listing, counts_table
+from pipeline.stages import ingest
 from reid import papers
 from reid.papers import PAPERS
 from reid.papers.full_size import named
@@ -31,47 +34,105 @@ def add(
     *,
     joints_backend: str = "mmpose",
     joints_path: str = "",
+    split: float | None = None,
+    small: bool = False,
+    only: bool = False,
 ) -> list[str]:
     """Add the data set below `source` to the project in `root`; returns what to tell the user.
+
+    `split` is the share of the persons that train, of a folder whose labels give no roles. `small`
+    leaves out what begins with a download: a small network is trained from scratch. With `only`
+    the rendered worlds, and what is built of them, are taken out.
 
     Checked before anything is written: `ReidError` where `source` is no such data set, where
     `name` is taken, or where params.yaml holds it with another reader. What is there already stays
     as it is, so that adding twice changes nothing and a stopped run is completed by the next.
     """
     project, layout = Project(root), datasets.reader(reader)
-    entries = wanted(check_name(name), reader, joints_backend, joints_path)
+    ingested = {"reader": reader, **({} if split is None else {"split": split, "split_seed": 0})}
+    entries = wanted(check_name(name), ingested, joints_backend, joints_path, small=small)
     loaded = params.load(root)
     new = missing(loaded, entries)
-    _check_free(loaded, name, reader)
-    listing = layout.read(source)
+    present = _check_free(loaded, name, ingested)
+    values = {**params.section(loaded, "ingest", "with"), **ingested, **present}
+    checked = params.check(ingest.Params, values, "ingest")
+    listing = ingest.listed(layout, checked, source)
     if not listing.files.num_rows:
         raise ReidError(f"{source}: no image was found for reader {reader}")
     target = layout.locate(source)
     link, digest_path = project.raw(name), project.digest(name)
     linked = is_linked(link, source, target)
-    text = with_entries(root / params.PARAMS_FILE, loaded, new)
+    file = root / params.PARAMS_FILE
+    text = with_entries(file, loaded, new) if new else file.read_text("utf-8")
+    worlds = [*params.section(loaded, "world", "on")] if only else []
+    removed = removal(file, text, loaded, worlds)
     if not linked:
         _link(link, target)
     lines = list(_described(source, listing, layout.info.published))
     lines.append(f"{link}: {'is there already' if linked else f'linked to {_real(target)}'}")
     digest = scan(link.parent, name)
     lines.append(f"{digest_path}: {digest['files']:,} files, {digest['bytes']:,} bytes")
-    if not new:
-        return [*lines, f"{params.PARAMS_FILE}: has {name} already; nothing to add"]
-    write_atomically(root / params.PARAMS_FILE, text.encode())
-    lines.append(f"{params.PARAMS_FILE}: added {', '.join(map(str, new))}")
-    return [*lines, *_scaled(loaded, new), *_weights(loaded, new, reader)]
+    _make_folders(project)
+    if new or worlds:
+        write_atomically(file, removed.text.encode())
+    if new:
+        lines.append(f"{params.PARAMS_FILE}: added {', '.join(map(str, new))}")
+        lines += [*_sizes(new, small), *_scaled(loaded, new), *_weights(loaded, new, reader)]
+    else:
+        lines.append(f"{params.PARAMS_FILE}: has {name} already; nothing to add")
+    if worlds:
+        lines.append(
+            f"{params.PARAMS_FILE}: took out the rendered worlds {', '.join(worlds)} and what is "
+            f"built of them, {len(removed.entries)} entries"
+        )
+    return [*lines, f"next: dvc repro {_first(entries, reader)}"]
 
 
-def wanted(name: str, reader: str, joints_backend: str, joints_path: str) -> list[Entry]:
-    """The entries of a data set, its stages and its papers' experiments at full size."""
+def _make_folders(project: Project) -> None:
+    """What the report watches, also where nothing is built below: DVC wants it there."""
+    for folder in (project.derived("x", "x").parents[1], project.reports / "accuracy"):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _first(entries: list[Entry], reader: str) -> str:
+    """The DVC stage of an experiment that needs the fewest stages before it."""
+    sizes = papers.full_size_of(reader)
+    on = [entry for entry in entries if entry.section in sizes and entry.group == "on"]
+    first = min(on, key=lambda entry: len(sizes[entry.section].stages))
+    return f"{first.section}_evaluate@{first.key}"
+
+
+def _sizes(new: list[Entry], small: bool) -> Iterable[str]:
+    """A line on the small network, or why there is none."""
+    scales = [entry for entry in new if entry.group == "scale"]
+    for entry in scales if small else ():
+        values = entry.values
+        yield (
+            f"{params.PARAMS_FILE}: {entry} is a small network from scratch ({values['backbone']} "
+            f"of {values['channels'][-1]} channels, images of {values['height']} x "
+            f"{values['width']}, {values['epochs']} epochs): nothing is downloaded"
+        )
+    if small and not scales:
+        yield f"{params.PARAMS_FILE}: its scale was there already, and stays as it is"
+
+
+def wanted(
+    name: str, ingested: dict[str, Any], joints_backend: str, joints_path: str, *, small: bool
+) -> list[Entry]:
+    """The entries of a data set, its stages and its papers' experiments: all, or the small ones."""
+    reader = str(ingested["reader"])
     if (joints_backend == "given") != bool(joints_path):
         raise ReidError("joints: a path goes with backend `given`, and it needs one")
     settings: dict[str, dict[str, Any]] = {"joints": {"backend": joints_backend}}
     if joints_path:
         settings["joints"]["path"] = joints_path
-    entries = [Entry("ingest", name, {"reader": reader})]
-    for paper, full_size in papers.full_size_of(reader).items():
+    entries = [Entry("ingest", name, ingested)]
+    sizes = papers.full_size_of(reader)
+    if small:
+        sizes = {paper: replace(f, scale=f.small) for paper, f in sizes.items() if f.small}
+        if not sizes:
+            raise ReidError(f"--small: no paper has a small training for reader {reader}")
+    for paper, full_size in sizes.items():
         for stage, builds in full_size.stages.items():
             for build, values in named(builds, name).items():
                 entries.append(Entry(stage, build, {**values, **settings.get(stage, {})}))
@@ -86,18 +147,20 @@ def missing(loaded: dict[str, Any], entries: Iterable[Entry]) -> list[Entry]:
     return [e for e in entries if e.key not in params.section(loaded, e.section, e.group)]
 
 
-def _check_free(loaded: dict[str, Any], name: str, reader: str) -> None:
-    """The name may be new, or be this reader's already."""
+def _check_free(loaded: dict[str, Any], name: str, ingested: dict[str, Any]) -> dict[str, Any]:
+    """What params.yaml has of a name: it is new, or this reader's already with the same split."""
     if name in params.section(loaded, "world", "on"):
         raise ReidError(
             f"{params.PARAMS_FILE}: `{name}` is a rendered world; add yours by another --name"
         )
-    present = params.section(loaded, "ingest", "on", name).get("reader", reader)
-    if present != reader:
-        raise ReidError(
-            f"{params.PARAMS_FILE}: ingest.on.{name} has reader {present}, not {reader}; "
-            "add this one by another --name"
-        )
+    present = params.section(loaded, "ingest", "on", name)
+    for key in ("reader", "split") if present else ():
+        if key in ingested and present.get(key) != ingested[key]:
+            raise ReidError(
+                f"{params.PARAMS_FILE}: ingest.on.{name} has {key} {present.get(key)}, not "
+                f"{ingested[key]}; add this one by another --name"
+            )
+    return present
 
 
 def is_linked(link: Path, source: Path, target: Path) -> bool:

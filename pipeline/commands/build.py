@@ -20,9 +20,10 @@ from pipeline.commands.console import (
     table,
 )
 from pipeline.commands.here import project
-from pipeline.commands.names import check_build, check_experiment
+from pipeline.commands.names import check_build, check_experiment, complete_removable
 from pipeline.stages import STAGES
 from pipeline.stages import stage as find_stage
+from reid.project.errors import ReidError
 
 if TYPE_CHECKING:
     from pipeline.engine.run import Finished, Plan
@@ -99,10 +100,14 @@ def world(name: Dataset, workers: Workers = None) -> None:
     from pipeline.world.scenes import scenes
     from reid.project import params
     from reid.project.locks import lock
+    from reid.project.progress import Meter
 
     home = project()
     layout, scene = scenes.of_world(params.load(home.root), name)
-    with lock(home.work / "locks" / f"world-{name}", f"world {name}"):
+    with (
+        lock(home.work / "locks" / f"world-{name}", f"world {name}"),
+        Meter(f"world {name}", unit="passes"),
+    ):
         counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
         scan_folder(home.raw(name).parent, name)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())
@@ -113,18 +118,64 @@ def world(name: Dataset, workers: Workers = None) -> None:
 def add(
     reader: Annotated[str, typer.Argument(help="The data set's reader; see `reid datasets`.")],
     root: Annotated[Path, typer.Option(help="The downloaded folder; it is linked, not copied.")],
-    name: Annotated[str, typer.Option(help="Its name here; the reader's by default.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Its name here; by default the reader's, of a folder `mine`.")
+    ] = "",
     joints: Annotated[str, typer.Option(help="Backend of the joints stage.")] = "mmpose",
+    split: Annotated[
+        float | None,
+        typer.Option(help="Of a folder without roles: the share of the persons that train."),
+    ] = None,
+    small: Annotated[
+        bool,
+        typer.Option(help="Only a small network from scratch: minutes on a CPU, no download."),
+    ] = False,
+    only: Annotated[
+        bool, typer.Option(help="Take the rendered worlds out: `dvc repro` builds none of them.")
+    ] = False,
 ) -> None:
     """Add a real data set: link it, and write it, its stages and experiments into params.yaml.
 
+    It ends with the next command. With --split a folder of person/camera_frame.jpg needs no file of
+    labels: of the persons that do not train, one image of each person and camera is a query, drawn
+    by a seed, and the rest are the gallery.
+
     Example: reid add market1501 --root ~/Market-1501-v15.09.15
     """
+    if split is not None and not 0 < split < 1:
+        raise ReidError(f"--split: {split:g}, must be between 0 and 1")
     from pipeline.builds.add_dataset import add as add_dataset
 
     source = root.resolve()
-    home = project()
-    for line in add_dataset(home.root, name or reader, reader, source, joints_backend=joints):
+    home, own = project(), {"folder": "mine"}.get(reader, reader)
+    lines = add_dataset(
+        home.root, name or own, reader, source,
+        joints_backend=joints, split=split, small=small, only=only,
+    )  # fmt: skip
+    for line in lines:
+        console().print(line, markup=False)
+
+
+@app.command(rich_help_panel=BUILD)
+def remove(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Data sets, experiments, or builds such as parts/street.",
+            autocompletion=complete_removable,
+        ),
+    ],
+) -> None:
+    """Take data sets or experiments out of params.yaml; says what stays on disk.
+
+    With a data set go the builds and experiments that are named after it. Refused where something
+    else reads what would go.
+
+    Example: reid remove street mall
+    """
+    from pipeline.builds.remove import remove as remove_entries
+
+    for line in remove_entries(project().root, names):
         console().print(line, markup=False)
 
 
@@ -146,7 +197,7 @@ def adopt(
 
         adopted = adopt_training(experiments.load(home, build), home)
     else:
-        check_build(home, stage, build)
+        check_build(home, stage, build, also=("train",))
         adopted = adopt_build(stage, build, home, make_plan)
     told = f"{adopted.what} kept; {adopted.differences}" if adopted.what else "is of this code"
     console().print(f"{stage} {build}: {told}", markup=False)

@@ -50,8 +50,10 @@ def network(experiment: Name, out: Annotated[Path, typer.Argument(help="A new fo
     check_experiment(home, experiment)
     from reid import experiments
     from reid.export.network import export_network
+    from reid.project.progress import Meter
 
-    notes = export_network(experiments.load(home, experiment), home, out)
+    with Meter(f"export network {experiment}"):
+        notes = export_network(experiments.load(home, experiment), home, out)
     console().print(f"{experiment}: network.pt2 and network.json: {out}", markup=False)
     for note in notes:
         console().print(f"  {note}", markup=False)

@@ -62,9 +62,9 @@ def check_run(home: Project, name: str) -> None:
     _check("experiment", name, list(dict.fromkeys([*experiments(home), *trained])))
 
 
-def check_build(home: Project, stage: str, name: str) -> None:
-    """A stage, and a build of it."""
-    _check("stage", stage, ["ingest", *STAGES])
+def check_build(home: Project, stage: str, name: str, also: Iterable[str] = ()) -> None:
+    """A stage, and a build of it; `also` are words that a command takes in a stage's place."""
+    _check("stage", stage, ["ingest", *STAGES, *also])
     known = builds(home, stage)
     if name not in known:
         raise ReidError(
@@ -113,6 +113,17 @@ def complete_dataset(context: typer.Context, incomplete: str) -> list[str]:
     if stage in ("ingest", "world", *STAGES):
         return _begin(lambda home: builds(home, str(stage)), incomplete)
     return _begin(datasets, incomplete)
+
+
+def complete_removable(incomplete: str) -> list[str]:
+    from pipeline.builds.remove import entries_of
+    from reid.project import params
+
+    def known(home: Project) -> list[str]:
+        found = entries_of(params.load(home.root))
+        return list(dict.fromkeys(entry.name for entry in found if entry.section != "accuracy"))
+
+    return _begin(known, incomplete)
 
 
 def complete_stage(incomplete: str) -> list[str]:

@@ -130,6 +130,9 @@ def report() -> None:
 
     Example: reid report
     """
+    from reid.project.progress import Meter
     from reid.report.page import write
 
-    console().print(f"report: {write(project())}")
+    with Meter("report"):
+        path = write(project())
+    console().print(f"report: {path}")

@@ -104,6 +104,13 @@ class Sample:
     extra: dict[str, Any] = field(default_factory=dict)  # labels of the layout's `extra`, by name
 
 
+class Split(NamedTuple):
+    """Roles to be drawn at random: the share of the persons that train, and the seed."""
+
+    train: float
+    seed: int = 0
+
+
 Source = Callable[[str], bytes]
 Writer = Callable[[Path, Iterable[Sample]], Iterable[str]]
 
@@ -134,6 +141,7 @@ class Reader:
     write: Writer  # the same layout from samples; yields their image_ids
     open_source: Callable[[Path], Source] = from_files  # where images lie inside a container file
     locate: Callable[[Path], Path] = Path  # the layout's own folder, at or below a root
+    split: Callable[[Path, Split], Listing] | None = None  # reads labels that give no roles
     # Nullable columns that only this data set has, and no images: its listing's files and then
     # its shards have them behind all others.
     extra: pa.Schema = field(default_factory=lambda: pa.schema([]))

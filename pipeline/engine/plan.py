@@ -29,6 +29,7 @@ from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, key_of
 from reid.project.params import DerivedParams
+from reid.project.progress import advance
 from reid.shards.folder import Shard, Shards
 from reid.shards.schema import ORDER, SCHEMA_VERSION
 
@@ -138,7 +139,7 @@ class MapWork(Work):
             prepared = ahead((ids, step.prepare(table)) for ids, table in tables)
             done = ((ids, step(ready)) for ids, ready in prepared)
             finished = behind(done, lambda call: (call[0], step.finish(call[1])))
-            table, rejects = collect(finished)
+            table, rejects = collect(_counted(finished))
             table = table if table.num_rows else schema.empty_table()
             return table.select(schema.names).cast(schema), rejects, self.footer
 
@@ -176,6 +177,12 @@ def _tables(
 
 
 Batches = Iterable[tuple[pa.ChunkedArray, Any]]  # image_ids, and what the step made of them
+
+
+def _counted(done: Batches) -> Batches:
+    for ids, result in done:
+        advance(len(ids))
+        yield ids, result
 
 
 def _same_rows(done: Batches) -> tuple[pa.Table, list[tuple[str, str]]]:

@@ -27,7 +27,7 @@ from reid.code.published import FILE, as_file
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, link
 from reid.project.locks import lock
-from reid.project.progress import Meter, log_file
+from reid.project.progress import Meter, count_into, log_file
 from reid.project.publish import publishing
 from reid.shards.folder import write_shard
 
@@ -105,15 +105,20 @@ def run(
         todo = missing(plan, project, repair=repair)
         journal = Journal(project.work / plan.stage)
         log.info("%s: %d of %d shards to compute", title, len(todo), len(plan.tasks))
-        reused = sum(t.rows for t in plan.tasks) - sum(t.rows for t in todo)
+        total = sum(t.rows for t in plan.tasks)
+        done, counts = total - sum(t.rows for t in todo), project.work / "counts" / log_path.stem
         try:
             payloads = [(task.key, task.payload) for task in todo]
             with (
-                Meter(title, sum(t.rows for t in plan.tasks), reused) as meter,
-                closing(execute(Keeping(plan.work, journal.folder), payloads, workers)) as outcomes,
+                Meter(title, total, done, log=log_path, counts=counts) as meter,
+                closing(
+                    execute(Keeping(plan.work, journal.folder, counts), payloads, workers)
+                ) as outcomes,
             ):
                 for index, (rows, rejects) in outcomes:
-                    meter.add(rows, rejects)
+                    done += todo[index].rows
+                    meter.reach(done)
+                    meter.rejects += rejects
                     log.info("%s: %d rows, %d rejects", todo[index].name, rows, rejects)
         except KeyboardInterrupt:
             kept = len(plan.tasks) - len(missing(plan, project))
@@ -141,9 +146,12 @@ class Keeping(Work):
 
     work: Work
     folder: Path
+    counts: Path | None = None  # where a worker counts its rows for the meter
 
     def start(self) -> Callable[[Any], tuple[int, int]]:
         function, journal = self.work.start(), Journal(self.folder)
+        if self.counts:
+            count_into(self.counts)
 
         def step(keyed: tuple[str, Any]) -> tuple[int, int]:
             key, payload = keyed

@@ -96,6 +96,7 @@ class FitTask:
         self.parts: Mapping[str, Part] = {
             "network": self.network, "average": self.average, "optimizer": self.optimizer
         }  # fmt: skip
+        self.per_epoch = recipe.steps, recipe.steps * recipe.batch
         self.said, self.losses = monotonic(), list[Tensor]()
 
     @property

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pipeline import datasets
-from pipeline.datasets.base import Source, check_target
+from pipeline.datasets.base import Listing, Reader, Source, Split, check_target
 from pipeline.datasets.image_source import image_source
 from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
@@ -38,6 +38,7 @@ from reid.code.fingerprint import Code
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
+from reid.project.progress import advance
 from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
@@ -50,6 +51,8 @@ CHANGES = {  # of `images.storable`
 
 class Params(StageParams):
     reader: str  # a module of pipeline.datasets
+    split: float | None = Field(None, gt=0, lt=1)  # persons that train, of labels without roles
+    split_seed: int = Field(0, ge=0)
     shard_rows: int = Field(2048, ge=1)  # a shard ends at this many rows ...
     shard_megabytes: float = Field(256, gt=0)  # ... or this size of images, never inside a tracklet
 
@@ -67,7 +70,7 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
             f"{root}: no such folder; run `reid world {dataset}` for a rendered world, or "
             f"`reid add {params.reader} --root PATH` for a downloaded data set"
         )
-    listing = reader.read(root)
+    listing = listed(reader, params, root)
     if listing.files.num_rows == 0:
         raise ReidError(f"{root}: no image was found for reader {params.reader}")
     source = image_source(root, vars(reader.info))
@@ -75,14 +78,15 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         listing.protocols = [{**rule, "published": {}} for rule in listing.protocols]
     columns = reader.columns()
     files = _with_sizes(root, listing.files)
+    parameters = _told(params)
     described = {
         "stage": "ingest", "dataset": dataset, "schema_version": SCHEMA_VERSION,
-        "parameters": {"reader": params.reader}, "columns": columns.names,
+        "parameters": parameters, "columns": columns.names,
         "libraries": libraries(), "source": source,
     }  # fmt: skip
     footer = {
         "reid.stage": "ingest",
-        "reid.parameters": json.dumps({"reader": params.reader}),
+        "reid.parameters": json.dumps(parameters),
         "reid.libraries": json.dumps(libraries(), sort_keys=True),
     }
     extra = [f"{field.name} {field.type}" for field in columns][len(ROW) :]
@@ -117,6 +121,24 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
     return Plan(
         "ingest", dataset, tasks, work, described, params.max_reject_rate, code, rejects, finish
     )
+
+
+def listed(reader: Reader, params: Params, root: Path) -> Listing:
+    """What a reader lists; with roles drawn at random where the parameters say so."""
+    if params.split is None:
+        return reader.read(root)
+    if reader.split is None:
+        raise ReidError(
+            f"split: the data sets of reader {params.reader} have roles of their own; it is for "
+            "reader folder"
+        )
+    return reader.split(root, Split(params.split, params.split_seed))
+
+
+def _told(params: Params) -> dict[str, Any]:
+    """The parameters that decide the rows, as the manifest and the data card have them."""
+    split = {} if params.split is None else params.model_dump(include={"split", "split_seed"})
+    return {"reader": params.reader, **split}
 
 
 def _changes(paths: list[Path]) -> list[str]:
@@ -205,6 +227,7 @@ class IngestWork(Work):
             rejects: list[tuple[str, str]] = []
             listed = zip(*(piece[c].to_pylist() for c in ("path", "depth_path")), strict=True)
             for row, (path, depth_path) in enumerate(listed):
+                advance()
                 try:
                     read.append(read_images(source, path, depth_path))
                     rows.append(row)

@@ -11,7 +11,7 @@ import os
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from pipeline.world.paint import Light
 from pipeline.world.shapes import Frames, Solids, join_frames
 from pipeline.world.truth import Truth
 from reid.project.params import Strict
+from reid.project.progress import advance, expect
 from reid.project.threads import end_with
 
 PERSON, CAMERA, PASS, OUTFIT, ROLES = range(5)  # what a random generator is for
@@ -102,19 +103,27 @@ def render_passes(
     One worker renders in this process; more are spawned.
     """
     tasks = [passes[i : i + TASK_PASSES] for i in range(0, len(passes), TASK_PASSES)]
+    expect(len(passes))
     if workers == 1:
         for task in tasks:
             yield from _render_task(render_pass, scene, task)
+            advance(len(task))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin, (os.getpid(),)) as pool:
         waiting: deque = deque()  # bounded: a large world does not pile up before its writer
         for task in tasks:
-            waiting.append(pool.submit(_render_task, render_pass, scene, task))
+            waiting.append((len(task), pool.submit(_render_task, render_pass, scene, task)))
             if len(waiting) >= 4 * workers:
-                yield from waiting.popleft().result()
+                yield from _result(*waiting.popleft())
         while waiting:
-            yield from waiting.popleft().result()
+            yield from _result(*waiting.popleft())
+
+
+def _result(passes: int, future: Future[Rendered]) -> Rendered:
+    rendered = future.result()
+    advance(passes)
+    return rendered
 
 
 def _render_task(render_pass, scene: Scene, task: Sequence[Any]) -> Rendered:

@@ -102,7 +102,7 @@ def prepared(row: dict[str, Any], height: int, width: int) -> dict[str, np.ndarr
 
 
 def swap(batch: Batch, donors: Batch, indices: Tensor) -> Tensor:
-    """The images (B, h, w, 3) of a batch, where those at `indices` (S,) have the donors' background.
+    """The images (B, h, w, 3) of a batch; those at `indices` (S,) have the donors' background.
 
     Both hold what `prepared` gives, and the batch `image`.
     """

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from reid.data.dataset import Data
 from reid.project.errors import ReidError
+from reid.project.progress import Meter, advance
 from reid.project.threads import cores
 
 View = Callable[[dict[str, Any]], dict[str, np.ndarray]]
@@ -92,8 +93,10 @@ class Views:
             for name, values in self._prepare(rows).items():
                 kept[name][rows[0] : rows[-1] + 1] = values
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(fill, chunks))
+        meter = Meter("images prepared", count, unit="images")
+        with meter, ThreadPoolExecutor(self.threads) as pool:
+            for rows, _ in zip(chunks, pool.map(fill, chunks), strict=True):
+                advance(len(rows))
         return (
             {n: t.to(self.device) for n, t in kept.items()} if self.resident == "device" else kept
         )

@@ -20,6 +20,7 @@ from reid.nn.weights import fill, read_state
 from reid.papers.contract import Method
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.project.progress import Meter, advance
 
 CLIP_FRAMES = 256  # in a batch of test clips; more where one clip has more
 
@@ -32,7 +33,11 @@ def embed_views(
     was_training = network.training
     network.eval()
     order = np.array_split(np.arange(len(views.data)), max(1, -(-len(views.data) // batch)))
-    batches = [embed(method, params, network, samples, mean) for _, samples in views.batches(order)]
+    batches: list[np.ndarray] = []
+    with Meter("features", len(views.data), unit="images"):
+        for rows, samples in views.batches(order):
+            batches.append(embed(method, params, network, samples, mean))
+            advance(len(rows))
     network.train(was_training)
     return np.concatenate(batches)
 
@@ -50,11 +55,13 @@ def embed_data(
     drawn = list(clip_batches(tracklets.test_clips(clips), CLIP_FRAMES))
     total: np.ndarray | None = None
     source = views.batches(rows.ravel() for rows, _ in drawn)
-    for (rows, owner), (_, samples) in zip(drawn, source, strict=True):
-        shaped = {name: values.unflatten(0, rows.shape) for name, values in samples.items()}
-        feature = embed(method, params, network, shaped, mean)
-        total = np.zeros((len(tracklets), feature.shape[1])) if total is None else total
-        np.add.at(total, owner, feature)
+    with Meter("features", sum(rows.size for rows, _ in drawn), unit="frames"):
+        for (rows, owner), (_, samples) in zip(drawn, source, strict=True):
+            shaped = {name: values.unflatten(0, rows.shape) for name, values in samples.items()}
+            feature = embed(method, params, network, shaped, mean)
+            total = np.zeros((len(tracklets), feature.shape[1])) if total is None else total
+            np.add.at(total, owner, feature)
+            advance(rows.size)
     network.train(was_training)
     assert total is not None  # a data set has rows, and each is of a tracklet
     count = np.bincount(np.concatenate([owner for _, owner in drawn]))[:, None]

@@ -28,6 +28,7 @@ from reid.evaluation.protocol import Protocol, protocol_of
 from reid.export.folder import new_folder
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.project.progress import Meter, advance
 from reid.shards.manifest import read_manifest
 from reid.shards.schema import RANDOM_SPLITS
 
@@ -82,7 +83,7 @@ def write_tree(
     labels = _labels(data, in_force, dataset, wide)
     notes = [*_notes(data, in_force, dataset), *labels.notes]
     files = _files(data, labels)
-    with new_folder(out) as folder:
+    with new_folder(out) as folder, Meter(f"export {dataset}", len(data), unit="images"):
         notes += _write(folder, data, files)
         _write_labels(folder / "labels.csv", data, files)
         (folder / "README.md").write_text(_readme(dataset, data, notes), "utf-8")
@@ -235,6 +236,7 @@ def _write(folder: Path, data: Data, files: Sequence[File]) -> list[str]:
         files_of.setdefault(file.row, []).append(file)
     encoded = 0
     for row, raw in _images(data):
+        advance()
         image_id = data.rows["image_id"][row].as_py()
         try:
             jpeg = raw if kind_of(raw) == "jpeg" else encode_jpeg(decode(raw), QUALITY)

@@ -21,6 +21,8 @@ class FullSize:
     scale: Entries = field(default_factory=lambda: {"{name}": {}})  # nothing: the paper's own size
     stages: Mapping[str, Entries] = field(default_factory=dict[str, Entries])
     comments: Mapping[str, str] = field(default_factory=dict[str, str])  # by parameter, beside it
+    small: Entries = field(default_factory=dict[str, Mapping[str, Any]])  # in place of `scale`, for
+    # `reid add --small`: a first training without a download
     weights: str = ""  # what has to be given: published weights that do not come with the project
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ExperimentTask:
     check_every = 20
 
     def __init__(self, experiment: Experiment, project: Project, work: Path, devices: Devices):
-        self.work, self.devices, self.title = work, devices, experiment.name
+        self.work, self.devices, self.title = work, devices, f"train {experiment.name}"
         self.method, self.params = experiment.method, experiment.params
         self.epochs = self.params.epochs
         self.rank, self.ranks = devices.rank, devices.count
@@ -68,6 +68,7 @@ class ExperimentTask:
         self.parts: Mapping[str, Part] = {"network": self.network, "optimizer": self.optimizer}
         self.sampler = self.method.sampler(self.params, targets, self.params.seed)
         self.together = self.method.together(self.params)
+        self.per_epoch = _extent(self.sampler.batches(0))
         self.waited_s = self.trained_s = 0.0
 
     def _views(self, data: Data) -> Views:
@@ -80,6 +81,7 @@ class ExperimentTask:
         epoch, done = state.epoch, state.batch
         self.method.begin_epoch(self.params, self.network, self.optimizer, epoch, done)
         batches = self.sampler.batches(epoch)
+        self.per_epoch = _extent(batches)
         first, left = state.step, batches[done:]
         drawn = [self.draw(rows, first + i) for i, rows in enumerate(left)]
         source, start = self.views.batches(d.needed for d in drawn), time.perf_counter()
@@ -160,6 +162,11 @@ class ExperimentTask:
         if mean_ap > best and self.devices.first:
             save_weights(self.work / "best.safetensors", self.network)
         return {"val_rank1": rank1, "val_map": mean_ap}
+
+
+def _extent(batches: Sequence[np.ndarray]) -> tuple[int, int]:
+    """How many batches, and samples in them."""
+    return max(1, len(batches)), sum(map(len, batches))
 
 
 def hold_out(data: Data, identities: int, seed: int) -> tuple[Data, Data | None]:

@@ -21,6 +21,7 @@ import numpy as np
 from torch import Tensor, stack
 
 from reid.project.errors import ReidError
+from reid.project.progress import Meter, path_of
 from reid.project.stop import stoppable
 from reid.training.checkpoint import Checkpoint, Part, State
 from reid.training.devices import Devices, summed
@@ -31,6 +32,7 @@ class Task(Protocol):
 
     title: str  # begins each message
     epochs: int
+    per_epoch: tuple[int, int]  # batches and images, for what is shown
     check_every: int  # batches between looks at the loss: each look waits for the device
     devices: Devices
     parts: Mapping[str, Part]  # what a checkpoint holds
@@ -42,7 +44,8 @@ class Task(Protocol):
     def step(self, batch: Any, state: State) -> Tensor:
         """One update, before it is counted in `state`; returns (S,) float64 sums on the device.
 
-        The first is the loss. Where it is not finite, nothing of the update is kept.
+        The first is the loss; of several, the last is the number of samples. Where the loss is not
+        finite, nothing of the update is kept.
         """
         ...
 
@@ -67,31 +70,50 @@ class Loop:
     every_minutes: float = 10.0  # ... at the latest: what a kill may cost
     state: State = field(default_factory=State)
     stop: threading.Event = field(default_factory=threading.Event)
+    loss: str = ""  # as it was last shown
     saved: float = 0.0  # time of the last checkpoint, by the monotonic clock
 
     def run(self) -> State:
         """All epochs that are not done yet. `Stopped` after the step in which `stop` is set."""
         self._resume()
-        with stoppable(self.stop):
-            while self.state.epoch < self.task.epochs:
-                self._epoch()
+        task = self.task
+        total, hidden = task.epochs * task.per_epoch[1], not task.devices.first
+        meter = Meter(task.title, total, self._done(total), unit="images", log=path_of(self.log),
+                      silent=hidden)  # fmt: skip
+        with stoppable(self.stop), meter:
+            while self.state.epoch < task.epochs:
+                self._epoch(meter)
         return self.state
 
-    def _epoch(self) -> None:
+    def _done(self, total: int) -> int:
+        """How many of all images have been seen."""
+        epochs = self.state.epoch + min(1.0, self.state.batch / self.task.per_epoch[0])
+        return round(total * epochs / self.task.epochs)
+
+    def _show(self, meter: Meter, seen: list[list[float]]) -> None:
+        """The epoch under way, and the mean loss of the steps last looked at."""
+        count = sum(each[-1] if len(each) > 1 else 1.0 for each in seen)
+        if count:
+            self.loss = f", loss {sum(each[0] for each in seen) / count:.3g}"
+        meter.said = f"epoch {self.state.epoch + 1}/{self.task.epochs}{self.loss}"
+
+    def _epoch(self, meter: Meter) -> None:
         task, state, recent = self.task, self.state, list[Tensor]()
+        self._show(meter, [])
         with closing(task.batches(state)) as batches:
             for batch in batches:
                 recent.append(task.step(batch, state))
                 state.step += 1
                 state.batch += 1
+                meter.reach(self._done(meter.total))
                 due = state.batch % task.check_every == 0
                 # Several devices must stop at the same step: where they next add up their losses.
                 if due or (self.stop.is_set() and task.devices.count == 1):
-                    if self._look(recent, due):
+                    if self._look(recent, due, meter):
                         self._stop()
                     if due and time.monotonic() - self.saved > 60 * self.every_minutes:
                         self._save()
-        stop_asked = self._look(recent, True)
+        stop_asked = self._look(recent, True, meter)
         line = task.end_epoch(state)
         state.history.append(line)
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, []
@@ -102,7 +124,7 @@ class Loop:
         if stop_asked and not last:
             self._stop()
 
-    def _look(self, recent: list[Tensor], due: bool) -> bool:
+    def _look(self, recent: list[Tensor], due: bool, meter: Meter) -> bool:
         """Take all devices' steps since the last look; return whether any device was asked to stop.
 
         The steps are added up only where a look is `due`: at the same steps whether or not a
@@ -123,6 +145,7 @@ class Loop:
                     "the learning rate, or train in 32 bits (precision: 32-true)"
                 )
             state.recent += values
+            self._show(meter, values)
         if due and state.recent:
             total = np.array(state.recent).sum(0).tolist()
             before = state.sums or [0.0] * len(total)

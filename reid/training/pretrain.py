@@ -92,6 +92,7 @@ class PretrainTask:
         self.optimizer = paper.method().optimizer(params, self.model)
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
         self.mean = torch.tensor(MEAN, device=devices.device)
+        self.per_epoch = max(1, -(-len(data) // recipe.batch)), len(data)
 
     def batches(self, state: State) -> Generator[tuple[Tensor, Tensor]]:
         recipe = self.recipe

@@ -111,7 +111,9 @@ def _check_pattern(path: Path, pattern: str) -> None:
                         f"(?P<{first}>[0-9]+)")  # fmt: skip
 
 
-def named_rows(root: Path, config: Config, rejects: list[Reject]) -> Iterator[Row]:
+def named_rows(
+    root: Path, config: Config, rejects: list[Reject], source: str = "the pattern of reid.yaml"
+) -> Iterator[Row]:
     """A row for each image below `root` whose path matches; the others are rejects."""
     paths = []
     for path in _walk(root, rejects):
@@ -124,7 +126,7 @@ def named_rows(root: Path, config: Config, rejects: list[Reject]) -> Iterator[Ro
             paths.append(path)
     for path, groups in zip(paths, _matched(root, config.pattern, paths), strict=True):
         if groups is None:
-            rejects.append(Reject(path, "does not match the pattern of reid.yaml"))
+            rejects.append(Reject(path, f"does not match {source}"))
             continue
         folders = [name for name in path.split("/")[-2::-1] if name in config.roles]
         role = groups.pop("role", None) or (folders[0] if folders else "")

@@ -8,9 +8,10 @@
                     roles: {train: train, test: [query, gallery]}   # of the folders so named
                     published: {train: 1200}                        # counts to compare with
 
-One of the three. The pattern matches whole paths below the folder and may also have the groups
-tracklet, frame, viewpoint and role. As elsewhere, person -1 is junk and 0 a distractor, and both
-may be in the gallery alone: number people from 1. An image without a role is left out.
+One of the three; where roles are drawn by a split (see `split`) names of person/camera_frame.jpg
+need none. The pattern matches whole paths below the folder and may also have the groups tracklet,
+frame, viewpoint and role. As elsewhere, person -1 is junk and 0 a distractor, and both may be in
+the gallery alone: number people from 1. An image without a role is left out.
 
 Persons and cameras may be names: they get numbers from 1 on in natural order, which names.json
 beside the shards keeps. The images of a tracklet without frame numbers are numbered in the natural
@@ -19,14 +20,13 @@ order of their names. A path meets a file whose name is canonically equal in Uni
 
 from __future__ import annotations
 
-import os
-import stat
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Reader, Reject, single_query
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Split, single_query
+from pipeline.datasets.folder import split as splitting
+from pipeline.datasets.folder.files import Files
 from pipeline.datasets.folder.labels import (
     DISTRACTOR,
     JUNK,
@@ -39,7 +39,7 @@ from pipeline.datasets.folder.labels import (
     numbers_of_names,
     parse,
 )
-from pipeline.datasets.folder.pattern import named_rows, read_config
+from pipeline.datasets.folder.pattern import Config, named_rows, read_config
 from pipeline.datasets.folder.tables import csv_rows, parquet_rows
 from pipeline.datasets.folder.writer import write
 from pipeline.datasets.layouts import names
@@ -64,16 +64,25 @@ def read(root: Path) -> Listing:
     A row that is not as it should be is a reject with its reason. A `ReidError` where `root` holds
     no labels, or labels that cannot be read, or no train, query or gallery image.
     """
-    source = _source(root)
+    return _read(root, None)
+
+
+def split(root: Path, how: Split) -> Listing:
+    """The same, where the labels give no roles: `how` says how they are drawn."""
+    return _read(root, how)
+
+
+def _read(root: Path, how: Split | None) -> Listing:
+    source = _source(root, how is not None)
     published: dict[str, int] = {}
     rejects: list[Reject] = []
-    if source == "reid.yaml":
-        config = read_config(root / source)
-        published = config.published
-        rows = named_rows(root, config, rejects)
-    else:
+    if source in ("labels.csv", "labels.parquet"):
         rows = (csv_rows if source == "labels.csv" else parquet_rows)(root / source, rejects)
-    rows = list(rows)
+    else:
+        config = read_config(root / source) if source else Config(splitting.PATTERN, {}, {})
+        published = config.published
+        rows = named_rows(root, config, rejects, _matched(source))
+    rows = [splitting.without_roles(root / source, row) for row in rows] if how else list(rows)
     numbers = {column: numbers_of_names(rows, column) for column in NAMED}
     good: list[dict[str, Any]] = []
     files, first = Files(root), {}
@@ -93,10 +102,15 @@ def read(root: Path) -> Listing:
     notes = [_said(column, by_name) for column, by_name in numbers.items() if by_name]
     good, unordered = _with_frames(good, rejects)
     notes += [unordered] if unordered else []
+    if how:
+        splitting.check_any(root, source, good, rejects)
+        splitting.draw(good, how)
+        notes.append(splitting.described(how))
     columns = names.columns_of(good)
     _check_roles(root / source, columns, rejects)
     counts = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
-    protocols = _protocols(published, counts, columns)
+    title = splitting.described(how) if how else "roles as labelled"
+    protocols = _protocols(title, published, counts, columns)
     if len(protocols) > 1:
         notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")
     named = {f"{column}s": by_name for column, by_name in numbers.items() if by_name}
@@ -148,71 +162,26 @@ def _with_frames(
     return kept, said if unordered else ""
 
 
-def _source(root: Path) -> str:
+def _matched(source: str) -> str:
+    return f"the pattern of {source}" if source else f"names such as {splitting.NAMES}"
+
+
+def _source(root: Path, split: bool) -> str:
+    """The file that gives the labels; '' where names do, which only a `split` allows."""
     try:
         present = [name for name in SOURCES if (root / name).is_file()]
     except OSError:  # no right to look, or a name that is too long
         present = []
     if not present:
-        raise ReidError(f"{root}: holds none of {', '.join(SOURCES)}; one must give the labels")
+        if split and root.is_dir():
+            return ""
+        raise ReidError(
+            f"{root}: holds none of {', '.join(SOURCES)}; one must give the labels, or with "
+            f"--split the names, {splitting.NAMES}"
+        )
     if len(present) > 1:
         raise ReidError(f"{root}: holds {' and '.join(present)}; keep the one that gives labels")
     return present[0]
-
-
-class Files:
-    """Tells files below a root from all else; each folder is resolved once."""
-
-    def __init__(self, root: Path) -> None:
-        self.real = os.path.realpath(root).rstrip("/")
-        self.folders: dict[str, bool] = {}  # whether a folder lies inside
-        self.composed: dict[str, dict[str, str]] = {}  # by folder: names by their composed form
-
-    def check(self, path: str, label: str = "") -> str:
-        """The path of a file as the disk spells it: canonically equal in Unicode.
-
-        Raises `Unfit` where `path` is no file, or one that lies outside the root.
-        """
-        if not path.isascii() and not os.path.lexists(f"{self.real}/{path}"):
-            path = self._spelt(path)
-        self._check(path, label)
-        return path
-
-    def _spelt(self, path: str) -> str:
-        """A path with each name as it is on disk, where one of its composed form is there."""
-        spelt = ""
-        for name in path.split("/"):
-            if spelt not in self.composed:
-                try:
-                    present = sorted(os.listdir(f"{self.real}/{spelt}"))  # noqa: PTH208
-                except OSError:
-                    present = []
-                self.composed[spelt] = {unicodedata.normalize("NFC", n): n for n in present}
-            name = self.composed[spelt].get(unicodedata.normalize("NFC", name), name)
-            spelt = f"{spelt}/{name}" if spelt else name
-        return spelt
-
-    def _check(self, path: str, label: str) -> None:
-        full, folder = f"{self.real}/{path}", path.rpartition("/")[0]
-        try:
-            if folder not in self.folders:
-                self.folders[folder] = self._inside(f"{self.real}/{folder}")
-            inside = self.folders[folder]
-            if inside and stat.S_ISLNK(os.lstat(full).st_mode):
-                inside = self._inside(full)
-            mode = Path(full).stat().st_mode if inside else 0
-        except (FileNotFoundError, NotADirectoryError):
-            hint = "; write / between folders" if "\\" in path else ""
-            raise Unfit(f"{label}no such file{hint}") from None
-        except OSError as error:
-            raise Unfit(f"{label}cannot be looked at: {error.strerror}") from None
-        if not inside:
-            raise Unfit(f"{label}a link that leads out of the data set's folder")
-        if not stat.S_ISREG(mode):
-            raise Unfit(f"{label}{'a folder' if stat.S_ISDIR(mode) else 'neither file nor folder'}")
-
-    def _inside(self, full: str) -> bool:
-        return f"{os.path.realpath(full)}/".startswith(f"{self.real}/")
 
 
 def _check_new(listed: dict[str, Any], position: str, first: dict[str, str]) -> None:
@@ -245,20 +214,23 @@ def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reje
 
 
 def _protocols(
-    published: dict[str, int], counts: dict[str, int], columns: Mapping[str, Sequence[Any]]
+    roles: str,
+    published: dict[str, int],
+    counts: dict[str, int],
+    columns: Mapping[str, Sequence[Any]],
 ) -> list[dict[str, Any]]:
     """Market-1501's, which most later data sets share; of one camera one that needs no other.
 
     The first protocol leaves out a query's own camera, so that of one camera nothing would be left.
     """
-    title = "roles as labelled, single query"
+    title = f"{roles}, single query"
     protocols = [single_query("folder", title, published, counts, [JUNK], [DISTRACTOR])]
     tested = [q or g for q, g in zip(columns["query"], columns["gallery"], strict=True)]
     if len({c for c, test in zip(columns["camera"], tested, strict=True) if test}) == 1:
-        title = "roles as labelled, each query with all of the gallery"
+        title = f"{roles}, each query with all of the gallery"
         every = single_query("all_pairs", title, published, counts, [JUNK], [DISTRACTOR])
         protocols.append({**every, "rule": {**every["rule"], "exclude": "none"}})
     return protocols
 
 
-READER = Reader(info=INFO, read=read, write=write)
+READER = Reader(info=INFO, read=read, write=write, split=split)

@@ -9,7 +9,7 @@ from typing import Any
 from reid.papers.full_size import FullSize
 
 EXPERIMENTS: Mapping[str, Mapping[str, Any]] = {
-    "{name}-baseline": {"dataset": "{name}", "model": "baseline"},
+    "{name}-part-baseline": {"dataset": "{name}", "model": "baseline"},
     "{name}-intra-inter": {"dataset": "{name}", "model": "intra_inter"},
 }
 PARTS = FullSize(

@@ -11,7 +11,7 @@ SWAPS = FullSize(
         "backgrounds": {"{name}": {"dataset": "{name}"}},
     },
     experiments={
-        "{name}-baseline": {**READ, "swap_probability": 0},
+        "{name}-no-swaps": {**READ, "swap_probability": 0},
         "{name}-full-body": {**READ, "swap_probability": 0.3},
     },
 )

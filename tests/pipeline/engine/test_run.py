@@ -13,6 +13,7 @@ from pipeline.engine.journal import unused
 from pipeline.stages import ingest
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.project.progress import Meter
 from tests.conftest import contents, make_project, reid
 
 
@@ -38,6 +39,22 @@ def test_shards_are_the_same_from_one_process_and_from_a_pool(tmp_path: Path):
         result.append(contents(project.shards("toy")))
     assert result[0] == result[1]
     assert "rows/train-00000-of-00002.parquet" in result[0]
+
+
+@pytest.mark.parametrize("executor", ["local", "pool"])
+def test_the_meter_moves_by_row_before_a_shard_is_done(toy: Project, monkeypatch, executor):
+    seen: list[int] = []
+    reach = Meter.reach
+
+    def looked(meter: Meter, done: int) -> None:
+        seen.append(meter.done)
+        reach(meter, done)
+
+    monkeypatch.setattr(Meter, "reach", looked)
+    engine.run(plan(toy), toy, executor=executor, workers=2)
+    assert len(seen) == 4
+    assert seen[0] > 0, "before its shard has been counted"
+    assert not (toy.work / "counts" / "ingest-toy").exists()
 
 
 def test_one_changed_file_recomputes_one_shard(toy: Project):

@@ -24,7 +24,7 @@ LOSSES = np.random.default_rng(0).normal(1, 1, 30)  # of three epochs of ten ste
 class Noted:
     """Counts its steps in a weight; its losses are `LOSSES`."""
 
-    title, epochs, check_every = "noted", 3, 4
+    title, epochs, check_every, per_epoch = "noted", 3, 4, (10, 10)
 
     def __init__(self, stop_at: int = 0):
         self.devices, self.stop = launched("cpu", "32-true"), threading.Event()
