@@ -157,10 +157,10 @@ def _explain(model: type[BaseModel], where: str, error: Any) -> str:
         owner = field.annotation if field is not None else None
     if error["type"] == "extra_forbidden":
         known = sorted(getattr(owner, "model_fields", {}))
-        place = ".".join([where, *path[:-1]])
+        group = ".".join([where, *path[:-1]])
         return (
-            f"{PARAMS_FILE}: {place} has no `{path[-1]}`{did_you_mean(path[-1], known)} "
+            f"{PARAMS_FILE}: {group} has no `{path[-1]}`{did_you_mean(path[-1], known)} "
             f"(it has {', '.join(known)})"
         )
-    place = ".".join([where, *path])
-    return f"{PARAMS_FILE}: {place}: {error['msg']}, not {_shown(error['input'])}"
+    key = ".".join([where, *path])
+    return f"{PARAMS_FILE}: {key}: {error['msg']}, not {_shown(error['input'])}"
