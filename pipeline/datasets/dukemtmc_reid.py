@@ -72,7 +72,8 @@ def read(root: Path) -> Listing:
     )
     people = {role: set(who) for role, who in names.persons_of(columns, FOLDERS).items()}
     names.check_not_swapped(home, people, FOLDERS["train"], FOLDERS["gallery"])
-    counts = _count(columns, people)
+    counts = names.count_roles(columns, FOLDERS)
+    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
     return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
@@ -87,15 +88,6 @@ def parse(name: str) -> tuple[int, int, str]:
     if int(match[1]) == 0:  # a distractor elsewhere, where a protocol names it
         return 0, 0, "person 0000; DukeMTMC-reID numbers its persons from 0001"
     return int(match[1]), int(match[2]), ""
-
-
-def _count(columns: dict[str, list[Any]], people: dict[str, set[int]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for role in FOLDERS:
-        counts[role] = sum(columns[role])
-        counts[f"{role}_identities"] = len(people[role])
-    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
-    return counts
 
 
 def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:

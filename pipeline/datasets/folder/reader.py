@@ -95,7 +95,8 @@ def read(root: Path) -> Listing:
     notes += [unordered] if unordered else []
     columns = names.columns_of(good)
     _check_roles(root / source, columns, rejects)
-    counts = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
+    counts = names.count_roles(columns, ROLES)
+    counts |= names.count_nobody(columns, JUNK, DISTRACTOR)
     protocols = _protocols(published, counts, columns)
     if len(protocols) > 1:
         notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")

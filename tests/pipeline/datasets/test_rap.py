@@ -440,7 +440,7 @@ WHOLE = {  # damage of the annotation: what the error says
     "92 labels": (replaced("data", np.zeros((8, 92))), "`data` is 8 x 92 of float64 for 8 names"),
     "data on its side": (replaced("data", np.zeros((152, 8))), "152 x 8 of float64 for 8 names"),
     "data is text": (replaced("data", "labels"), "`data` is .*; expected numbers"),
-    "data is sparse": (replaced("data", sparse.eye_array(8, 152).tocsc()), "expected an array"),
+    "data is sparse": (replaced("data", sparse.eye_array(8, 152).tocsc()), "csc_array; expected"),
     "fewer names": (replaced("name", CELL), "8 x 152 of float64 for 2 names"),
     "no name": (replaced("name", np.empty((0, 0), object)), "8 x 152 of float64 for 0 names"),
     "more persons": (replaced("person_identity", np.ones(9)), "has 9 entries for 8 names"),
