@@ -79,5 +79,5 @@ def decoded(
 
 
 def mean(values: Sequence[float] | np.ndarray) -> float | None:
-    """The mean to four places, None of nothing."""
+    """The mean to four digits, None of nothing."""
     return round(float(np.mean(values)), 4) if len(values) else None

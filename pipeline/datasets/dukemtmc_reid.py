@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.datasets.base import Info, Listing, Reader, Sample, single_query
 from pipeline.datasets.layouts import names
 from reid.arrays.images import encode_jpeg
-from reid.project.errors import ReidError
 
 INNER = "DukeMTMC-reID"  # the folder that the download unpacks to
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 NAME = re.compile(r"([0-9]{4})_c([1-8])_f([0-9]{7})\.jpg")
 OTHER_CAMERA = re.compile(r"[0-9]{4}_c([0-9]+)_f[0-9]{7}\.jpg")
-LAST_FRAME = 9_999_999  # seven digits
+LIMITS = {"person": (1, 9999), "camera": (1, 8), "frame": (0, 9_999_999)}
 
 PUBLISHED = {
     "train": 16_522,
@@ -72,7 +72,8 @@ def read(root: Path) -> Listing:
     )
     people = {role: set(who) for role, who in names.persons_of(columns, FOLDERS).items()}
     names.check_not_swapped(home, people, FOLDERS["train"], FOLDERS["gallery"])
-    counts = _count(columns, people)
+    counts = names.count_roles(columns, FOLDERS)
+    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
     return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 
@@ -87,15 +88,6 @@ def parse(name: str) -> tuple[int, int, str]:
     if int(match[1]) == 0:  # a distractor elsewhere, where a protocol names it
         return 0, 0, "person 0000; DukeMTMC-reID numbers its persons from 0001"
     return int(match[1]), int(match[2]), ""
-
-
-def _count(columns: dict[str, list[Any]], people: dict[str, set[int]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for role in FOLDERS:
-        counts[role] = sum(columns[role])
-        counts[f"{role}_identities"] = len(people[role])
-    counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])
-    return counts
 
 
 def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:
@@ -130,14 +122,7 @@ def write(root: Path, samples: Iterable[Sample]) -> Iterator[str]:
 def _image_id(sample: Sample, frame: int) -> str:
     """A sample's folder and official name, such as query/0005_c2_f0046985."""
     names.check_role(sample.role, FOLDERS)
-    limits = {
-        "person": (sample.person, 1, 9999),
-        "camera": (sample.camera, 1, 8),
-        "frame": (frame, 0, LAST_FRAME),
-    }
-    for label, (value, low, high) in limits.items():
-        if not low <= value <= high:
-            raise ReidError(f"{label} {value} does not fit a DukeMTMC-reID name ({low} to {high})")
+    names.check_labels(replace(sample, frame=frame), "a DukeMTMC-reID name", LIMITS)
     return f"{FOLDERS[sample.role]}/{sample.person:04d}_c{sample.camera}_f{frame:07d}"
 
 

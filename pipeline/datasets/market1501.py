@@ -66,7 +66,8 @@ def read(root: Path) -> Listing:
     home = locate(root)
     below = "" if home == root else f"{INNER}/"
     columns, rejects = names.read_folders(home, below, FOLDERS, parse, NAME.fullmatch)
-    counts = names.count_roles(columns, FOLDERS, JUNK, DISTRACTOR)
+    counts = names.count_roles(columns, FOLDERS)
+    counts |= names.count_nobody(columns, JUNK, DISTRACTOR)
     return Listing(names.listed(columns), counts, rejects, _protocols(counts))
 
 

@@ -114,14 +114,14 @@ def _header(title: str, paths: Sequence[Path]) -> str:
 
 def _mark(paths: Sequence[Path]) -> int:
     """A number that changes with the shards: the checksum of their footers, lengths and all."""
-    found = 0
+    checksum = 0
     for path in paths:
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
             length = int.from_bytes(file.read(4), "little")
             file.seek(-8 - length, os.SEEK_END)
-            found = zlib.crc32(file.read(length), found)
-    return found
+            checksum = zlib.crc32(file.read(length), checksum)
+    return checksum
 
 
 # -- steps -----------------------------------------------------------------------------------
@@ -129,17 +129,17 @@ def _mark(paths: Sequence[Path]) -> int:
 
 def _step(stage: str, build: str, described: Mapping[str, Any]) -> Step:
     """One stage's part in how the rows were made."""
-    names = ("dataset", "stage_version", "parameters", "weights", "rows", "rejects", "libraries")
+    names = ("dataset", "parameters", "weights", "rows", "rejects", "libraries")
     return {"stage": stage, "build": build, **{n: described[n] for n in names if n in described}}
 
 
 def _steps_of(folder: Path) -> list[Step]:
     """The steps that made a built folder, the first one first."""
     path = folder / "README.md"
-    found = STEPS.search(text_of(path) or "")
-    if found is not None:
+    match = STEPS.search(text_of(path) or "")
+    if match is not None:
         try:
-            return [{**step} for step in steps_of_a_card().validate_json(found[1])]
+            return [{**step} for step in steps_of_a_card().validate_json(match[1])]
         except ValidationError:
             raise ReidError(
                 f"{path}: its steps are not as this program writes them; remove the file, and the "
@@ -167,15 +167,15 @@ def _protocol_of(folders: Sequence[Path]) -> Mapping[str, Any]:
 
 
 def _source(steps: Sequence[Step]) -> str:
-    found = next((step["source"] for step in steps if "source" in step), None)
-    if found is None:
+    source = next((step["source"] for step in steps if "source" in step), None)
+    if source is None:
         return ""
-    told = f"## Source\n\n{found['title']}. Licence: {found['licence']}.\n\n"
-    if found.get("kind") == "rendered":
-        return f"{told}- where from: {found['where']}"
-    note = f"\n- note: {found['note']}" if found.get("note") else ""
-    cited = found.get("citation", "unknown")
-    return f"{told}- where to ask: {found['where']}\n- to cite: {cited}{note}"
+    told = f"## Source\n\n{source['title']}. Licence: {source['licence']}.\n\n"
+    if source.get("kind") == "rendered":
+        return f"{told}- where from: {source['where']}"
+    note = f"\n- note: {source['note']}" if source.get("note") else ""
+    cited = source.get("citation", "unknown")
+    return f"{told}- where to ask: {source['where']}\n- to cite: {cited}{note}"
 
 
 def _counts(protocol: Mapping[str, Any]) -> str:
@@ -190,11 +190,11 @@ def _counts(protocol: Mapping[str, Any]) -> str:
     ]
     rules: Sequence[Mapping[str, Any]] = protocol.get("protocols") or [{}]
     published: Mapping[str, int] = rules[0].get("published", {})
-    found = protocol.get("found", {})
+    here = protocol.get("found", {})
     differing = [
-        f"{name} {found[name]:,} of {count:,}"
+        f"{name} {here[name]:,} of {count:,}"
         for name, count in published.items()
-        if name in found and found[name] != count
+        if name in here and here[name] != count
     ]
     told = f"\n\nOther than published: {', '.join(differing)}." if differing else ""
     return "## Counts under the default rule\n\n" + "\n".join(lines) + told

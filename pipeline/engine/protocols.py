@@ -1,7 +1,7 @@
 # pyarrow has no types:
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
-"""protocol.json beside a data set's shards: its rules of evaluation, and what is found in it."""
+"""protocol.json beside a data set's shards: its rules of evaluation, and its counts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def carried(base: Path, paths: list[Path]) -> dict[str, bytes]:
     """
     rows = pa.concat_tables([Shard(path).table(["person"]) for path in paths])
     people = {person for person in rows["person"].unique().to_pylist() if person > 0}
-    found = {"images": rows.num_rows, "identities": len(people)}
-    rules = [{**rule, "published": {}, "found": found} for rule in protocols_of(base)["protocols"]]
-    built = {"protocols": rules, "found": found, "built": counts(paths)}
+    here = {"images": rows.num_rows, "identities": len(people)}
+    rules = [{**rule, "published": {}, "found": here} for rule in protocols_of(base)["protocols"]]
+    built = {"protocols": rules, "found": here, "built": counts(paths)}
     return {"protocol.json": as_json(built)}

@@ -88,11 +88,6 @@ def resize_known_flow(flow: Flow, height: int, width: int) -> Flow:
     return Flow(resize_flow(flow.px, height, width), valid.astype(bool))
 
 
-def flip_flow(flow_px: np.ndarray) -> np.ndarray:
-    """Flow of frames that are mirrored left to right."""
-    return flow_px[:, ::-1] * np.array([-1, 1], np.float32)
-
-
 # --- flow as images ------------------------------------------------------------------------------
 
 

@@ -112,12 +112,12 @@ def strips(height: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 def joints_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """A column of the type `JOINTS` to (N, 18, 3) float32; all NaN in rows that are null."""
-    return _to_array(column, JOINTS)
-
-
-def boxes_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of the type `BOXES` to (N, 5, 4) float32; all NaN in rows that are null."""
-    return _to_array(column, BOXES)
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    result = np.full((len(array), len(JOINT_NAMES), 3), np.nan, np.float32)
+    valid = np.asarray(array.is_valid())
+    flat = array.cast(JOINTS).flatten().flatten()  # null rows are left out by flatten
+    result[valid] = flat.to_numpy(zero_copy_only=False).reshape(-1, len(JOINT_NAMES), 3)
+    return result
 
 
 def joints_column(joints: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
@@ -133,16 +133,6 @@ def boxes_column(boxes: np.ndarray, missing: np.ndarray | None = None) -> pa.Arr
 def _extent(values: np.ndarray, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     chosen = values[:, [JOINT[name] for name in names]]
     return chosen.min(1), chosen.max(1)
-
-
-def _to_array(column: pa.ChunkedArray | pa.Array, kind: pa.DataType) -> np.ndarray:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    shape = (kind.list_size, kind.value_type.list_size)
-    result = np.full((len(array), *shape), np.nan, np.float32)
-    valid = np.asarray(array.is_valid())
-    flat = array.cast(kind).flatten().flatten()  # null rows are left out by flatten
-    result[valid] = flat.to_numpy(zero_copy_only=False).reshape(-1, *shape)
-    return result
 
 
 def _to_column(values: np.ndarray, kind: pa.DataType, missing: np.ndarray | None) -> pa.Array:

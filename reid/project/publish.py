@@ -33,7 +33,7 @@ def refuse_link(target: Path) -> None:
     """`ReidError` where what is to be published would replace a link, not a folder."""
     if target.is_symlink():
         raise ReidError(
-            f"{target}: is a link to {target.readlink()}; a published folder takes its place as a "
+            f"{target}: is a link to {target.readlink()}; a published folder replaces it as a "
             "whole. Remove the link, or link the folder that it lies in"
         )
 

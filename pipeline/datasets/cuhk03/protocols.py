@@ -22,12 +22,10 @@ PUBLISHED = {
 
 def counts(columns: dict[str, list[Any]]) -> dict[str, int]:
     """Images and identities of a listing, of all and by role."""
-    people = names.persons_of(columns, ROLES)
+    persons = columns["person"]
     return {
-        "images": len(columns["person"]),
-        **{role: len(who) for role, who in people.items()},
-        "identities": len(set(columns["person"])),
-        **{f"{role}_identities": len(set(who)) for role, who in people.items()},
+        "images": len(persons), "identities": len(set(persons)),
+        **names.count_roles(columns, ROLES),
     }  # fmt: skip
 
 

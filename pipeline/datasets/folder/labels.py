@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from pipeline.datasets.layouts import names
 from reid.arrays.images import ENDINGS
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 
 ROLES = ("train", "query", "gallery")
 JUNK, DISTRACTOR = -1, 0
@@ -129,7 +129,7 @@ def _roles(values: Mapping[str, Any]) -> tuple[str, ...]:
     for role in roles:
         if role not in ROLES:
             shown = names.printable(role[:40])
-            raise Unfit(f"role `{shown}`{nearest(role, ROLES)} (there are {', '.join(ROLES)})")
+            raise Unfit(f"role `{shown}`{did_you_mean(role, ROLES)} (there are {', '.join(ROLES)})")
     if not roles:
         raise Unfit(f"no role (there are {', '.join(ROLES)})")
     return roles
@@ -140,12 +140,6 @@ def _boolean(name: str, value: Any) -> bool:
     if text.lower() not in YES | NO:
         raise Unfit(f"{name} `{names.printable(text[:40])}`: not true or false")
     return text.lower() in YES
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What may have been meant, as the middle of an error; empty where nothing is like it."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
 
 
 def content(path: Path) -> str:

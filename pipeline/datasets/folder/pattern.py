@@ -26,10 +26,10 @@ from pipeline.datasets.folder.labels import (
     ROLES,
     Row,
     content,
-    nearest,
 )
 from pipeline.datasets.layouts import names
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 from reid.project.params import check_depth
 
 GROUPS = (*INTEGERS, "role")
@@ -63,7 +63,7 @@ def read_config(path: Path) -> Config:
         raise ReidError(f"{path}: must hold `pattern:`, a regular expression in single quotes")
     for key in loaded:
         if key not in KEYS:
-            shown, meant = names.printable(str(key)[:60]), nearest(str(key), KEYS)
+            shown, meant = names.printable(str(key)[:60]), did_you_mean(str(key), KEYS)
             raise ReidError(f"{path}: no key `{shown}`{meant} (it may have {', '.join(KEYS)})")
     _check_pattern(path, loaded["pattern"])
     roles = {role: (role,) for role in ROLES}
@@ -75,7 +75,7 @@ def read_config(path: Path) -> Config:
     published = {}
     for name, count in _mapping(path, loaded, "published").items():
         if name not in COUNTS:
-            shown, meant = names.printable(name[:60]), nearest(name, COUNTS)
+            shown, meant = names.printable(name[:60]), did_you_mean(name, COUNTS)
             raise ReidError(f"{path}: published has no `{shown}`{meant} ({', '.join(COUNTS)})")
         if not isinstance(count, str) or not re.fullmatch("[0-9]{1,12}", count):
             raise ReidError(f"{path}: published: `{name}` must be a whole number")
@@ -102,7 +102,7 @@ def _check_pattern(path: Path, pattern: str) -> None:
         raise ReidError(f"{path}: pattern is no regular expression: {text}") from None
     for name in groups:
         if name not in GROUPS:
-            raise ReidError(f"{path}: pattern has a group `{name}`{nearest(name, GROUPS)} "
+            raise ReidError(f"{path}: pattern has a group `{name}`{did_you_mean(name, GROUPS)} "
                             f"(it may have {', '.join(GROUPS)})")  # fmt: skip
     missing = [name for name in ("person", "camera") if name not in groups]
     if missing:

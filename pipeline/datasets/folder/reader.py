@@ -108,7 +108,8 @@ def _read(root: Path, how: Split | None) -> Listing:
         notes.append(splitting.described(how))
     columns = names.columns_of(good)
     _check_roles(root / source, columns, rejects)
-    counts = names.count_roles(columns, ROLES, JUNK, DISTRACTOR)
+    counts = names.count_roles(columns, ROLES)
+    counts |= names.count_nobody(columns, JUNK, DISTRACTOR)
     title = splitting.described(how) if how else "roles as labelled"
     protocols = _protocols(title, published, counts, columns)
     if len(protocols) > 1:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.datasets.base import Reject
-from pipeline.datasets.folder.labels import INTEGERS, REQUIRED, ROLES, Row, content, nearest
+from pipeline.datasets.folder.labels import INTEGERS, REQUIRED, ROLES, Row, content
 from pipeline.datasets.layouts import names
 from reid.project.errors import ReidError
+from reid.project.names import did_you_mean
 
 COLUMNS = ("path", *INTEGERS, "role", "part", *ROLES, "depth_path")  # `part` is another `role`
 
@@ -65,7 +66,9 @@ def _check_columns(path: Path, header: list[str]) -> None:
         if name not in COLUMNS:
             hint = "; separate columns by commas" if ";" in name or "\t" in name else ""
             shown = names.printable(name[:60])
-            raise ReidError(f"{path}: no column `{shown}`{hint}{nearest(name, COLUMNS)} ({known})")
+            raise ReidError(
+                f"{path}: no column `{shown}`{hint}{did_you_mean(name, COLUMNS)} ({known})"
+            )
         if header.count(name) > 1:
             raise ReidError(f"{path}: column `{name}` stands there twice")
     missing = [name for name in REQUIRED if name not in header]

@@ -19,8 +19,6 @@ FOLDER = "train-test people splits"
 FILE = "train_test_splits_ilidsvid.mat"
 VARIABLE = "ls_set"
 LARGEST = 1_000_000  # bytes; the official file has fewer than 30,000
-NUMBERS = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-           "uint64"}  # fmt: skip
 
 
 def find(*folders: Path) -> Path | None:
@@ -50,23 +48,13 @@ def load(path: Path, persons: int) -> list[np.ndarray]:
 
 def _variable(path: Path, persons: int) -> np.ndarray:
     data = names.read_labels(path, most=LARGEST)
-    kinds = matlab.kinds(path, data)
-    if VARIABLE not in kinds:
-        has = ", ".join(names.printable(name) for name in kinds) or "none"
-        raise ReidError(f"{path}: no variable `{VARIABLE}`; it has {has}")
-    shape, kind = kinds[VARIABLE]
-    if kind not in NUMBERS:  # functions, objects and the like are not even loaded
-        raise ReidError(f"{path}: `{VARIABLE}` is of kind {kind}; expected numbers")
-    if shape != (SPLITS, persons):
+    value = matlab.variable(path, data, VARIABLE, "iLIDS-VID", "file of splits")
+    values = matlab.numbers(path, VARIABLE, value)
+    if values.shape != (SPLITS, persons):
         raise ReidError(
-            f"{path}: `{VARIABLE}` is {' x '.join(map(str, shape))}, for {persons} folders of "
-            f"persons; expected {SPLITS} x {persons}: its numbers are positions in their whole list"
+            f"{path}: `{VARIABLE}` is {matlab.form(values)}, for {persons} folders of persons; "
+            f"expected {SPLITS} x {persons}: its numbers are positions in their whole list"
         )
-    values = matlab.variables(path, data, VARIABLE).get(VARIABLE)
-    if not isinstance(values, np.ndarray) or values.shape != (SPLITS, persons):
-        raise ReidError(f"{path}: `{VARIABLE}` is damaged; copy or download it anew")
-    if values.dtype.kind not in "iuf":
-        raise ReidError(f"{path}: `{VARIABLE}` is of kind {values.dtype}; expected numbers")
     return values
 
 

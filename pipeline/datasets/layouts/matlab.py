@@ -45,10 +45,11 @@ def variables(path: Path, data: bytes, *wanted: str) -> dict[str, Any]:
     return _parsed(path, data, lambda scipy, file: scipy.loadmat(file, variable_names=wanted))
 
 
-def kinds(path: Path, data: bytes) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The shape and kind of every variable, by name; none of them is loaded."""
-    known = _parsed(path, data, lambda scipy, file: scipy.whosmat(file))
-    return {name: (tuple(shape), kind) for name, shape, kind in known}
+def numbers(path: Path, name: str, value: Any, expected: str = "numbers") -> np.ndarray:
+    """A value of a file as an array of numbers. Raises `ReidError` where it is something else."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iufb":
+        raise ReidError(f"{path}: `{name}` is {form(value)}; expected {expected}")
+    return value
 
 
 def form(value: Any) -> str:

@@ -141,18 +141,21 @@ def read_folders(
     return columns_of(rows), rejects
 
 
-def count_roles(
-    columns: Mapping[str, Sequence[Any]], roles: Collection[str], junk: int, distractor: int
-) -> dict[str, int]:
-    """Images and identities by role, and the gallery's junk and distractors, of listed columns."""
+def count_roles(columns: Mapping[str, Sequence[Any]], roles: Collection[str]) -> dict[str, int]:
+    """Images and identities by role, of listed columns; junk and distractors are no identities."""
     counts: dict[str, int] = {}
     for role, people in persons_of(columns, roles).items():
         counts[role] = len(people)
-        counts[f"{role}_identities"] = len(set(people) - {junk, distractor})
-        if role == "gallery":
-            counts["gallery_distractors"] = people.count(distractor)
-            counts["gallery_junk"] = people.count(junk)
+        counts[f"{role}_identities"] = len({person for person in people if person > 0})
     return counts
+
+
+def count_nobody(
+    columns: Mapping[str, Sequence[Any]], junk: int, distractor: int
+) -> dict[str, int]:
+    """The gallery's images of persons that are none."""
+    people = persons_of(columns, ["gallery"])["gallery"]
+    return {"gallery_distractors": people.count(distractor), "gallery_junk": people.count(junk)}
 
 
 def persons_of(

@@ -103,9 +103,8 @@ def _bytes(path: Path) -> bytes:
 
 def _whole_numbers(path: Path, name: str, expected: str) -> np.ndarray:
     """An array variable as int64 of any shape. Raises `ReidError` where it is something else."""
-    array = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        raise ReidError(f"{path}: `{name}` is {matlab.form(array)}; expected {expected}")
+    value = matlab.variable(path, _bytes(path), name, "MARS", "file of this name")
+    array = matlab.numbers(path, name, value, expected)
     values = array.astype(np.float64)
     if not ((np.abs(values) < 2**31) & (values == np.rint(values))).all():  # nor NaN
         raise ReidError(f"{path}: `{name}` has numbers that are not whole, or beyond 32 bits; "

@@ -29,11 +29,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.datasets.base import ALL_TRACKLETS, Info, Listing, Reader, Reject, Sample
 from pipeline.datasets.layouts import names
 from pipeline.datasets.layouts.rgbd import colour_of, depth_of
+from pipeline.datasets.layouts.two_camera_splits import halves
 from pipeline.datasets.opr.table import COLUMNS, TABLE, VIEWS, Frame, from_table
 from reid.arrays.images import encode_png
 from reid.project.errors import ReidError
@@ -95,9 +94,7 @@ def _in_both_views(frames: list[Frame]) -> list[int]:
 
 def split(persons: list[int], seed: int) -> tuple[list[int], list[int]]:
     """Persons to train on and to test on, half and half; of an odd number, one more to test."""
-    drawn = np.random.default_rng(seed).permutation(len(persons))
-    half = len(persons) // 2
-    train, test = ([persons[i] for i in np.sort(part)] for part in (drawn[:half], drawn[half:]))
+    test, train = halves(persons, seed)
     return train, test
 
 

@@ -43,8 +43,7 @@ def load(path: Path) -> Annotation:
     """The labels in a .mat file. Raises `ReidError` where a field is missing or of another form."""
     record = _variable(path)
     _check_fields(path, record)
-    names_of = _field(path, record, "name")
-    name = [_text(cell) for cell in np.ravel(names_of)]
+    name = [_text(cell) for cell in np.ravel(record["name"])]
     data = _numbers(path, record, "data")
     if not name or data.shape != (len(name), COLUMNS):
         raise ReidError(
@@ -56,7 +55,7 @@ def load(path: Path) -> Annotation:
         raise ReidError(
             f"{path}: `person_identity` has {len(person):,} entries for {len(name):,} names"
         )
-    partition = _record(path, "partition_reid", _field(path, record, "partition_reid"))
+    partition = _record(path, "partition_reid", record["partition_reid"])
     _check_fields(path, partition, [*LISTS.values()], "partition_reid.")
     lists = {
         role: np.ravel(_numbers(path, partition, name, "partition_reid."))
@@ -95,19 +94,9 @@ def _check_fields(
         raise ReidError(f"{path}: no field {', '.join(missing)}; {why if first else has}")
 
 
-def _field(path: Path, record: np.void, name: str, prefix: str = "") -> np.ndarray:
-    value = record[name]
-    if not isinstance(value, np.ndarray):
-        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(value)}; expected an array")
-    return value
-
-
 def _numbers(path: Path, record: np.void, name: str, prefix: str = "") -> np.ndarray:
     """A field as float64. Raises `ReidError` where it holds something else than numbers."""
-    value = _field(path, record, name, prefix)
-    if value.dtype.kind not in "iufb":
-        raise ReidError(f"{path}: `{prefix}{name}` is {matlab.form(value)}; expected numbers")
-    return value.astype(np.float64)
+    return matlab.numbers(path, f"{prefix}{name}", record[name]).astype(np.float64)
 
 
 def _text(cell: Any) -> str | None:

@@ -178,10 +178,10 @@ def _both_sides(labels: Annotation, members: dict[str, set[int]]) -> set[float]:
 
 def _count(rows: dict[str, list[Any]]) -> dict[str, int]:
     person = rows["person"]
-    counts = {"images": len(person), "identities": len(set(person) - {NOBODY})}
-    for role, who in names.persons_of(rows, LISTS).items():
-        counts |= {role: len(who), f"{role}_identities": len(set(who))}
-    return {**counts, "distractors": person.count(NOBODY)}
+    return {
+        "images": len(person), "identities": len(set(person) - {NOBODY}),
+        **names.count_roles(rows, LISTS), "distractors": person.count(NOBODY),
+    }  # fmt: skip
 
 
 def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:

@@ -190,11 +190,10 @@ def _frames(
 
 def _count(columns: dict[str, list[Any]]) -> dict[str, int]:
     people, recordings = columns["person"], columns["tracklet"]
-    counts = {"recordings": len(set(recordings)), "identities": len(set(people)),
-             "images": len(people)}  # fmt: skip
-    for role, who in names.persons_of(columns, ("train", "query", "gallery")).items():
-        counts |= {role: len(who), f"{role}_identities": len(set(who))}
-    return counts
+    return {
+        "recordings": len(set(recordings)), "identities": len(set(people)), "images": len(people),
+        **names.count_roles(columns, ("train", "query", "gallery")),
+    }  # fmt: skip
 
 
 def _protocols(counts: dict[str, int]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
@@ -22,9 +22,6 @@ from reid.arrays import images
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
-CALM = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 8, 3), (200, 40, 90), np.uint8)
 VIDEOS = (("train", 1, 0), ("train", 1, 12), ("train", 3, 5), ("query", 1, 7), ("query", 3, 5))
 FRAMES = (3, 4, 11)
@@ -100,14 +97,6 @@ def test_the_protocol_has_the_videos_that_were_tested(root):
     assert protocol["rule"]["query"] == protocol["rule"]["gallery"] == "tracklet"
 
 
-def test_what_is_beside_is_left_alone(root):
-    assert (root / "DPI-T_train_depth/00/012/00_012_0004.jpg").is_file()  # 8-bit pictures
-    (root / "DPI-T_train_point_cloud.h5").touch()
-    (root / TRAIN / "Thumbs.db").touch()
-    listing = dpit.read(root)
-    assert (listing.files.num_rows, listing.rejects) == (15, [])
-
-
 def test_depth_comes_back_to_the_millimetre(root):
     source = dpit.open_source(root)
     for row in dpit.read(root).files.to_pylist():
@@ -152,7 +141,7 @@ def test_the_unit_is_told_from_type_and_range(root, dtype, factor):
         assert np.abs(depth - depth_of(row["frame"])).max() <= (dtype[0] != "f")
 
 
-@CALM
+@settings(max_examples=40)
 @given(st.floats(width=32), st.sampled_from([1.0, 1000.0]))
 def test_a_reading_in_millimetres(value, scale):
     result = int(dpit_depth.to_millimetres(np.full((1, 1), value, np.float32), scale)[0, 0])
@@ -198,10 +187,7 @@ def add(path: str):
     return harm
 
 
-def all_of(names: list[str], reason: str) -> dict[str, str]:
-    return dict.fromkeys(names, reason)
-
-
+all_of = dict.fromkeys  # images: the reason of all
 ONE, TWO = frames_of(f"{TRAIN}/00/000"), frames_of(f"{TRAIN}/00/012")
 FORM = "expected frames x height x width"
 NO_FRAME = "not a frame such as 05_012_0003.jpg"
@@ -233,25 +219,13 @@ REJECTED = {
         add(f"{TRAIN}/00/012/00_012_0999.jpg"),
         all_of([*TWO, f"{TRAIN}/00/012/00_012_0999"], f"4 frames, but 3 depth maps in {MAPS}"),
     ),
-    "one map for all": (
-        put("00/012", np.ones((6, 8))),
-        all_of(TWO, f"{MAPS}: 00/012 is 6 x 8 of float64; {FORM}"),
-    ),
     "colours for depth": (
         put("00/012", np.ones((3, 6, 8, 3))),
         all_of(TWO, f"{MAPS}: 00/012 is 3 x 6 x 8 x 3 of float64; {FORM}"),
     ),
-    "no pixel": (
-        put("00/012", np.ones((3, 0, 8))),
-        all_of(TWO, f"{MAPS}: 00/012 is 3 x 0 x 8 of float64; {FORM}"),
-    ),
     "text": (
         put("00/012", "depth"),
         all_of(TWO, f"{MAPS}: 00/012 is a single value of object; {FORM}"),
-    ),
-    "complex numbers": (
-        put("00/012", np.ones((3, 6, 8), complex)),
-        all_of(TWO, f"{MAPS}: 00/012 is 3 x 6 x 8 of complex128; {FORM}"),
     ),
     "8-bit depth": (
         put("00/012", np.ones((3, 6, 8), np.uint8)),
@@ -278,12 +252,6 @@ REJECTED = {
     ),
     "a PNG": (
         add(f"{TRAIN}/00/012/00_012_0004.png"), {f"{TRAIN}/00/012/00_012_0004.png": NO_FRAME},
-    ),
-    "an odd name": (
-        add(f"{TRAIN}/00/012/fram\ne.jpg"), {f"{TRAIN}/00/012/fram\\ne.jpg": NO_FRAME},
-    ),
-    "digits of another script": (
-        add(f"{TRAIN}/00/012/00_012_٠٠٠٤.jpg"), {f"{TRAIN}/00/012/00_012_٠٠٠٤.jpg": NO_FRAME},
     ),
     "an odd person": (
         add(f"{TRAIN}/anna/012/00_012_0004.jpg"),
@@ -340,15 +308,10 @@ def sample(**labels) -> Sample:
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        pytest.param([sample(role="gallery")], "no role `gallery`", id="a gallery of its own"),
-        pytest.param([sample(person=0)], "person 0 does not fit DPI-T", id="person 0"),
-        pytest.param([sample(tracklet=1000)], "tracklet 1000 does not fit", id="a long number"),
-        pytest.param([sample(), sample()], "frame 1 after 1", id="a frame twice"),
         pytest.param([sample(frame=2), sample()], "frame 1 after 2", id="frames that fall"),
         pytest.param(
             [sample(), sample(tracklet=2), sample(frame=2)], "do not follow", id="videos mixed"
         ),
-        pytest.param([sample(depth_mm=None)], "depth must be .* none", id="no depth"),
     ],
 )
 def test_labels_without_a_place_are_refused(tmp_path, written, reason):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -88,33 +87,11 @@ def test_published_counts_agree_with_each_other():
     distractors = published["gallery_distractor_identities"]
     assert published["gallery_identities"] - distractors == published["query_identities"]
     assert published["train_identities"] + published["query_identities"] == 1_404
-
-
-def test_the_protocol_is_json_and_has_neither_junk_nor_distractors(duke):
-    (protocol,) = dukemtmc_reid.read(duke).protocols
-    assert json.loads(json.dumps(protocol)) == protocol
-    assert protocol["name"] == "dukemtmc_reid"
-    assert protocol["rule"] == {
-        "exclude": "same_person_same_camera",
-        "junk": [],
-        "distractors": [],
-        "query": "single",
-    }
-    assert (protocol["published"]["query"], protocol["found"]["query"]) == (2228, 2)
+    assert published["query"] == 2_228
 
 
 def test_who_withdrew_it_is_said():
     assert "withdrew" in dukemtmc_reid.INFO.where
-
-
-def test_the_folder_above_is_as_good(tmp_path):
-    home = make(tmp_path / "DukeMTMC-reID")
-    above, itself = dukemtmc_reid.read(tmp_path), dukemtmc_reid.read(home)
-    assert above.files["image_id"] == itself.files["image_id"]
-    for path, below in zip(*(x.files["path"].to_pylist() for x in (above, itself)), strict=True):
-        assert path == f"DukeMTMC-reID/{below}"
-        assert (tmp_path / path).is_file()
-    assert dukemtmc_reid.locate(tmp_path) == home == dukemtmc_reid.locate(home)
 
 
 # ---------------------------------------------------------------------------------- bad data sets
@@ -131,50 +108,18 @@ def test_swapped_folders_are_refused(duke):
 # --------------------------------------------------------------------------------- bad files in it
 
 NOT_A_NAME = "not a DukeMTMC-reID name such as 0005_c2_f0046985.jpg"
+CAMERAS = "; DukeMTMC-reID has cameras 1 to 8"
 STRAY = {  # a stray file's name in bounding_box_train: the reason of its reject
-    "0001_c9_f0046182.jpg": "camera 9; DukeMTMC-reID has cameras 1 to 8",
-    "0001_c0_f0046182.jpg": "camera 0; DukeMTMC-reID has cameras 1 to 8",
-    "0001_c12_f0046182.jpg": "camera 12; DukeMTMC-reID has cameras 1 to 8",
+    "0001_c9_f0046182.jpg": f"camera 9{CAMERAS}",
+    "0001_c0_f0046182.jpg": f"camera 0{CAMERAS}",
     "0000_c2_f0046182.jpg": "person 0000; DukeMTMC-reID numbers its persons from 0001",
     "0001_c2_f0046182.png": "duplicate of 0001_c2_f0046182.jpg",
-    "0001_c2_f0046182.jpeg": "duplicate of 0001_c2_f0046182.jpg",
-    "0001_C2_F0046182.JPG": "duplicate of 0001_c2_f0046182.jpg",
-    "0001_c2_f0046182.jpg~": "duplicate of 0001_c2_f0046182.jpg",
-    "0001_c2_f0046182.jpg ": "duplicate of 0001_c2_f0046182.jpg",
-    "0001_c2_f0046182.jpg.jpg": NOT_A_NAME,
-    "0001_c2_f0046182": NOT_A_NAME,
-    "0001_c2_f0046182 (1).jpg": NOT_A_NAME,
-    "0001_c2_f0046182.jpg.part": NOT_A_NAME,
-    " 0001_c2_f0046182.jpg": NOT_A_NAME,
-    "Copy of 0001_c2_f0046182.jpg": NOT_A_NAME,
     "0001_c2_f0046183.JPG": NOT_A_NAME,
-    "0001_c2_f0046183.png": NOT_A_NAME,
     "0001_c2_f046182.jpg": NOT_A_NAME,
-    "0001_c2_f00046182.jpg": NOT_A_NAME,
     "0001_c2_0046182.jpg": NOT_A_NAME,
-    "0001c2f0046182.jpg": NOT_A_NAME,
     "001_c2_f0046182.jpg": NOT_A_NAME,
-    "00001_c2_f0046182.jpg": NOT_A_NAME,
     "-1_c2_f0046182.jpg": NOT_A_NAME,
-    "-001_c2_f0046182.jpg": NOT_A_NAME,
-    "+001_c2_f0046182.jpg": NOT_A_NAME,
-    "0x01_c2_f0046182.jpg": NOT_A_NAME,
     "0001_c2_f0046182_00.jpg": NOT_A_NAME,
-    "0002_c1s1_000451_03.jpg": NOT_A_NAME,  # Market-1501
-    "0001_C6_F0099_X30823.jpg": NOT_A_NAME,  # DukeMTMC-VideoReID
-    "0001C1T0001F001.jpg": NOT_A_NAME,  # MARS
-    "readme.txt": NOT_A_NAME,
-    ".jpg": NOT_A_NAME,
-    "jpg": NOT_A_NAME,
-    "*.jpg": NOT_A_NAME,
-    "[red]0001.jpg": NOT_A_NAME,
-    "x" * 255: NOT_A_NAME,
-    "9" * 255: NOT_A_NAME,
-    "0001_c" + "9" * 200 + "_f0046182.jpg": f"camera {'9' * 200}; DukeMTMC-reID has cameras 1 to 8",
-    "٠٠٠١_c٢_f٠٠٤٦١٨٢.jpg": NOT_A_NAME,  # digits, but not these
-    "０００１_c2_f0046182.jpg": NOT_A_NAME,
-    "0001_c²_f0046182.jpg": NOT_A_NAME,
-    "行人.jpg": NOT_A_NAME,
 }
 
 
@@ -214,23 +159,7 @@ def test_names_are_the_official_ones_and_a_taken_one_moves_on(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        pytest.param([sample(10_000)], "person 10000 does not fit", id="five digits"),
-        pytest.param([sample(0, role="gallery")], "person 0 does not fit", id="person 0"),
-        pytest.param([sample(-1, role="gallery")], "person -1 does not fit", id="junk"),
-        pytest.param([sample(1, 9)], "camera 9 does not fit a DukeMTMC-reID name", id="camera 9"),
-        pytest.param([sample(1, 0)], "camera 0 does not fit", id="camera 0"),
-        pytest.param([sample(1, frame=10_000_000)], "frame 10000000 does not", id="late frame"),
-        pytest.param([sample(1, frame=-1)], "frame -1", id="frame below zero"),
-        pytest.param([sample(1, role="probe")], "no role `probe`", id="unknown role"),
-        pytest.param(
-            [sample(frame=9_999_999, encoded=b"x")] * 2, "frame 10000000", id="no frame is left"
-        ),
-    ],
-)
-def test_what_does_not_fit_is_refused(tmp_path, bad, message):
-    with pytest.raises(ReidError, match=message):
-        list(dukemtmc_reid.write(tmp_path, bad))
-    assert len(list(tmp_path.rglob("*.jpg"))) == len(bad) - 1
+def test_more_frames_than_a_name_holds(tmp_path):
+    with pytest.raises(ReidError, match="frame 10000000 does not fit a DukeMTMC-reID name"):
+        list(dukemtmc_reid.write(tmp_path, [sample(frame=9_999_999, encoded=b"x")] * 2))
+    assert len(list(tmp_path.rglob("*.jpg"))) == 1

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.dukemtmc_video import reader as dukemtmc_video
 from reid.project.errors import ReidError
-from tests.conftest import contents
 
-CALM = settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 IMAGE = np.full((16, 8, 3), (200, 40, 90), np.uint8)
 GOOD = (  # a file by hand, and its person, camera, tracklet and frame
     ("train/0001/0003/0001_C6_F0001_X30823", 1, 6, 3, 1),
@@ -94,43 +89,6 @@ def test_published_counts_agree_with_each_other():
     assert published["query_tracklets"] == 702
 
 
-def test_the_protocol_is_of_tracklets_with_neither_junk_nor_distractors(root):
-    (protocol,) = dukemtmc_video.read(root).protocols
-    assert json.loads(json.dumps(protocol)) == protocol
-    assert (protocol["name"], protocol["members"]) == ("dukemtmc_video", "columns")
-    assert protocol["rule"] == {
-        "exclude": "same_person_same_camera", "junk": [], "distractors": [], "query": "tracklet",
-        "gallery": "tracklet",
-    }  # fmt: skip
-    assert "withdrew" in dukemtmc_video.INFO.where
-
-
-def test_the_folder_above_is_as_good(root):
-    root.rename(root.parent / "DukeMTMC-VideoReID")
-    above, home = root.parent, root.parent / "DukeMTMC-VideoReID"
-    listings = [dukemtmc_video.read(folder) for folder in (above, home)]
-    assert listings[0].files["image_id"] == listings[1].files["image_id"]
-    for path in listings[0].files["path"].to_pylist():
-        assert (above / path).is_file()
-    assert dukemtmc_video.locate(above) == home == dukemtmc_video.locate(home)
-
-
-def test_what_lies_beside_is_left_alone(root):
-    touch(root, "train/.DS_Store")
-    touch(root, "train/0001/0003/Thumbs.db")
-    touch(root, "query/._0005")
-    touch(root, "split.json")
-    listing = dukemtmc_video.read(root)
-    assert (listing.files.num_rows, listing.rejects) == (10, [])
-
-
-def test_a_linked_tracklet_is_a_tracklet(root):
-    (root / "train/0001/0003").rename(root / "elsewhere")
-    (root / "train/0001/0003").symlink_to(root / "elsewhere")
-    listing = dukemtmc_video.read(root)
-    assert (listing.files.num_rows, listing.rejects) == (10, [])
-
-
 # --------------------------------------------------------------------- queries and their copies
 
 
@@ -202,15 +160,11 @@ def file(name: str):
 
 HERE = "train/0001/0003"
 REJECTED = {  # damage: what it does, and the rejects; the other rows stay
-    "another name": (file(f"{HERE}/frame1.jpg"), {f"{HERE}/frame1.jpg": NO_NAME}),
     "half of the underscores": (
         file(f"{HERE}/0001_C6F0003X9.jpg"), {f"{HERE}/0001_C6F0003X9.jpg": NO_NAME},
     ),
     "an ending in capitals": (
         file(f"{HERE}/0001_C6_F0003_X9.JPG"), {f"{HERE}/0001_C6_F0003_X9.JPG": NO_NAME},
-    ),
-    "another ending": (
-        file(f"{HERE}/0001_C6_F0003_X9.png"), {f"{HERE}/0001_C6_F0003_X9.png": NO_NAME},
     ),
     "a letter that is neither X nor D": (
         file(f"{HERE}/0001_C6_F0003_Y9.jpg"), {f"{HERE}/0001_C6_F0003_Y9.jpg": NO_NAME},
@@ -218,24 +172,9 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
     "no frame of the video": (
         file(f"{HERE}/0001_C6_F0003_X.jpg"), {f"{HERE}/0001_C6_F0003_X.jpg": NO_NAME},
     ),
-    "digits of another script": (
-        file(f"{HERE}/0001_C6_F٠٠٠٣_X9.jpg"), {f"{HERE}/0001_C6_F٠٠٠٣_X9.jpg": NO_NAME},
-    ),
-    "a name of two lines": (file(f"{HERE}/a\nb.jpg"), {f"{HERE}/a\\nb.jpg": NO_NAME}),
-    "bytes that are no text": (
-        lambda r: touch(r, b"train/0001/0003/\xff.jpg".decode("utf-8", "surrogateescape")),
-        {f"{HERE}/\\xff.jpg": NO_NAME},
-    ),
-    "dots in a name": (
-        file(f"{HERE}/..0001_C6_F0003_X9.jpg"), {f"{HERE}/..0001_C6_F0003_X9.jpg": NO_NAME},
-    ),
     "camera 9": (
         file(f"{HERE}/0001_C9_F0003_X9.jpg"),
         {f"{HERE}/0001_C9_F0003_X9.jpg": "camera 9; DukeMTMC-VideoReID has cameras 1 to 8"},
-    ),
-    "camera 0": (
-        file(f"{HERE}/0001C0F0003X9.jpg"),
-        {f"{HERE}/0001C0F0003X9.jpg": "camera 0; DukeMTMC-VideoReID has cameras 1 to 8"},
     ),
     "another person's frame": (
         file(f"{HERE}/0002_C6_F0003_X9.jpg"),
@@ -248,19 +187,6 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
     "a frame in both styles": (
         file("train/0001/0004/0001_C5_F0002_X1.jpg"),
         {"train/0001/0004/0001_C5_F0002_X1.jpg": "frame 2 is 0001C5F0002X1.jpg already"},
-    ),
-    "a folder for a frame": (
-        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").mkdir(),
-        {f"{HERE}/0001_C6_F0003_X9.jpg": "a folder among the images"},
-    ),
-    "a link to nothing": (
-        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").symlink_to("none"),
-        {f"{HERE}/0001_C6_F0003_X9.jpg": "a link to nothing"},
-    ),
-    "a link to itself": (
-        lambda r: (r / HERE / "0001_C6_F0003_X9.jpg").symlink_to("0001_C6_F0003_X9.jpg"),
-        {f"{HERE}/0001_C6_F0003_X9.jpg":
-         "cannot be looked at: Too many levels of symbolic links"},
     ),
     "an empty tracklet": (
         lambda r: (r / "train/0001/0009").mkdir(), {"train/0001/0009": "no frame"},
@@ -301,10 +227,6 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
     "a linked tracklet to nothing": (
         lambda r: (r / "train/0001/0008").symlink_to("none"),
         {"train/0001/0008": "a link to nothing"},
-    ),
-    "a linked person to itself": (
-        lambda r: (r / "train/0008").symlink_to("0008"),
-        {"train/0008": "cannot be looked at: Too many levels of symbolic links"},
     ),
 }  # fmt: skip
 
@@ -347,7 +269,7 @@ def test_damage_is_one_line(root, damage):
     assert str(error.value).isprintable()
 
 
-@CALM
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -383,50 +305,15 @@ def test_odd_folders_never_end_in_a_traceback(tmp_path_factory, drawn):
 # ---------------------------------------------------------------------------------------- writing
 
 
-def samples():
-    for person, camera, tracklet, frames, role in (
-        (1, 1, 1, (1, 2, 3), "train"),
-        (1, 2, 2, (1,), "train"),  # a tracklet of one frame
-        (2, 1, 1, (2, 3), "query"),
-        (2, 1, 3, (1, 2), "gallery"),
-        (2, 2, 2, (1, 2), "gallery"),
-        (3, 2, 1, (1, 2, 3), "gallery"),
-    ):
-        for frame in frames:
-            yield Sample(IMAGE, person, camera, role, frame=frame, tracklet=tracklet)
+def sample(role: str, frame: int) -> Sample:
+    return Sample(IMAGE, 1, 1, role, frame=frame, tracklet=1)
 
 
-def test_names_are_official_and_bytes_equal_in_whatever_order(tmp_path):
-    ids = list(dukemtmc_video.write(tmp_path / "one", samples()))
-    assert ids[1] == "train/0001/0001/0001_C1_F0002_X24"
-    list(dukemtmc_video.write(tmp_path / "two", reversed(list(samples()))))
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+def test_names_are_the_official_ones(tmp_path):
+    ids = list(dukemtmc_video.write(tmp_path / "duke", [sample("train", 1), sample("train", 2)]))
+    assert ids == [f"train/0001/0001/0001_C1_F000{n}_X{12 * n}" for n in (1, 2)]
 
 
-def sample(**labels) -> Sample:
-    values = {"person": 1, "camera": 1, "role": "train", "tracklet": 1, "frame": 1}
-    return Sample(IMAGE, **{**values, **labels})
-
-
-@pytest.mark.parametrize(
-    ("written", "reason"),
-    [
-        pytest.param([sample(camera=9)], "camera 9 does not fit DukeMTMC-Vid", id="a ninth camera"),
-        pytest.param([sample(person=0)], "person 0 does not fit", id="person 0"),
-        pytest.param([sample(person=10_000)], "person 10000 does not fit", id="person 10,000"),
-        pytest.param([sample(tracklet=-1)], "tracklet -1 does not fit", id="tracklet -1"),
-        pytest.param([sample(frame=0)], "frame 0 does not fit", id="frame 0"),
-        pytest.param([sample(role="test")], "no role `test`", id="no such role"),
-        pytest.param([sample(), sample()], "0001: two frames 1", id="a frame twice"),
-        pytest.param(
-            [sample(role="query"), sample(role="gallery", frame=2)],
-            "tracklet 1 of person 1 and camera 1 is in query and gallery", id="two roles",
-        ),
-    ],
-)  # fmt: skip
-def test_labels_without_a_place_are_refused(tmp_path, written, reason):
-    with pytest.raises(ReidError, match=reason):
-        list(dukemtmc_video.write(tmp_path / "duke", written))
-
-
-# ----------------------------------------------------------------------------------------- ingest
+def test_a_tracklet_of_two_roles_is_refused(tmp_path):
+    with pytest.raises(ReidError, match="1 of person 1 and camera 1 is in query and gallery"):
+        list(dukemtmc_video.write(tmp_path / "duke", [sample("query", 1), sample("gallery", 2)]))

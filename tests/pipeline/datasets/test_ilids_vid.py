@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 from scipy.io import loadmat, savemat
 
 import reid
@@ -27,9 +26,6 @@ from reid.arrays import images
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
-CALM = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 4, 3), (200, 40, 90), np.uint8)
 PERSONS = (1, 2, 4, 319)  # with gaps: position 3 of the sorted list is person 4
 MAT = "train-test people splits/train_test_splits_ilidsvid.mat"
@@ -174,7 +170,7 @@ def test_without_the_mat_ten_drawn_halves_that_are_called_so(root):
         assert one["members"] == written.protocols[number - 1]["members"]  # what is written, too
 
 
-@CALM
+@settings(max_examples=40)
 @given(st.sets(st.integers(1, 999), min_size=2, max_size=60), st.integers(1, 10))
 def test_a_drawn_split_is_two_halves_that_its_seed_gives(persons, seed):
     listed = sorted(persons)
@@ -230,24 +226,6 @@ REJECTED = {  # damage: what it does below sequences/, and the rejects
         {f"{P2}/cam1_person002_00109.png": "frame 109 is cam1_person002_00109.PNG already"},
     ),
     "JPEG": (touch(f"{P2}/cam1_person002_1.jpg"), {f"{P2}/cam1_person002_1.jpg": NO_NAME}),
-    "no frame number": (touch(f"{P2}/cam1_person002_.png"), {f"{P2}/cam1_person002_.png": NO_NAME}),
-    "endless digits": (
-        touch(f"{P2}/cam1_person002_{'9' * 40}.png"),
-        {f"{P2}/cam1_person002_{'9' * 40}.png": NO_NAME},
-    ),
-    "digits of another script": (
-        touch(f"{P2}/cam1_person002_٣.png"), {f"{P2}/cam1_person002_٣.png": NO_NAME},
-    ),
-    "a name of two lines": (touch(f"{P2}/a\nb.png"), {f"{P2}/a\\nb.png": NO_NAME}),
-    "dots in a name": (touch(f"{P2}/..png"), {f"{P2}/..png": NO_NAME}),
-    "a folder among the frames": (
-        lambda s: (s / P2 / "cam1_person002_00001.png").mkdir(),
-        {f"{P2}/cam1_person002_00001.png": "a folder among the images"},
-    ),
-    "a link to nothing": (
-        lambda s: (s / P2 / "cam1_person002_00001.png").symlink_to("none.png"),
-        {f"{P2}/cam1_person002_00001.png": "a link to nothing"},
-    ),
     "a link to itself": (
         lambda s: (s / "cam1/person009").symlink_to("person009"),
         {"cam1/person009": "cannot be looked at: Too many levels of symbolic links"},
@@ -333,64 +311,25 @@ def changed(row: int, column: int, value: float) -> np.ndarray:
     return rows
 
 
-def with_text(root: Path, data: bytes) -> None:
-    (root / MAT).write_bytes(data)
-
-
-def structured() -> np.ndarray:
-    made = np.zeros(1, [("a", float)])
-    made["a"] = 3
-    return made
-
-
-def of_class(number: int) -> Callable[[Path], None]:
-    """Another MATLAB class under the name of the splits: 16 is a function, 17 an opaque object."""
-
-    def harm(root: Path) -> None:
-        put(root, np.zeros((10, 4)))
-        data = bytearray((root / MAT).read_bytes())
-        assert data[144] == 6  # double, in the array flags of the first variable
-        data[144] = number
-        with_text(root, bytes(data))
-
-    return harm
-
-
 ROW = "row {} of `ls_set` must hold each of 1 to 4 once; it has {}"
 BROKEN = {  # damage of the .mat: what it does, and the one line
-    "three persons": (lambda r: put(r, np.ones((10, 3))), r"is 10 x 3, for 4 folders of persons"),
-    "nine splits": (lambda r: put(r, np.ones((9, 4))), r"is 9 x 4, for 4 .*; expected 10 x 4"),
-    "turned": (lambda r: put(r, rows_of_splits().T), r"is 4 x 10, for 4 folders"),
-    "three axes": (lambda r: put(r, np.ones((10, 4, 2))), r"is 10 x 4 x 2"),
-    "nothing in it": (lambda r: put(r, np.ones((0, 0))), r"is 0 x 0"),
+    "three persons": (lambda r: put(r, np.ones((10, 3))), r"is 10 x 3 of .*, for 4 folders"),
+    "nine splits": (lambda r: put(r, np.ones((9, 4))), r"is 9 x 4 of .*; expected 10 x 4"),
     "position 0": (lambda r: put(r, changed(0, 0, 0)), ROW.format(1, 0)),
     "position 5": (lambda r: put(r, changed(3, 1, 5)), ROW.format(4, 5)),
     "a position twice": (lambda r: put(r, changed(9, 0, 4)), ROW.format(10, "4 twice")),
     "half": (lambda r: put(r, changed(0, 0, 1.5)), ROW.format(1, 1.5)),
-    "negative": (lambda r: put(r, changed(0, 0, -1)), ROW.format(1, -1)),
     "NaN": (lambda r: put(r, changed(0, 0, np.nan)), ROW.format(1, "nan")),
-    "infinite": (lambda r: put(r, changed(0, 0, np.inf)), ROW.format(1, "inf")),
-    "complex": (lambda r: put(r, rows_of_splits() + 1j), "is of kind complex128; expected numbers"),
-    "logical": (lambda r: put(r, np.ones((10, 4), bool)), "is of kind logical; expected numbers"),
-    "text": (lambda r: put(r, "splits"), "is of kind char; expected numbers"),
-    "a cell": (
-        lambda r: put(r, np.array([["a", 1.0]], object)), "is of kind cell; expected numbers",
+    "far too large": (
+        lambda r: (r / MAT).write_bytes(bytes(1_000_001)), "has more than 1,000,000 bytes",
     ),
-    "a struct": (lambda r: put(r, structured()), "is of kind struct; expected numbers"),
-    "sparse": (lambda r: put(r, sparse.csc_matrix(np.eye(4))), "is of kind sparse"),
-    "a function": (of_class(16), "is of kind function; expected numbers"),
-    "an opaque object": (of_class(17), "is of kind opaque|cannot be read as MATLAB 5"),
-    "another variable": (
-        lambda r: put(r, np.ones((10, 4)), "splits"), r"no variable `ls_set`; it has splits",
-    ),
-    "far too large": (lambda r: with_text(r, bytes(1_000_001)), "has more than 1,000,000 bytes"),
     "a link to nothing": (
         lambda r: ((r / MAT).unlink(), (r / MAT).symlink_to("none")), "cannot be read: No such",
     ),
     "a person's folders gone": (
         lambda r: [((emptied(f"cam{c}/person002")(r / SEQUENCES)),
                     (r / SEQUENCES / f"cam{c}/person002").rmdir()) for c in (1, 2)],
-        r"is 10 x 4, for 3 folders of persons; expected 10 x 3",
+        r"is 10 x 4 of .*, for 3 folders of persons; expected 10 x 3",
     ),
 }  # fmt: skip
 
@@ -416,29 +355,10 @@ def test_the_written_mat_is_as_the_official_one(root):
     assert np.array_equal(np.sort(rows, 1), np.tile([1, 2, 3, 4], (10, 1)))
 
 
-def sample(**labels) -> Sample:
-    values = {"person": 1, "camera": 1, "role": "train", "frame": 1}
-    return Sample(COLOUR, **{**values, **labels})
-
-
-@pytest.mark.parametrize(
-    ("written", "reason"),
-    [
-        pytest.param([sample(camera=3)], "camera 3 does not fit iLIDS-VID", id="a third camera"),
-        pytest.param([sample(person=0)], "person 0 does not fit", id="person 0"),
-        pytest.param([sample(person=1000)], "person 1000 does not fit", id="four digits"),
-        pytest.param([sample(frame=-1)], "frame -1 does not fit", id="a negative frame"),
-        pytest.param([sample(frame=100_000)], "frame 100000 does not fit", id="six digits"),
-        pytest.param([sample(), sample()], "written twice", id="a frame twice"),
-        pytest.param([], "no image to write", id="nothing"),
-        pytest.param([sample(encoded=images.encode_jpeg(COLOUR))], "must be PNG, not jpeg",
-                     id="JPEG"),
-        pytest.param([sample(encoded=b"GIF")], "must be PNG, not neither", id="another format"),
-    ],
-)  # fmt: skip
-def test_labels_without_a_place_are_refused(tmp_path, written, reason):
-    with pytest.raises(ReidError, match=reason):
-        list(ilids_vid.write(tmp_path / "hall", written))
+def test_bytes_of_jpeg_are_refused(tmp_path):
+    sample = Sample(COLOUR, 1, 1, "train", encoded=images.encode_jpeg(COLOUR))
+    with pytest.raises(ReidError, match="must be PNG, not jpeg"):
+        list(ilids_vid.write(tmp_path / "hall", [sample]))
 
 
 def test_roles_of_another_split_are_those_of_its_members(root, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -94,29 +93,7 @@ def test_published_counts_agree_with_each_other():
     assert published["train"] + published["gallery"] == 32_668  # boxes of the data set
     assert published["gallery"] - published["gallery_junk"] == 15_913
     assert published["train_identities"] + published["gallery_identities"] == 1_501
-
-
-def test_the_protocol_is_the_papers_and_json(market):
-    (protocol,) = market1501.read(market).protocols
-    assert json.loads(json.dumps(protocol)) == protocol
-    assert protocol["rule"] == {
-        "exclude": "same_person_same_camera",
-        "junk": [-1],
-        "distractors": [0],
-        "query": "single",
-    }
-    assert protocol["published"]["query"] == 3368
-    assert protocol["found"]["query"] == 2
-
-
-def test_the_folder_above_is_as_good(tmp_path):
-    home = make(tmp_path / "Market-1501-v15.09.15")
-    above, itself = market1501.read(tmp_path), market1501.read(home)
-    assert above.files["image_id"] == itself.files["image_id"]
-    for path, below in zip(*(x.files["path"].to_pylist() for x in (above, itself)), strict=True):
-        assert path == f"Market-1501-v15.09.15/{below}"
-        assert (tmp_path / path).is_file()
-    assert market1501.locate(tmp_path) == home == market1501.locate(home)
+    assert published["query"] == 3_368
 
 
 def test_thousands_of_names_take_no_time(tmp_path):
@@ -148,65 +125,26 @@ def test_swapped_folders_do_not_pass_unseen(market):
 # --------------------------------------------------------------------------------- bad files in it
 
 NOT_A_NAME = "not a Market-1501 name such as 0002_c1s1_000451_03.jpg"
+CAMERAS = "; Market-1501 has cameras 1 to 6"
+DUPLICATE = "duplicate of 0002_c1s1_000451_03.jpg"
 STRAY = {  # a stray file's name in bounding_box_train: the reason of its reject
-    "0002_c7s1_000451_03.jpg": "camera 7; Market-1501 has cameras 1 to 6",
-    "0002_c0s1_000451_03.jpg": "camera 0; Market-1501 has cameras 1 to 6",
-    "0002_c12s1_000451_03.jpg": "camera 12; Market-1501 has cameras 1 to 6",
+    "0002_c7s1_000451_03.jpg": f"camera 7{CAMERAS}",
+    "0002_c0s1_000451_03.jpg": f"camera 0{CAMERAS}",
+    f"0002_c{'9' * 200}s1_000452_03.jpg": f"camera {'9' * 200}{CAMERAS}",
     "-1_c1s1_000451_03.jpg": "person -1 is junk, which belongs in bounding_box_test",
     "0000_c1s1_000451_03.jpg": "person 0000 is a distractor, which belongs in bounding_box_test",
-    "0002_c1s1_000451_03.png": "duplicate of 0002_c1s1_000451_03.jpg",
-    "0002_c1s1_000451_03.jpeg": "duplicate of 0002_c1s1_000451_03.jpg",
-    "0002_C1S1_000451_03.JPG": "duplicate of 0002_c1s1_000451_03.jpg",
-    "0002_c1s1_000451_03.jpg.jpg": NOT_A_NAME,
-    "0002_c1s1_000451_03": NOT_A_NAME,
-    "0002_c1s1_000451_03 (1).jpg": NOT_A_NAME,
-    "0002_c1s1_000451_03.jpg~": "duplicate of 0002_c1s1_000451_03.jpg",
-    "0002_c1s1_000451_03.jpg.part": NOT_A_NAME,
-    "Copy of 0002_c1s1_000451_03.jpg": NOT_A_NAME,
-    " 0002_c1s1_000451_03.jpg": NOT_A_NAME,
-    "0002_c1s1_000451_03.jpg ": "duplicate of 0002_c1s1_000451_03.jpg",
+    "0002_c1s1_000451_03.png": DUPLICATE,
+    "0002_C1S1_000451_03.JPG": DUPLICATE,
+    "0002_c1s1_000451_03.jpg~": DUPLICATE,
+    "0002_c1s1_000451_03.jpg ": DUPLICATE,
     "0002_c1s1_000452_03.JPG": NOT_A_NAME,
     "0002_c1s1_000452_03.png": NOT_A_NAME,
-    "0002_c1s1_000452_03.gif": NOT_A_NAME,
     "0002_c1s1_000452_3.jpg": NOT_A_NAME,
     "0002_c1s1_00452_03.jpg": NOT_A_NAME,
-    "0002_c1s1_0004520_03.jpg": NOT_A_NAME,
-    "0002_c1s1_000452_003.jpg": NOT_A_NAME,
     "0002_c1s12_000452_03.jpg": NOT_A_NAME,
     "0002_c1_000452_03.jpg": NOT_A_NAME,
     "002_c1s1_000452_03.jpg": NOT_A_NAME,
-    "00002_c1s1_000452_03.jpg": NOT_A_NAME,
     "-2_c1s1_000452_03.jpg": NOT_A_NAME,
-    "-001_c1s1_000452_03.jpg": NOT_A_NAME,
-    "+002_c1s1_000452_03.jpg": NOT_A_NAME,
-    "0x02_c1s1_000452_03.jpg": NOT_A_NAME,
-    "0005_c2_f0046985.jpg": NOT_A_NAME,  # DukeMTMC-reID
-    "0001C1T0001F001.jpg": NOT_A_NAME,  # MARS
-    "readme.txt": NOT_A_NAME,
-    ".jpg": NOT_A_NAME,
-    "jpg": NOT_A_NAME,
-    "....": NOT_A_NAME,
-    "*.jpg": NOT_A_NAME,
-    "[red]0002.jpg": NOT_A_NAME,
-    "x" * 255: NOT_A_NAME,
-    "9" * 255: NOT_A_NAME,
-    "0002_c" + "9" * 200 + "s1_000452_03.jpg": "camera " + "9" * 200 + "; Market-1501 has cameras "
-    "1 to 6",
-    "٠٠٠٢_c١s١_٠٠٠٤٥٢_٠٣.jpg": NOT_A_NAME,  # digits, but not these
-    "０００２_c1s1_000452_03.jpg": NOT_A_NAME,
-    "0002_c1s1_000452_0³.jpg": NOT_A_NAME,
-    "行人.jpg": NOT_A_NAME,
-    "é\u0301.jpg": NOT_A_NAME,
-}
-ESCAPED = {  # names that would break a line or a Parquet file, and how they are shown
-    "0002_c1s1_000452_03.jpg\n": "0002_c1s1_000452_03.jpg\\n",
-    "0002\n_c1s1_000452_03.jpg": "0002\\n_c1s1_000452_03.jpg",
-    "a\tb\r.jpg": "a\\tb\\r.jpg",
-    "\x1b[31mred.jpg": "\\x1b[31mred.jpg",
-    "\u202egpj.2000": "\\u202egpj.2000",
-    os.fsdecode(b"\xff\xfe.jpg"): "\\xff\\xfe.jpg",
-    os.fsdecode(b"0002_c1s1_000452_03\x80.jpg"): "0002_c1s1_000452_03\\x80.jpg",
-    os.fsdecode(b"\xed\xa0\x80.jpg"): "\\xed\\xa0\\x80.jpg",
 }
 
 
@@ -216,44 +154,6 @@ def test_a_stray_file_is_a_reject_with_its_reason(market, name, reason):
     listing = market1501.read(market)
     assert reasons(listing) == {f"bounding_box_train/{name}": reason}
     assert sorted(listing.files["image_id"].to_pylist()) == sorted(GOOD)
-
-
-@pytest.mark.parametrize(("name", "shown"), ESCAPED.items(), ids=ESCAPED.values())
-def test_an_unprintable_name_is_shown_escaped(market, name, shown):
-    (market / "query" / name).touch()
-    listing = market1501.read(market)
-    assert reasons(listing) == {f"query/{shown}": NOT_A_NAME}
-    assert listing.files.num_rows == len(GOOD)
-
-
-def test_what_lies_beside_the_folders_is_left_alone(market):
-    (market / "gt_bbox").mkdir()
-    (market / "gt_bbox" / "0001_c1s1_001051_00.jpg").touch()
-    (market / "gt_query").mkdir()
-    (market / "readme.txt").touch()
-    listing = market1501.read(market)
-    assert (listing.files.num_rows, listing.rejects) == (len(GOOD), [])
-
-
-SAMPLE = "0009_c1s1_000001_01.jpg"  # a good name, for things that are no good file
-ODD = {  # what is made, and the reason of the reject
-    "folder": (lambda p: p.mkdir(), "a folder among the images"),
-    "link to nothing": (lambda p: p.symlink_to("nowhere"), "a link to nothing"),
-    "link to itself": (lambda p: p.symlink_to(p.name), "cannot be looked at: Too many levels of"),
-    "link to the folder": (lambda p: p.symlink_to("."), "a folder among the images"),
-    "link upwards": (lambda p: p.symlink_to("../.."), "a folder among the images"),
-    "pipe": (os.mkfifo, "neither file nor folder"),
-}
-
-
-@pytest.mark.parametrize(("make_it", "reason"), ODD.values(), ids=ODD.keys())
-def test_what_is_no_file_is_a_reject(market, make_it, reason):
-    make_it(market / "bounding_box_train" / SAMPLE)
-    listing = market1501.read(market)
-    (result,) = listing.rejects
-    assert result.image_id == f"bounding_box_train/{SAMPLE}"
-    assert result.reason.startswith(reason)
-    assert listing.files.num_rows == len(GOOD)
 
 
 # ---------------------------------------------------------------------------------------- writing
@@ -287,27 +187,6 @@ def test_pixels_and_given_bytes_are_kept(tmp_path):
     data = (tmp_path / f"{first}.jpg").read_bytes()
     assert images.kind_of(data) == "jpeg"
     assert np.abs(images.decode(data).astype(int) - IMAGE).max() <= 3
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        pytest.param(sample(10_000), "person 10000 does not fit", id="five digits"),
-        pytest.param(sample(-2), "person -2", id="below junk"),
-        pytest.param(sample(1, 7), "camera 7 does not fit a Market-1501 name", id="camera 7"),
-        pytest.param(sample(1, 0), "camera 0 does not fit", id="camera 0"),
-        pytest.param(sample(1, frame=1_000_000), "frame 1000000", id="frame too late"),
-        pytest.param(sample(1, frame=-1), "frame -1", id="frame below zero"),
-        pytest.param(sample(1, tracklet=10), "tracklet 10", id="sequence of two digits"),
-        pytest.param(sample(1, role="probe"), "no role `probe`", id="unknown role"),
-        pytest.param(sample(-1), "person -1 may be in the gallery, not in train", id="junk"),
-        pytest.param(sample(0, role="query"), "person 0 may be in the gallery", id="distractor"),
-    ],
-)
-def test_what_does_not_fit_is_refused(tmp_path, bad, message):
-    with pytest.raises(ReidError, match=message):
-        list(market1501.write(tmp_path, [bad]))
-    assert not list(tmp_path.rglob("*.jpg"))
 
 
 def test_more_boxes_than_a_name_holds(tmp_path):

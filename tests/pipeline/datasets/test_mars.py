@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 from scipy.io import loadmat, savemat
 
 from pipeline.datasets.base import LISTED, Sample
@@ -30,11 +29,7 @@ from reid.evaluation.protocol import protocol_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.verify import verify
-from tests.conftest import contents
 
-CALM = settings(
-    max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 IMAGE = np.full((16, 8, 3), (200, 40, 90), np.uint8)
 TRACKLETS = (  # person, camera, T, frames, role; in the order of the official lists
     (1, 1, 1, (1, 2, 3), "train"),
@@ -138,34 +133,9 @@ def test_info_is_as_the_official_files_are(root):
     assert (queries.dtype, queries.tolist()) == (np.uint16, [[3, 6, 7]])
 
 
-def test_the_folder_above_is_as_good(tmp_path):
-    list(mars.write(tmp_path / "MARS", samples()))
-    above, itself = mars.read(tmp_path), mars.read(tmp_path / "MARS")
-    assert above.files["image_id"] == itself.files["image_id"]
-    for path in above.files["path"].to_pylist():
-        assert (tmp_path / path).is_file()
-    assert mars.locate(tmp_path) == tmp_path / "MARS" == mars.locate(tmp_path / "MARS")
-
-
-def test_what_lies_beside_is_left_alone(root):
-    (root / "bbox_train/0001/Thumbs.db").touch()
-    (root / "bbox_train/.DS_Store").touch()
-    (root / "bbox_test/0077").mkdir()  # an empty folder
-    (root / "info/splits.json").touch()
-    (root / "readme.txt").touch()
-    listing = mars.read(root)
-    assert (listing.files.num_rows, listing.rejects) == (17, [])
-
-
 def test_a_list_with_a_byte_order_mark_and_plain_line_ends_is_as_good(root):
     data = (root / TRAIN_NAMES).read_bytes().replace(b"\r\n", b"\n")
     (root / TRAIN_NAMES).write_bytes(b"\xef\xbb\xbf" + data)
-    assert (mars.read(root).files.num_rows, mars.read(root).rejects) == (17, [])
-
-
-def test_a_linked_folder_is_a_folder(root):
-    (root / "bbox_train/0001").rename(root / "elsewhere")
-    (root / "bbox_train/0001").symlink_to(root / "elsewhere")
     assert (mars.read(root).files.num_rows, mars.read(root).rejects) == (17, [])
 
 
@@ -173,18 +143,8 @@ def test_a_linked_folder_is_a_folder(root):
 
 
 def test_the_first_rule_leaves_queries_and_junk_out_of_the_gallery(root):
-    plain, official = mars.read(root).protocols
-    assert json.loads(json.dumps([plain, official])) == [plain, official]
-    assert (plain["name"], plain["members"], plain["metrics"]) == (
-        "mars",
-        "columns",
-        ["cmc", "map"],
-    )
-    for protocol in (plain, official):
-        assert protocol["rule"] == {
-            "exclude": "same_person_same_camera", "junk": [-1], "distractors": [0],
-            "query": "tracklet", "gallery": "tracklet",
-        }  # fmt: skip
+    plain = mars.read(root).protocols[0]
+    assert (plain["name"], plain["metrics"]) == ("mars", ["cmc", "map"])
     assert plain["published"]["queries_without_match"] == 140
     assert plain["found"]["queries_without_match"] == 2
     assert plain["found"]["gallery_tracklets"] == 3
@@ -205,7 +165,7 @@ def test_the_official_gallery_is_every_tracklet_of_the_test(root):
     assert official["published"]["gallery_tracklets"] == 12_180
 
 
-@CALM
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from("qg")), max_size=9))
 def test_queries_without_match_as_a_loop_counts_them(drawn):
     roles = {"q": ("query",), "g": ("gallery",)}
@@ -224,8 +184,7 @@ def table(path: str, change: Callable[[np.ndarray], object], **variables):
     """Change the one variable of a .mat; `change` may return another in its place."""
 
     def harm(root: Path) -> None:
-        found = {n: v for n, v in loadmat(root / path).items() if not n.startswith("_")}
-        ((name, values),) = found.items()
+        ((name, values),) = [v for v in loadmat(root / path).items() if not v[0].startswith("_")]
         values = values.astype(np.int64)
         changed = change(values)
         savemat(root / path, {name: values if changed is None else changed} | variables)
@@ -290,21 +249,6 @@ REJECTED = {  # damage: what it does, the rejects, and what of them is counted; 
         move(f"{ONE}1.jpg", f"{ONE}1.JPG"),
         {f"{ONE}1.jpg": "no such file", f"{ONE}1.JPG": NO_NAME}, (1, 0, 1),
     ),
-    "a name of two lines": (
-        touch("bbox_train/0001/a\nb.jpg"), {"bbox_train/0001/a\\nb.jpg": NO_NAME}, (0, 0, 1),
-    ),
-    "a name in another script": (
-        touch("bbox_train/0001/٠٠٠١C1T0001F001.jpg"),
-        {"bbox_train/0001/٠٠٠١C1T0001F001.jpg": NO_NAME}, (0, 0, 1),
-    ),
-    "a folder for a frame": (
-        both(lambda r: (r / f"{ONE}1.jpg").unlink(), lambda r: (r / f"{ONE}1.jpg").mkdir()),
-        {f"{ONE}1.jpg": "a folder among the images"}, (0, 0, 0),
-    ),
-    "a link to nothing": (
-        both(lambda r: (r / f"{ONE}1.jpg").unlink(), lambda r: (r / f"{ONE}1.jpg").symlink_to("x")),
-        {f"{ONE}1.jpg": "a link to nothing"}, (0, 0, 0),
-    ),
     "a link to itself": (
         lambda r: (r / "bbox_train/0007").symlink_to("0007"),
         {"bbox_train/0007": "cannot be looked at: Too many levels of symbolic links"}, (0, 0, 0),
@@ -322,20 +266,8 @@ REJECTED = {  # damage: what it does, the rejects, and what of them is counted; 
         line(TRAIN_NAMES, 2, "../0003/0003C1T0001F001.jpg"),
         {f"{TRAIN_NAMES}#2": NO_NAME, f"{ONE}2.jpg": UNUSED}, (0, 1, 1),
     ),
-    "a listed path": (
-        line(TRAIN_NAMES, 2, "/etc/passwd"),
-        {f"{TRAIN_NAMES}#2": NO_NAME, f"{ONE}2.jpg": UNUSED}, (0, 1, 1),
-    ),
     "a blank line": (
         line(TRAIN_NAMES, 2, ""), {f"{TRAIN_NAMES}#2": NO_NAME, f"{ONE}2.jpg": UNUSED}, (0, 1, 1),
-    ),
-    "bytes that are no text": (
-        line(TRAIN_NAMES, 2, b"\xff\xfe\0"),
-        {f"{TRAIN_NAMES}#2": NO_NAME, f"{ONE}2.jpg": UNUSED}, (0, 1, 1),
-    ),
-    "a listed camera 7": (
-        line(TRAIN_NAMES, 2, "0001C7T0001F002.jpg"),
-        {f"{TRAIN_NAMES}#2": NO_NAME, f"{ONE}2.jpg": UNUSED}, (0, 1, 1),
     ),
     "a name twice in the list": (
         line(TRAIN_NAMES, 2, "0001C1T0001F001.jpg"),
@@ -356,17 +288,9 @@ REJECTED = {  # damage: what it does, the rejects, and what of them is counted; 
         {f"{TRAIN}#3": f"lines 5 to 8; {TRAIN_NAMES} has 7",
          **{f"bbox_train/0003/0003C1T0001F00{f}.jpg": UNUSED for f in (1, 2, 5)}}, (0, 0, 3),
     ),
-    "a tracklet backwards": (
-        cell(TRAIN, 0, 1, 0), {f"{TRAIN}#1": f"lines 1 to 0; {TRAIN_NAMES} has 7", **FIRST},
-        (0, 0, 3),
-    ),
     "a tracklet too long": (
         cell(TRAIN, 0, 1, 4),
         {f"{TRAIN_NAMES}#4": "0001C2T0002F001.jpg in tracklet 1, which is 0001C1T0001"}, (0, 1, 0),
-    ),
-    "a tracklet too long by another person": (
-        cell(TRAIN, 1, 1, 5),
-        {f"{TRAIN_NAMES}#5": "0003C1T0001F001.jpg in tracklet 2, which is 0001C2T0002"}, (0, 1, 0),
     ),
     "a tracklet too short": (cell(TRAIN, 0, 1, 2), {f"{ONE}3.jpg": UNUSED}, (0, 0, 1)),
     "a tracklet is not listed": (
@@ -380,16 +304,8 @@ REJECTED = {  # damage: what it does, the rejects, and what of them is counted; 
         cell(TRAIN, 1, 3, 5),
         {f"{TRAIN_NAMES}#4": "0001C2T0002F001.jpg in tracklet 2, which is 0001C5"}, (0, 1, 0),
     ),
-    "another person in the table": (
-        cell(TRAIN, 1, 2, 3),
-        {f"{TRAIN_NAMES}#4": "0001C2T0002F001.jpg in tracklet 2, which is 0003C2"}, (0, 1, 0),
-    ),
     "camera 7 in the table": (
         cell(TRAIN, 0, 3, 7), {f"{TRAIN}#1": "camera 7; MARS has cameras 1 to 6", **FIRST},
-        (0, 0, 3),
-    ),
-    "camera 0 in the table": (
-        cell(TRAIN, 0, 3, 0), {f"{TRAIN}#1": "camera 0; MARS has cameras 1 to 6", **FIRST},
         (0, 0, 3),
     ),
     "person -2": (
@@ -404,10 +320,6 @@ REJECTED = {  # damage: what it does, the rejects, and what of them is counted; 
     "a distractor in train": (
         cell(TRAIN, 0, 2, 0),
         {f"{TRAIN}#1": "person 0 is a distractor, which belongs in bbox_test", **FIRST}, (0, 0, 3),
-    ),
-    "query 0": (
-        table(QUERY, lambda q: np.append(q, 0)),
-        {f"{QUERY}#4": "0 is no tracklet; the test has 1 to 7"}, (0, 0, 0),
     ),
     "a query beyond the test": (
         table(QUERY, lambda q: np.append(q, 8)),
@@ -477,7 +389,6 @@ def write_bytes(path: str, data: bytes):
 
 ROWS = r"expected whole numbers \(T, 4\): first line, last line, person, camera"
 NOT_WHOLE = "has numbers that are not whole, or beyond 32 bits; expected"
-HOLES = np.array([[1.0, 3, 1, 1], [4, np.nan, 1, 2]])
 REFUSED = {  # damage: what it does, and the one line
     "a list without names": (write_bytes(TRAIN_NAMES, b"\r\n\r\n"), "txt: lists no names"),
     "a list in UTF-16": (
@@ -496,24 +407,11 @@ REFUSED = {  # damage: what it does, and the one line
         both(lambda r: shutil.rmtree(r / "bbox_train"), lambda r: (r / "bbox_train").mkdir()),
         "none of the 7 images of info/train_name.txt is in bbox_train/",
     ),
-    "another variable": (write_mat(TRAIN, np.ones((3, 4)), "x"), "no variable `track_train_info`"),
-    "the table of the test": (
-        lambda r: shutil.copy(r / TEST, r / TRAIN), "no variable `track_train_info`",
-    ),
     "three columns": (write_mat(TRAIN, np.ones((3, 3))), f"is 3 x 3 of int64; {ROWS}"),
-    "columns for rows": (write_mat(TRAIN, np.ones((4, 3))), f"is 4 x 3 of int64; {ROWS}"),
     "a third axis": (write_mat(TRAIN, np.ones((3, 4, 2))), f"is 3 x 4 x 2 of int64; {ROWS}"),
     "no tracklet": (write_mat(TRAIN, np.ones((0, 4))), "`track_train_info` has no tracklet"),
-    "text": (write_mat(TRAIN, "0001"), f"is 1 of text; {ROWS}"),
-    "a cell": (write_mat(TRAIN, np.array([["a", 1]], object)), f"is 1 x 2 of cell; {ROWS}"),
-    "a struct": (write_mat(TRAIN, {"first": 1}), f"is 1 x 1 of struct; {ROWS}"),
-    "a sparse table": (
-        write_mat(TRAIN, sparse.csc_matrix(np.ones((3, 4)))), f"is a cs._matrix; {ROWS}",
-    ),
-    "complex numbers": (write_mat(TRAIN, np.ones((3, 4)) * 1j), f"is 3 x 4 of complex128; {ROWS}"),
     "fractions": (write_mat(TRAIN, np.full((3, 4), 1.5)), f"{NOT_WHOLE} whole"),
-    "no number": (write_mat(TRAIN, HOLES), NOT_WHOLE),
-    "infinite": (write_mat(TRAIN, HOLES[:1] * np.inf), NOT_WHOLE),
+    "no number": (write_mat(TRAIN, np.array([[1, np.nan, 1, 2]])), NOT_WHOLE),
     "beyond 32 bits": (write_mat(TRAIN, np.full((1, 4), 2**40)), NOT_WHOLE),
     "tracklets of the whole list": (
         write_mat(TRAIN, np.array([[1, 7, 1, 1]] * 3)),
@@ -521,8 +419,6 @@ REFUSED = {  # damage: what it does, and the one line
     ),
     "no query": (write_mat(QUERY, np.ones((1, 0))), "query_IDX.mat: names no tracklet of the test"),
     "queries that are none": (write_mat(QUERY, [[0, 99]]), "names no tracklet of the test as a q"),
-    "queries as text": (write_mat(QUERY, "3"), "is 1 of text; expected rows of the test"),
-    "half a query": (write_mat(QUERY, [[2.5]]), f"`query_IDX` {NOT_WHOLE} rows of"),
     "train and test swapped": (
         both(move("bbox_train", "x"), move("bbox_test", "bbox_train"), move("x", "bbox_test")),
         "none of the 7 images of info/train_name.txt is in bbox_train/",
@@ -539,7 +435,7 @@ def test_damage_is_one_line(root, damage):
     assert str(error.value).isprintable()
 
 
-@CALM
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(*[st.integers(-2, 12)] * 4), min_size=1, max_size=9),
     st.lists(st.integers(-1, 9), min_size=1, max_size=4),
@@ -567,14 +463,6 @@ def test_damaged_tables_never_end_in_a_traceback(tmp_path_factory, rows, queries
 # ---------------------------------------------------------------------------------------- writing
 
 
-def test_equal_samples_give_equal_bytes_in_whatever_order(tmp_path, monkeypatch):
-    list(mars.write(tmp_path / "one", samples()))
-    monkeypatch.setattr("time.asctime", lambda *_: "Tue Jan  1 00:00:00 1980")
-    list(mars.write(tmp_path / "two", reversed(list(samples()))))
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert b"Created on" not in (tmp_path / "one" / QUERY).read_bytes()
-
-
 def test_more_than_65535_queries_have_their_numbers(tmp_path):
     (tmp_path / "info").mkdir()
     tracks = np.stack([np.arange(1, 70_001)] * 2 + [np.full(70_000, 2), np.ones(70_000)], axis=1)
@@ -590,17 +478,6 @@ def sample(**labels) -> Sample:
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        pytest.param([sample(camera=7)], "camera 7 does not fit MARS", id="a seventh camera"),
-        pytest.param([sample(person=10_000)], "person 10000 does not fit", id="person 10,000"),
-        pytest.param([sample(person=-2, role="gallery")], "person -2 does not", id="person -2"),
-        pytest.param([sample(tracklet=0)], "tracklet 0 does not fit", id="tracklet 0"),
-        pytest.param([sample(frame=1000)], "frame 1000 does not fit", id="frame 1,000"),
-        pytest.param([sample(role="test")], "no role `test`", id="no such role"),
-        pytest.param([sample(person=-1)], "person -1 may be in the gallery", id="junk to train"),
-        pytest.param(
-            [sample(person=0, role="query")], "person 0 may be in the gallery", id="a distractor"
-        ),
-        pytest.param([sample(), sample()], "two images 0001C1T0001F001.jpg", id="a frame twice"),
         pytest.param(
             [sample(role="query"), sample(role="gallery", frame=2)],
             "tracklet 0001C1T0001 is query and gallery", id="two roles",

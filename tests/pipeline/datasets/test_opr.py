@@ -8,16 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.opr import reader as opr
 from reid.project.errors import ReidError
 
-CALM = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 8, 3), (200, 40, 90), np.uint8)
 PERSONS = (1, 2, 3, 7)
 
@@ -87,7 +84,7 @@ def test_counts(root):
     }  # fmt: skip
 
 
-@CALM
+@settings(max_examples=60)
 @given(st.sets(st.integers(1, 999), min_size=2, max_size=80), st.integers(1, 10))
 def test_a_split_is_two_halves_that_its_seed_gives(persons, seed):
     listed = sorted(persons)
@@ -231,20 +228,11 @@ REJECTED = {
     ),
     "another name": (touch("02/enter/colour_5.png"), {"02/enter/colour_5.png": NO_FRAME}),
     "another case": (touch("02/enter/RGB_5.PNG"), {"02/enter/RGB_5.PNG": NO_FRAME}),
-    "a name of two lines": (touch("02/enter/a\nb"), {"02/enter/a\\nb": NO_FRAME}),
     "another view": (touch("02/side/rgb_5.png"), {"02/side": "not a view (enter or leave)"}),
     "a file beside the views": (touch("02/rgb_5.png"), {"02/rgb_5.png": "a file beside the views"}),
     "no person": (touch("anna/enter/rgb_5.png"), {"anna": "not a person's folder such as 07"}),
     "person 0": (touch("00/enter/rgb_5.png"), {"00": "not a person's folder such as 07"}),
     "a person twice": (touch("2/enter/rgb_5.png"), {"2": "person 2 is 02 already"}),
-    "a folder for a frame": (
-        lambda r: (r / "02/enter/rgb_000006.png").mkdir(),
-        {"02/enter/rgb_000006.png": "a folder among the images"},
-    ),
-    "a link to itself": (
-        lambda r: (r / "02/enter/rgb_000006.png").symlink_to("rgb_000006.png"),
-        {"02/enter/rgb_000006.png": "cannot be looked at: Too many levels of symbolic links"},
-    ),
 }  # fmt: skip
 
 
@@ -266,26 +254,3 @@ def test_fewer_than_two_persons_are_refused(tmp_path):
         opr.read(tmp_path / "one")
     with pytest.raises(ReidError, match="none: cannot be read"):
         opr.read(tmp_path / "none")
-
-
-# ---------------------------------------------------------------------------------- writing, ingest
-
-
-def sample(**labels) -> Sample:
-    values = {"person": 1, "camera": 1, "role": "train", "frame": 1}
-    return Sample(COLOUR, **{**values, "depth_mm": depth_of(0), **labels})
-
-
-@pytest.mark.parametrize(
-    ("written", "reason"),
-    [
-        pytest.param([sample(camera=3)], "camera 3 does not fit OPR", id="a third view"),
-        pytest.param([sample(person=0)], "person 0 does not fit OPR", id="person 0"),
-        pytest.param([sample(frame=-1)], "frame -1 does not fit", id="a negative frame"),
-        pytest.param([sample(), sample()], "two frames 1", id="a frame twice"),
-        pytest.param([sample(depth_mm=None)], "depth must be .* none", id="no depth"),
-    ],
-)
-def test_labels_without_a_place_are_refused(tmp_path, written, reason):
-    with pytest.raises(ReidError, match=reason):
-        list(opr.write(tmp_path / "door", written))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.io import loadmat, savemat
@@ -24,9 +21,6 @@ from pipeline.datasets.rap.labels import EXTRA
 from reid.arrays import images
 from reid.project.errors import ReidError
 
-CALM = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 MAT = "RAP_annotation/RAP_annotation.mat"
 START = "-2014-02-15-20140215161032-20140215162620-tarid"
 ABSENT = [0.0] * 4
@@ -219,19 +213,12 @@ NO_LIST = "of person 9, but in no list of partition_reid"
 BAD_NAMES = {
     "no camera": f"CAM{START}0-frame1-line1.png",
     "camera of one digit": f"CAM1{START}0-frame1-line1.png",
-    "camera of three digits": f"CAM001{START}0-frame1-line1.png",
-    "small letters": f"cam01{START}0-frame1-line1.png",
     "another ending": f"CAM01{START}0-frame1-line1.jpg",
-    "two endings": f"CAM01{START}0-frame1-line1.png.png",
-    "space behind": f"CAM01{START}0-frame1-line1.png ",
     "folder in front": f"../RAP_dataset/{NAMES[5]}",
     "negative frame": f"CAM01{START}0-frame-1-line1.png",
     "no line": f"CAM01{START}0-frame1.png",
     "no day": "CAM01-20140215161032-20140215162620-tarid0-frame1-line1.png",
-    "digits of another script": f"CAM٠١{START}0-frame1-line1.png",
-    "Market-1501": "0002_c1s1_000451_03.jpg",
     "line break": f"{NAMES[5]}\n",
-    "long": "x" * 5000,
 }
 ROWS = {  # damage of row 5, whose person is 9: the reasons of all rejects
     **{
@@ -448,31 +435,18 @@ CELL = np.array([["a", "b"]], object)
 WHOLE = {  # damage of the annotation: what the error says
     "RAP v1": (without("person_identity", "partition_reid"), "looks like RAP v1, which names no"),
     "no names": (without("name"), "no field name; it has data, attribute"),
-    "no data": (without("data"), "no field data"),
-    "no persons": (without("person_identity"), "no field person_identity; it has name"),
     "no partition": (without("partition_reid"), "no field partition_reid; it has name"),
     "no query list": (unlisted, "no field partition_reid.query_index; it has train_index, gal"),
     "92 labels": (replaced("data", np.zeros((8, 92))), "`data` is 8 x 92 of float64 for 8 names"),
-    "data of fewer images": (replaced("data", np.zeros((7, 152))), "7 x 152 of float64 for 8"),
     "data on its side": (replaced("data", np.zeros((152, 8))), "152 x 8 of float64 for 8 names"),
-    "data of three axes": (replaced("data", np.zeros((8, 152, 2))), "8 x 152 x 2 of float64"),
-    "no labels at all": (replaced("data", np.zeros((0, 0))), "0 x 0 of float64 for 8 names"),
     "data is text": (replaced("data", "labels"), "`data` is .*; expected numbers"),
-    "data is a cell": (replaced("data", CELL), "`data` is 1 x 2 of cell; expected numbers"),
-    "data is a struct": (replaced("data", {"a": 1}), "`data` is 1 x 1 of struct; expected numbers"),
-    "data is complex": (replaced("data", np.ones((8, 152)) * 1j), "complex128; expected numbers"),
-    "data is sparse": (replaced("data", sparse.eye_array(8, 152).tocsc()), "expected an array"),
+    "data is sparse": (replaced("data", sparse.eye_array(8, 152).tocsc()), "csc_array; expected"),
     "fewer names": (replaced("name", CELL), "8 x 152 of float64 for 2 names"),
     "no name": (replaced("name", np.empty((0, 0), object)), "8 x 152 of float64 for 0 names"),
-    "names are one text": (replaced("name", "CAM01"), "8 x 152 of float64 for 1 names"),
     "more persons": (replaced("person_identity", np.ones(9)), "has 9 entries for 8 names"),
     "persons are text": (replaced("person_identity", "a"), "`person_identity` is .*expected num"),
-    "persons are cells": (replaced("person_identity", CELL), "1 x 2 of cell; expected numbers"),
     "partition is a number": (replaced("partition_reid", 1.0), "1 x 1 of float64; expected one st"),
-    "partition is a cell": (replaced("partition_reid", CELL), "1 x 2 of cell; expected one struct"),
     "list is text": (relisted("query_index", "a"), "partition_reid.query_index` is .*expected num"),
-    "list is a cell": (relisted("train_index", CELL), "train_index` is 1 x 2 of cell; expected"),
-    "list is a struct": (relisted("gallery_index", {"a": 1}), "gallery_index` is 1 x 1 of struct"),
 }  # fmt: skip
 
 
@@ -487,64 +461,7 @@ def test_a_broken_annotation_is_one_line(root, change, words):
     assert str(caught.value).isprintable()
 
 
-def hdf5(path: Path) -> None:
-    with h5py.File(path, "w", userblock_size=512) as file:
-        file["RAP_annotation"] = 1.0
-    with path.open("r+b") as file:
-        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
-
-
-def other_variable(path: Path) -> None:
-    savemat(path, {"RAP_annotations": 1.0})
-
-
-def not_a_struct(path: Path) -> None:
-    savemat(path, {"RAP_annotation": np.ones((3, 3))})
-
-
-def two_structs(path: Path) -> None:
-    savemat(path, {"RAP_annotation": np.array([(1,), (2,)], [("name", "O")])})
-
-
-def matlab4(path: Path) -> None:
-    savemat(path, {"other": np.eye(3)}, format="4")
-
-
-FILES = {  # what is in place of the annotation: what the error says
-    "MATLAB 7.3": (
-        hdf5,
-        r"is HDF5 \(MATLAB 7.3\), the official file is MATLAB 5; save it with `-v7`",
-    ),
-    "other variable": (other_variable, "no variable `RAP_annotation`; this is not RAP's"),
-    "MATLAB 4": (matlab4, "no variable `RAP_annotation`|cannot be read as MATLAB 5"),
-    "matrix": (not_a_struct, "`RAP_annotation` is 3 x 3 of float64; expected one struct"),
-    "two structs": (two_structs, "`RAP_annotation` is 1 x 2 of struct; expected one struct"),
-    "link to nothing": (lambda p: p.symlink_to("none"), "cannot be read: No such file"),
-    "link to itself": (lambda p: p.symlink_to(p.name), "cannot be read: Too many levels"),
-}
-
-
-@pytest.mark.parametrize(("put", "words"), FILES.values(), ids=FILES.keys())
-def test_another_file_in_its_place_is_one_line(root, put, words):
-    (root / MAT).unlink()
-    put(root / MAT)
-    with pytest.raises(ReidError, match=words) as caught:
-        rap.read(root)
-    assert str(caught.value).startswith(f"{root / MAT}: ")
-    assert str(caught.value).isprintable()
-
-
 # ------------------------------------------------------------------------------- damage of images
-
-
-@pytest.mark.parametrize("name", ["more.png", "readme.txt", NAMES[0].lower(), "a\nb.png"])
-def test_a_stray_file_is_a_reject(root, name):
-    (root / "RAP_dataset" / name).touch()
-    listing = rap.read(root)
-    (reject,) = listing.rejects
-    assert reject.reason == f"not named in {MAT}"
-    assert reject.image_id.isprintable()
-    assert listing.files.num_rows == 7
 
 
 # ------------------------------------------------------------------------------- damage at random
@@ -553,7 +470,7 @@ def test_a_stray_file_is_a_reject(root, name):
 NUMBERS = st.floats(width=64) | st.integers(-3, 10).map(float)
 
 
-@CALM
+@settings(max_examples=80)
 @given(
     names=st.lists(st.sampled_from(NAMES) | st.text(max_size=20) | st.floats(), max_size=8),
     cells=st.lists(st.tuples(st.integers(0, 7), st.integers(110, 137), NUMBERS), max_size=12),
@@ -630,7 +547,7 @@ def samples(draw) -> Sample:
     )  # fmt: skip
 
 
-@CALM
+@settings(max_examples=80)
 @given(st.lists(samples(), min_size=1, max_size=8))
 def test_what_is_written_is_read(tmp_path_factory, given_samples):
     root = tmp_path_factory.mktemp("written")
@@ -676,39 +593,3 @@ def test_the_annotation_is_that_of_matlab(tmp_path):
     partition = record["partition_reid"][0, 0]
     assert partition["train_index"].tolist() == [[1]]
     assert partition["query_index"].tolist() == partition["gallery_index"].tolist() == [[2]]
-
-
-def test_equal_samples_give_equal_files(tmp_path, monkeypatch):
-    list(rap.write(tmp_path / "a", [sample()]))
-    monkeypatch.setattr("time.asctime", lambda *_: "another day")
-    list(rap.write(tmp_path / "b", [sample()]))
-    data = [(tmp_path / name / MAT).read_bytes() for name in "ab"]
-    assert data[0] == data[1]
-    assert zlib.decompress(data[0][136:])  # it is packed
-    assert loadmat(io.BytesIO(data[0]))["__version__"] == "1.0"
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        pytest.param(sample(0), r"person 0 does not fit RAP \(1 to", id="person 0"),
-        pytest.param(sample(-2), "person -2", id="below nobody"),
-        pytest.param(sample(2**31), "person 2147483648", id="large person"),
-        pytest.param(sample(1, 32), r"camera 32 does not fit RAP \(1 to 31\)", id="camera 32"),
-        pytest.param(sample(1, 0), "camera 0", id="camera 0"),
-        pytest.param(sample(frame=-1), "frame -1", id="frame"),
-        pytest.param(sample(tracklet=-1), "tracklet -1", id="tracklet"),
-        pytest.param(sample(role="probe"), "no role `probe`", id="unknown role"),
-        pytest.param(sample(-1), "person -1 may be in the gallery, not in train", id="nobody"),
-        pytest.param(sample(extra={"hat": 1}), "RAP has no label hat", id="unknown label"),
-        pytest.param(sample(encoded=b"GIF89a"), "image 1: neither JPEG nor PNG", id="no image"),
-    ],
-)
-def test_what_does_not_fit_is_refused(tmp_path, bad, message):
-    with pytest.raises(ReidError, match=message):
-        list(rap.write(tmp_path, [bad]))
-
-
-def test_no_image_is_refused(tmp_path):
-    with pytest.raises(ReidError, match="no image to write"):
-        list(rap.write(tmp_path, []))

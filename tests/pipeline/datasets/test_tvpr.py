@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
@@ -20,9 +20,6 @@ from reid.arrays import images
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
-CALM = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
 COLOUR = np.full((6, 8, 3), (200, 40, 90), np.uint8)
 WALKS = (  # person, camera (first or second passage), recording, frames
     (1, 1, 9, (2, 10)),  # 2 before 10: by number, not by name
@@ -178,25 +175,8 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
         lambda r: append(r, C, "frame;who\n"),
         {f"{C}#7": "not a row such as 009;001;84;2915892"},
     ),
-    "a row cut off": (
-        lambda r: append(r, C, "009;001"), {f"{C}#7": "not a row such as 009;001;84;2915892"},
-    ),
-    "commas": (
-        lambda r: append(r, C, "009,001,84,1"), {f"{C}#7": "not a row such as 009;001;84;2915892"},
-    ),
     "a negative frame": (
         lambda r: append(r, C, "009;001;-4;1"), {f"{C}#7": "not a row such as 009;001;84;2915892"},
-    ),
-    "endless digits": (
-        lambda r: append(r, C, f"009;001;{'9' * 5000};1"),
-        {f"{C}#7": "not a row such as 009;001;84;2915892"},
-    ),
-    "digits of another script": (
-        lambda r: append(r, C, "009;001;٨٤;1"), {f"{C}#7": "not a row such as 009;001;84;2915892"},
-    ),
-    "bytes that are no text": (
-        lambda r: (r / C).write_bytes((r / C).read_bytes() + b"\xff\xfe\0;;;\n"),
-        {f"{C}#7": "not a row such as 009;001;84;2915892"},
     ),
     "a frame twice": (
         lambda r: append(r, C, "009;002;10;1"), {f"{C}#7": "frame 10 a second time"},
@@ -217,16 +197,6 @@ REJECTED = {  # damage: what it does, and the rejects; the other rows stay
     "depth as JPEG": (
         lambda r: (r / "009/depth/2.jpg").touch(),
         {"009/depth/2.jpg": "not a frame such as 84.png in depth/"},
-    ),
-    "an odd name": (
-        lambda r: (r / "009/img/a\n.png").touch(),
-        {"009/img/a\\n.png": "not a frame such as 84.png in img/"},
-    ),
-    "a folder among frames": (
-        lambda r: (r / "009/img/3.png").mkdir(), {"009/img/3.png": "a folder among the images"},
-    ),
-    "a link to nothing": (
-        lambda r: (r / "009/img/3.png").symlink_to("none"), {"009/img/3.png": "a link to nothing"},
     ),
     "an odd folder": (
         lambda r: (r / "session nine").mkdir(),
@@ -284,7 +254,7 @@ def test_a_folder_of_recordings_is_no_extracted_data_set(tmp_path):
 # ---------------------------------------------------------------------------------------- writing
 
 
-@CALM
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.tuples(st.integers(1, 3), st.integers(1, 99_999)), st.integers(1, 4), max_size=12
@@ -330,18 +300,12 @@ def sample(**labels) -> Sample:
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        pytest.param([sample(camera=3)], "camera 3 does not fit TVPR", id="a third camera"),
-        pytest.param([sample(person=0)], "person 0 does not fit TVPR", id="person 0"),
-        pytest.param([sample(tracklet=0)], "tracklet 0 does not fit", id="recording 0"),
-        pytest.param([sample(), sample()], "two frames 1", id="a frame twice"),
-        pytest.param([sample(depth_mm=None)], "depth must be .* none", id="no depth"),
         pytest.param(
             [sample(depth_mm=np.ones((6, 8), np.uint8))], "depth must be .* uint8", id="8-bit depth"
         ),
         pytest.param(
             [sample(depth_mm=np.ones((6, 9), np.uint16))], r"depth is \(6, 9\)", id="another size"
         ),
-        pytest.param([sample(encoded=b"GIF")], "neither JPEG nor PNG", id="another format"),
         pytest.param(
             [sample(camera=2), sample(frame=9)], "passage 1 in the order of time has camera 2",
             id="second before first",

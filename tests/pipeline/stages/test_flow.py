@@ -26,7 +26,6 @@ from reid.arrays.flow import (
     decode_flow,
     decode_known_flow,
     encode_flow,
-    flip_flow,
     resize_flow,
     resize_known_flow,
     two_channel,
@@ -125,17 +124,6 @@ def test_resized_flow_keeps_what_is_unknown():
     found = resize_known_flow(Flow(np.ones((4, 4, 2), np.float32), valid), 8, 4)
     np.testing.assert_array_equal(found.valid, valid.repeat(2, axis=0))
     assert found.px[0, 0].tolist() == [1, 2]
-
-
-def test_mirrored_flow_leads_to_the_same_pixels_of_mirrored_frames():
-    random = np.random.default_rng(0)
-    flow_px = random.integers(-2, 3, (7, 9, 2)).astype(np.float32)
-    mirrored = flip_flow(flow_px)
-    for y in range(7):
-        for x in range(9):
-            u, v = flow_px[y, x]
-            there = 8 - (x + u), y + v  # in the mirrored next frame
-            assert tuple(mirrored[y, 8 - x] + (8 - x, y)) == there
 
 
 # --- flow as images ------------------------------------------------------------------------------

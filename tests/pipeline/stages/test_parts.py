@@ -19,7 +19,6 @@ from reid.arrays.poses import (
     UPPER_BODY,
     UPPER_LEG,
     body_frame,
-    boxes_array,
     boxes_column,
     joints_array,
     joints_column,
@@ -340,7 +339,7 @@ def test_columns_round_trip_with_nulls_in_chunks_and_slices():
     np.testing.assert_array_equal(joints_array(chunks), expected)
     boxes = generator.normal(size=(3, 5, 4)).astype(np.float32)
     assert boxes_column(boxes).type == BOXES
-    np.testing.assert_array_equal(boxes_array(boxes_column(boxes)), boxes)
+    np.testing.assert_array_equal(boxes_column(boxes).to_pylist(), boxes)
 
 
 def test_no_rows_at_all():

@@ -71,7 +71,6 @@ def test_what_is_sound_is_read_without_another_process(alone, packed):
     assert why_unsound(data) == ""
     result = matlab.variables(PATH, data, "numbers", "none")
     assert {name for name in result if not name.startswith("__")} == {"numbers"}
-    assert matlab.kinds(PATH, data)["cells"] == ((3, 2), "cell")
     assert matlab.variable(PATH, data, "text", "RAP", "annotation").tolist() == ["text"]
 
 
