@@ -1,62 +1,148 @@
-"""The report: one HTML page with counts, pictures, curves, ranked lists and tables of it all.
+"""The report: one HTML page with results, failures, pictures, curves and tables of it all.
 
-Everything is in the page: no network, no script. It holds no time and no path, so the same data
-give the same bytes.
+Everything is in the page: no network, and one script of its own. It holds no time and no path, so
+the same data give the same bytes. Chapters whose inputs are unchanged are not drawn again.
 
 Reads   1-shards, 2-derived, 3-runs, 4-reports/tables, 4-reports/accuracy; 0-raw/<world>.truth
-Writes  4-reports/report.html
+Writes  4-reports/report.html, at most `MOST_BYTES` of it
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reid.project.errors import ReidError
 from reid.project.layout import Project, write_atomically
-from reid.report import sections
+from reid.report import render
 from reid.report.blocks import Chapter, Section, Table, Text, table
-from reid.report.sections import accuracy, scores
+from reid.report.cache import Cache
+from reid.report.render import Drawn
 from reid.results import built as sources
 from reid.results import tables as results
+from reid.results.built import BuiltData, Runs
 from reid.results.made_with import by_kind, kind_of, made_with, seeds
 
-TEMPLATES = Path(__file__).parent / "templates"
+MOST_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chapter, and all files that it is drawn from."""
+
+    title: str
+    inputs: Sequence[Path]
+    sections: Callable[[], Sequence[Section | None]]
+
+    @property
+    def chapter(self) -> Chapter:
+        return Chapter(self.title, [each for each in self.sections() if each is not None])
 
 
 def write(project: Project) -> Path:
     """Write the page of everything that is built and trained; returns its path."""
-    kinds = {data.name: kind_of(project, data.name) for data in sources.built_data(project)}
-    page = render(chapters(project), by_kind(kinds))
+    built = _built(project)
+    cache = Cache(project)
+    drawn = [
+        cache.drawn(part.title, part.inputs, lambda part=part: render.draw(part.chapter))
+        for part in parts(project, built)
+    ]
+    made = render.draw(Chapter("Made with", [_made_with(sources.runs(project, built))]))
+    kinds = {data.name: kind_of(project, data.name) for data in built}
+    page = render.page(bounded([*drawn, made]), by_kind(kinds))
     path = project.reports / "report.html"
     write_atomically(path, page.encode(), project.publishing)
+    cache.prune()
     return path
 
 
 def chapters(project: Project) -> list[Chapter]:
-    """The page's parts: a summary, data sets, accuracy, experiments, the papers' tables."""
+    """The page's chapters, all drawn now."""
+    every = [part.chapter for part in parts(project, _built(project))]
+    return [chapter for chapter in every if chapter.sections]
+
+
+def bounded(drawn: Sequence[Drawn]) -> list[Drawn]:
+    """The chapters that have sections; those that make the page too large say that they did."""
+    out, used = [], 0
+    for one in (one for one in drawn if one.sections):
+        size = len(one.html.encode())
+        if used + size > MOST_BYTES:
+            told = f"Left out: {size / 1e6:.0f} MB; the page is {MOST_BYTES / 1e6:.0f} MB at most."
+            one = render.draw(Chapter(one.title, [Section("Left out", [Text(told)])]))
+            size = len(one.html.encode())
+        used += size
+        out.append(one)
+    return out
+
+
+def _built(project: Project) -> list[BuiltData]:
     built = sources.built_data(project)
     if not built:
         raise ReidError(f"{project.root}: no data set is built; run `dvc repro`")
+    return built
+
+
+def parts(project: Project, built: list[BuiltData]) -> Iterator[Part]:
+    """Results first, then failures, experiments and data.
+
+    What draws is imported when it draws.
+    """
     runs = sources.runs(project, built)
-    out = [Chapter("Summary", [overview(built, runs)])]
-    for data in built:
-        out.append(_chapter(f"Data set {data.name}", [f(data) for f in sections.of_data_set()]))
-    out.append(Chapter("Accuracy on rendered worlds", accuracy.builds(project)))
+    data = project.root / "data"
+    shards = [data / "1-shards", data / "2-derived"]
+    every = [*shards, project.root / "params.yaml", project.run("x").parent]
+    yield Part("Results", [*every, project.reports / "tables"], lambda: _results(project, runs))
+    yield Part("Failures", every, lambda: _failures(runs))
     for found in runs:
-        name = f"Experiments on {found.built.name}"
-        out.append(_chapter(name, [f(found) for f in sections.of_experiments()]))
-    out.append(_chapter("Beside the papers", [beside(project), tables(project)]))
-    return [chapter for chapter in out if chapter.sections]
+        own = [run.folder for run in [*found.named, *found.others]]
+        inputs = [*shards, project.root / "params.yaml", *own]
+        yield Part(f"Experiments on {found.built.name}", inputs, lambda of=found: _experiments(of))
+    yield Part("Data sets", shards, lambda: [_overview(built)])
+    for one in built:
+        builds = [one.origin, *one.derived]
+        inputs = [project.shards(one.origin.dataset), *(build.folder for build in builds)]
+        yield Part(f"Data set {one.name}", inputs, lambda of=one: _data_set(of))
+    truth = sorted(project.raw("x").parent.glob("*.truth"))
+    inputs = [*shards, project.reports / "accuracy", *truth]
+    yield Part("Accuracy on rendered worlds", inputs, lambda: _accuracy(project))
 
 
-def _chapter(title: str, found: list[Section | None]) -> Chapter:
-    return Chapter(title, [section for section in found if section is not None])
+def _results(project: Project, runs: list[Runs]) -> list[Section | None]:
+    from reid.report.sections.results import all_experiments
+
+    return [all_experiments(runs), beside(project), tables(project)]
 
 
-def overview(built: list[sources.BuiltData], runs: list[sources.Runs]) -> Section:
-    """The data sets and the experiments at a glance."""
+def _failures(runs: list[Runs]) -> list[Section | None]:
+    from reid.report.sections.failures import gallery
+
+    return [gallery(runs)]
+
+
+def _experiments(runs: Runs) -> list[Section | None]:
+    from reid.report.sections import of_experiments
+
+    return of_experiments(runs)
+
+
+def _data_set(built: BuiltData) -> list[Section | None]:
+    from reid.report.sections import of_data_set
+
+    return of_data_set(built)
+
+
+def _accuracy(project: Project) -> list[Section]:
+    from reid.report.sections import accuracy
+
+    return accuracy.builds(project)
+
+
+def _overview(built: list[BuiltData]) -> Section:
+    """The data sets at a glance."""
     sets = []
     for data in built:
         images = {name: int(mask.sum()) for name, mask in data.parts.items()}
@@ -66,14 +152,15 @@ def overview(built: list[sources.BuiltData], runs: list[sources.Runs]) -> Sectio
         line |= {"identities": identities, "cameras": len(set(data.data.labels("camera").tolist()))}
         line |= {f"{name} images": count for name, count in images.items()}
         sets.append({**line, "derived": ", ".join(b.label for b in data.derived)})
-    blocks: list[Text | Table] = [table(sets, "The data sets that are built.")]
-    lines = [scores.summary(run) for found in runs for run in [*found.named, *found.others]]
-    if lines:
-        caption = "The experiments, in percent. Chance: rank 1 of a random order."
-        blocks.append(table(lines, caption))
+    return Section("At a glance", [table(sets, "The data sets that are built.")])
+
+
+def _made_with(runs: list[Runs]) -> Section:
+    """Code, versions and seeds."""
     told = [run.params.get("seed") for found in runs for run in [*found.named, *found.others]]
-    blocks.append(Text(" ".join(filter(None, (made_with(), seeds(told))))))
-    return Section("At a glance", blocks)
+    return Section(
+        "Code, versions, seeds", [Text(" ".join(filter(None, (made_with(), seeds(told)))))]
+    )
 
 
 def beside(project: Project) -> Section | None:
@@ -81,7 +168,7 @@ def beside(project: Project) -> Section | None:
     found = results.evaluated(project)
     caption = "{}. The paper's numbers are of other data sets than a rendered world."
     blocks = [table(rows, caption.format(title)) for title, rows in found.items() if rows]
-    return Section("Experiments", blocks) if blocks else None
+    return Section("Beside the papers", blocks) if blocks else None
 
 
 def tables(project: Project) -> Section | None:
@@ -96,14 +183,3 @@ def tables(project: Project) -> Section | None:
         if found.get("note"):
             blocks.append(Text(found["note"]))
     return Section("Whole tables", blocks) if blocks else None
-
-
-def render(page: list[Chapter], first: str = "") -> str:
-    """The chapters as one HTML page below the line `first`; all text is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template("report.html").render(chapters=page, first=first)

@@ -18,6 +18,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from reid.report.blocks import printable
+
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b58900", "#4d4d4d", "#8c564b")
 DASHES = ("-", "--", "-.", ":")
 STYLE: Any = {
@@ -145,6 +147,30 @@ def cmc(lines: Mapping[str, Sequence[float]], chance: float) -> bytes:
     return out[0]
 
 
+def by_query(
+    curve: Sequence[float], band: np.ndarray | None, average_precision: np.ndarray
+) -> bytes:
+    """Left a CMC curve (R,) in its band (2, R), right a histogram of average precision (Q,)."""
+    with _figure(7.6, 2.6) as (figure, out):
+        left, right = figure.subplots(1, 2)
+        ranks = np.arange(1, len(curve) + 1)
+        if band is not None:
+            sides = (100 * band[0, : len(ranks)], 100 * band[1, : len(ranks)])
+            left.fill_between(ranks[: band.shape[1]], *sides, color=LINES[0], alpha=0.25, lw=0)
+        left.plot(ranks, 100 * np.asarray(curve), **_line(0, len(curve)))
+        left.set_xlim(0.5, len(curve) + 0.5)
+        left.set_ylim(0, 102)
+        left.set_xlabel("rank k")
+        left.set_ylabel("matched among the first k, %")
+        right.hist(100 * average_precision, np.arange(0, 101, 5), color=LINES[0])
+        right.set_xlim(0, 100)
+        right.set_xlabel("average precision, %")
+        right.set_ylabel("queries")
+        right.grid(axis="x", visible=False)
+        _whole(left.xaxis, right.yaxis)
+    return out[0]
+
+
 def means(panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], x: str) -> bytes:
     """Panels side by side, lines through the means of values: `panels[title][name][x]` = values.
 
@@ -207,5 +233,7 @@ def _whole(*sides: Any) -> None:
 
 
 def _plain(name: str) -> str:
-    """A name as a label: matplotlib leaves out labels that begin with an underscore."""
-    return f" {name}" if name.startswith("_") else name
+    """A name as a label: SVG holds no control characters, and matplotlib leaves out what begins
+    with an underscore."""
+    shown = printable(name)
+    return f" {shown}" if shown.startswith("_") else shown

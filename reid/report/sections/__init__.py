@@ -11,29 +11,31 @@ from collections.abc import Callable
 from reid.papers import PAPERS
 from reid.papers.sections import SECTIONS
 from reid.report.blocks import Section, Sections
-from reid.report.sections import counts, masks, overhead, pictures, ranked, scores, video
+from reid.report.sections import counts, masks, overhead, pictures, queries, ranked, scores, video
 from reid.results.built import BuiltData, Runs
 
 
-def of_data_set() -> list[Callable[[BuiltData], Section | None]]:
+def of_data_set(built: BuiltData) -> list[Section | None]:
     """The sections of a data set."""
-    return [
+    drawn: list[Callable[[BuiltData], Section | None]] = [
         counts.roles, counts.spread, counts.stages, counts.parts,
         pictures.identities, pictures.bodies,
         overhead.frames, video.tracklets, masks.over_images,
         *(section for own in _of_papers() for section in own.data_set),
         counts.rejects,
     ]  # fmt: skip
+    return [section(built) for section in drawn]
 
 
-def of_experiments() -> list[Callable[[Runs], Section | None]]:
+def of_experiments(runs: Runs) -> list[Section | None]:
     """The sections of the experiments on a data set."""
+    papers = _of_papers()
     return [
-        scores.metrics, scores.cmc,
-        *(section for own in _of_papers() for section in own.scores),
-        scores.training, ranked.lists,
-        *(section for own in _of_papers() for section in own.looks),
-        scores.settings,
+        scores.metrics(runs), scores.cmc(runs), *queries.each(runs),
+        *(section(runs) for own in papers for section in own.scores),
+        scores.training(runs), ranked.lists(runs),
+        *(section(runs) for own in papers for section in own.looks),
+        scores.settings(runs),
     ]  # fmt: skip
 
 

@@ -64,13 +64,13 @@ def _goal(found: Mapping[str, Any]) -> dict[str, Any]:
     line["measure"] = GOALS[found["stage"]] + OF.get(found["numbers"].get("ap50_of"), "")
     goal = found["goal"]
     if found.get("truth_itself"):
-        return {**line, "value": NONE, "goal": NONE, "": "the truth against itself: no accuracy"}
+        return {**line, "value": NONE, "goal": NONE, "judged": "the truth against itself: no accuracy"}
     if goal is None:
-        return {**line, "value": NONE, "goal": NONE, "": "nothing to compare with"}
+        return {**line, "value": NONE, "goal": NONE, "judged": "nothing to compare with"}
     sign = "≤" if goal["most"] else "≥"
     reached = "✓ reached" if goal["reached"] else "✗ not reached"
     shown = f"{sign} {goal['limit']:.3f}"
-    return {**line, "value": f"{goal['value']:.3f}", "goal": shown, "": reached}
+    return {**line, "value": f"{goal['value']:.3f}", "goal": shown, "judged": reached}
 
 
 def _section(project: Project, found: Mapping[str, Any]) -> Section:

@@ -36,20 +36,6 @@ def metrics(runs: Runs) -> Section | None:
     return Section("Metrics", [table(scores, caption), table(counted, rule)])
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """One line of the page's first table."""
-    found = run.metrics or {}
-    return {
-        "data set": run.dataset,
-        "experiment": run.name,
-        "paper": run.paper,
-        "rank 1": percent(found.get("rank1")),
-        "mAP": percent(found.get("map")),
-        "chance rank 1": percent(found.get("chance_rank1")),
-        "training accuracy": percent((run.trained or {}).get("train_accuracy")),
-    }
-
-
 def _scores(run: Run) -> dict[str, Any]:
     found = run.metrics or {}
     line: dict[str, Any] = {"experiment": run.name}

@@ -22,7 +22,7 @@ from reid.project.params import check
 from reid.report.blocks import Row, Shot, jpeg
 from reid.results.built import Run, Runs
 
-SHOWN_PX = 128  # height of a frame
+SHOWN_PX = 192  # height of a frame
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from reid.results.built import Run, Runs
 
 NAME = "attention_driven"
 HEADINGS = ("image", *BLOCKS.values())
-SHOWN_PX = 128  # height of a map
+HIGHEST_PX, WIDTH_PX = 512, 128  # of a map: its file, and as it is shown
 
 
 def maps(runs: Runs) -> Section | None:
@@ -42,10 +42,10 @@ def _sheet(runs: Runs, run: Run) -> Sheet | None:
         pairs = zip(names, attention_maps.rows(found), attention_maps.spread(found), strict=True)
         for name, pictures, weights in pairs:
             shots = [
-                Shot(jpeg(small(image, SHOWN_PX)), f"{found.image_id}, {name}, {heading}")
+                Shot(jpeg(small(image, HIGHEST_PX)), f"{found.image_id}, {name}, {heading}")
                 for image, heading in zip(pictures, HEADINGS, strict=True)
             ]
             blocks = zip(BLOCKS.values(), weights, strict=True)
             note = ", ".join(f"{block} {weight}" for block, weight in blocks)
             rows.append(Row(f"{found.image_id}, {name}", shots, note))
-    return Sheet(rows, f"{run.name}.", list(HEADINGS))
+    return Sheet(rows, f"{run.name}.", list(HEADINGS), width_px=WIDTH_PX)

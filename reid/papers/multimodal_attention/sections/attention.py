@@ -14,7 +14,7 @@ from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
 from reid.shards.folder import Shard
 
-SHOWN_PX = 104  # height of a map
+SHOWN_PX = 208  # height of a map
 NAME = "multimodal_attention"
 RUNS = 1  # networks that are shown
 TITLES = {"rgb": "colour"}

@@ -137,7 +137,7 @@ def test_a_line_for_each_build_with_its_goal(project: Project):
     assert found["masks"] == {
         "stage": "masks", "build": "toy", "backend": "given", "model": "–", "data set": "toy",
         "measure": "mean IoU of the masks that were found", "value": f"{np.mean(ious):.3f}",
-        "goal": "≥ 0.900", "": "✗ not reached",
+        "goal": "≥ 0.900", "judged": "✗ not reached",
     }  # fmt: skip
     right = sum(n / 52 <= 0.1 for n in range(7)) / 7  # of 52 pixels of height
     assert (found["joints"]["value"], found["joints"]["goal"]) == (f"{right:.3f}", "≥ 0.950")
