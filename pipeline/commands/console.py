@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
+LEAST = {
+    "devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "trainings": 1, "workers": 0,
+}  # fmt: skip
 
 
 def checked(parameter: typer.CallbackParam, value: Any) -> Any:

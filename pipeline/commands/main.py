@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pipeline.commands import build, data, export, look, networks, train
+from pipeline.commands import build, claims, data, export, look, networks, train
 from pipeline.commands.console import visible
 from reid.project.errors import ReidError
 
@@ -18,7 +18,7 @@ AGAIN = "and run the same command again"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for part in (build, data, networks, train, look):
+for part in (build, data, networks, train, claims, look):
     app.add_typer(part.app)
 app.add_typer(export.app, name="export", rich_help_panel="Hand on")
 

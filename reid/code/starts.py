@@ -6,7 +6,7 @@ from reid.code.fingerprint import Start
 
 PAPERS = "reid.papers:PAPERS"
 SHOWN = {  # fields of a `Paper` that are only shown, or decide other things
-    "name", "tables", "costs", "describe", "attention_maps",
+    "name", "tables", "claims", "costs", "describe", "attention_maps",
     "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
     "protocols",
 }  # fmt: skip

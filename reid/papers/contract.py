@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reid.data.clips import Clips
     from reid.data.dataset import Data
     from reid.data.samplers import Sampler
+    from reid.papers.claim import Claim
     from reid.papers.described import Described
     from reid.papers.pretraining import Pretraining
     from reid.papers.table import Table
@@ -120,6 +121,7 @@ class Paper(Generic[P, N]):
     training_logits: Callable[[Any], Tensor]  # (B, classes), for the accuracy
     embed: Callable[[N, P, dict[str, Tensor]], Tensor]  # (B, D) test features, in eval mode
 
+    claims: tuple[Claim, ...] = ()  # what it says of two rows that differ in one thing
     # Of stages that are read, the parameters that make a row, as they are where no row names them.
     built: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     # By reader the stage that makes the paper's data set of the reader's, such as crops of frames.

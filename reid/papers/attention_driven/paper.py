@@ -32,6 +32,7 @@ Differs where the paper is silent or unclear:
 from __future__ import annotations
 
 from reid.papers.attention_driven import cost
+from reid.papers.attention_driven.claims import CLAIMS
 from reid.papers.attention_driven.exported import describe
 from reid.papers.attention_driven.masks import masks
 from reid.papers.attention_driven.network import PartNetwork, build
@@ -56,6 +57,7 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     costs=cost.tables,
     describe=describe,
     left_open=frozenset({"weights"}),

@@ -33,6 +33,7 @@ Differs where the paper is silent or unclear:
 from __future__ import annotations
 
 from reid.papers.attentive_convlstm import cost
+from reid.papers.attentive_convlstm.claims import CLAIMS
 from reid.papers.attentive_convlstm.exported import describe
 from reid.papers.attentive_convlstm.network import VideoNetwork, attention_maps, build
 from reid.papers.attentive_convlstm.params import SCALE, Params, clips, columns, stages
@@ -57,6 +58,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("test_length", "test_crops", "test_flips", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     costs=cost.tables,
     describe=describe,
     left_open=frozenset(),

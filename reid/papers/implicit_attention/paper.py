@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from reid.papers.contract import Paper
 from reid.papers.implicit_attention import cost
+from reid.papers.implicit_attention.claims import CLAIMS
 from reid.papers.implicit_attention.exported import describe
 from reid.papers.implicit_attention.network import StrongBaseline, build
 from reid.papers.implicit_attention.params import (
@@ -57,6 +58,7 @@ PAPER: Paper[Params, StrongBaseline] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     costs=cost.tables,
     describe=describe,
     left_open=frozenset({"weights"}),

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from reid.papers.contract import Paper
 from reid.papers.multimodal_attention import cost
+from reid.papers.multimodal_attention.claims import CLAIMS
 from reid.papers.multimodal_attention.exported import describe
 from reid.papers.multimodal_attention.network import MultimodalNetwork, attention_maps, build
 from reid.papers.multimodal_attention.params import SCALE, Params, columns, pool, stages, weights
@@ -50,6 +51,7 @@ PAPER: Paper[Params, MultimodalNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "pool", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     costs=cost.tables,
     describe=describe,
     left_open=frozenset({"weights"}),

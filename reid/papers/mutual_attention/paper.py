@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from reid.papers.contract import Paper
 from reid.papers.mutual_attention import cost
+from reid.papers.mutual_attention.claims import CLAIMS
 from reid.papers.mutual_attention.exported import describe
 from reid.papers.mutual_attention.flow_maximum import choose, left_to_choose
 from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
@@ -56,6 +57,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("distance",),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     costs=cost.tables,
     describe=describe,
     left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),

@@ -50,5 +50,6 @@ PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     view=view,
     describe=describe,
     tables={},
+    claims=(),
     built={},
 )
