@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 USE = "Train and evaluate"  # the part of `reid --help` that several files have commands in
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
+LEAST = {
+    "devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "trainings": 1, "workers": 0,
+}  # fmt: skip
 
 
 def checked(parameter: typer.CallbackParam, value: Any) -> Any:

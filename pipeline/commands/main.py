@@ -9,7 +9,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pipeline.commands import build, data, evaluate, export, look, networks, tables, train
+from pipeline.commands import (
+    build,
+    claims,
+    data,
+    evaluate,
+    export,
+    look,
+    networks,
+    tables,
+    train,
+)
 from pipeline.commands.console import visible
 from reid.project.errors import ReidError
 
@@ -18,7 +28,7 @@ AGAIN = "and run the same command again"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for part in (build, data, networks, train, evaluate, tables, look):
+for part in (build, data, networks, train, evaluate, tables, claims, look):
     app.add_typer(part.app)
 app.add_typer(export.app, name="export", rich_help_panel="Hand on")
 

@@ -7,7 +7,7 @@ from reid.code.fingerprint import Start
 PAPERS = "reid.papers:PAPERS"
 VALUES = ("Paper", "Method", "replace")  # what makes a paper
 SHOWN = {  # fields of a `Paper` and its `Method` that are only shown, or decide other things
-    "name", "tables", "costs", "describe", "attention_maps",
+    "name", "tables", "claims", "costs", "describe", "attention_maps",
     "pretraining", "test_only", "stages", "weights", "scale", "left_open", "built", "made_by",
     "protocols",
 }  # fmt: skip

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reid.data.clips import Clips
     from reid.data.dataset import Data
     from reid.data.samplers import Sampler
+    from reid.papers.claim import Claim
     from reid.papers.described import Described
     from reid.papers.pretraining import Pretraining
     from reid.papers.table import Table
@@ -142,6 +143,7 @@ class Paper(Generic[P, N]):
     scale: frozenset[str]
     method: Callable[[], Method[P, N]]  # imports what computes
 
+    claims: tuple[Claim, ...] = ()  # what it says of two rows that differ in one thing
     # Of stages that are read, the parameters that make a row, as they are where no row names them.
     built: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     # By reader the stage that makes the paper's data set of the reader's, such as crops of frames.

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -149,6 +149,13 @@ def find_table(paper: str, number: str) -> Table:
     return tables[number]
 
 
+class Training(NamedTuple):
+    """One training of a row, and its parameters in words."""
+
+    experiment: Experiment
+    told: str
+
+
 @dataclass(frozen=True)
 class Run:
     """How the rows of a table are trained and evaluated."""
@@ -164,13 +171,22 @@ class Run:
 
     def results(self, row: Row, seeds: int) -> list[tuple[Experiment, dict[str, Any]]]:
         """The trainings of one row for each split and seed, with their metrics."""
+        return [(t.experiment, self.result(t)) for t in self.trainings(row, seeds)]
+
+    def trainings(self, row: Row, seeds: int) -> list[Training]:
+        """The trainings of one row for each split and seed; what they read is built."""
         dataset = source_of(self.project, self.dataset) if row.of_source else self.dataset
         on = printed_rows.evaluated_on(self.project, dataset)
         rules = [self.rule(on)]
         if self.splits:
             rules = splits_of(self.project, dataset, self.splits)
+        overrides = row.parameters(on.reader)
+        builds = {
+            stage: self.build(self.project, stage, dataset, values)
+            for stage, values in row.stages.items()
+        }
         return [
-            self.result(row, on, {"dataset": dataset, "seed": seed, "protocol": rule})
+            self._training(dataset, overrides, {"seed": seed, "protocol": rule, "builds": builds})
             for rule in rules
             for seed in range(seeds)
         ]
@@ -180,31 +196,27 @@ class Run:
         named = paper_of(self.paper).protocols.get(on.reader, "")
         return "" if "?" in named or on.world else named
 
-    def result(
-        self, row: Row, on: printed_rows.EvaluatedOn, chosen: Mapping[str, Any]
-    ) -> tuple[Experiment, dict[str, Any]]:
-        """One training of a row and its metrics, trained and evaluated where that is not done yet.
+    def _training(
+        self, dataset: str, overrides: Mapping[str, Any], chosen: Mapping[str, Any]
+    ) -> Training:
+        """One training of a row: `chosen` are its seed, rule and builds; empty ones are unsaid."""
+        kept = {key: value for key, value in chosen.items() if key == "seed" or value}
+        wanted = {**overrides, **kept}
+        told = ", ".join(f"{k} {v}" for k, v in wanted.items())
+        return Training(experiments.variant(self.project, self.paper, dataset, wanted), told)
 
-        `chosen` are data set, seed and rule, which a table's rows do not differ in.
-        """
-        overrides = {**row.parameters(on.reader), "seed": chosen["seed"]}
-        overrides |= {"protocol": chosen["protocol"]} if chosen["protocol"] else {}
-        dataset = str(chosen["dataset"])
-        builds = {
-            stage: self.build(self.project, stage, dataset, values)
-            for stage, values in row.stages.items()
-        }
-        wanted = {**overrides, "builds": builds} if builds else overrides
-        experiment = experiments.variant(self.project, self.paper, dataset, wanted)
+    def result(self, training: Training) -> dict[str, Any]:
+        """The metrics of a training, trained and evaluated where that is not done yet."""
+        experiment = training.experiment
         found = metrics_of(self.project, experiment)
         if found is None:
             from reid.evaluation.evaluate import evaluate
             from reid.training.train import train
 
-            self.say(f"{experiment.name}: {', '.join(f'{k} {v}' for k, v in wanted.items())}")
+            self.say(f"{experiment.name}: {training.told}")
             train(experiment, self.project, device=self.device)
             found = evaluate(experiment, self.project, device=self.device)
-        return experiment, found
+        return found
 
 
 def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> dict[str, Any]:

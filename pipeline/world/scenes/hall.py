@@ -2,8 +2,9 @@
 
 Yields samples for a data set in the manner of iLIDS-VID: of each person and camera the crops of
 consecutive frames, each with the flow to the next. A tracker's window follows the person smoothly
-and strays a little. Passers-by, some behind a luggage trolley, and pillars hide the person for some
-frames, and others stand or walk behind.
+and strays a little; or it stands still (`window: stands`), and so does the background: people alone
+move then. Passers-by, some behind a luggage trolley, and pillars hide the person for some frames,
+and others stand or walk behind.
 
 Everyone passes each camera once. Where splits are drawn at random, persons are one list; persons to
 test, which other layouts need, are asked for by `test_identities`.
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -58,6 +59,7 @@ class Params(Scene):
     occluder_probability: float = Field(0.6, ge=0, le=1)  # of a pass: someone crosses before
     bystanders: int = Field(2, ge=0)  # at most so many others beyond the person
     things: int = Field(4, ge=1)
+    window: Literal["follows", "stands"] = "follows"  # stands: one for all frames of a tracklet
     box_jitter: float = Field(0.04, ge=0)  # of the tracker's windows, in box heights
     truncation_probability: float = Field(0.1, ge=0, le=1)  # of a pass: legs or head cut off
     cast_strength: float = Field(0.8, ge=0)
@@ -205,7 +207,8 @@ def _moments(
     there = [crowd.everyone_at(walkers, time) for time in times]
     own = len(walkers[0].solids.kind)
     boxes = [person_box(camera, solids, own, frames) for frames, _, _ in there]
-    windows = track(params, np.array(boxes, float), rng)
+    cut_out = track if params.window == "follows" else stand
+    windows = cut_out(params, np.array(boxes, float), rng)
     return [Moment(*everyone, window) for everyone, window in zip(there, windows, strict=True)]
 
 
@@ -216,8 +219,26 @@ def track(params: Params, boxes: np.ndarray, rng: np.random.Generator) -> list[W
     strays = _strays(len(boxes), rng) * params.box_jitter
     size = MARGIN * path[:, 2] * np.exp(strays[:, 2])
     centre = path[:, :2] + path[:, 2:] * strays[:, :2] * [0.6, 0.7]
+    return _windows(params, centre, size, path[:, 2], rng)
+
+
+def stand(params: Params, boxes: np.ndarray, rng: np.random.Generator) -> list[Window]:
+    """One window for all of a person's true boxes (N, 4) in frame pixels; they walk through it."""
+    whole = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+    wide, tall = whole[2:] - whole[:2]
+    path = np.array([*(whole[:2] + whole[2:]) / 2, max(tall, wide * params.height / params.width)])
+    strays = params.box_jitter * rng.normal(size=3)
+    size = MARGIN * path[2:] * np.exp(strays[2])
+    centre = path[None, :2] + path[2] * strays[:2] * [0.6, 0.7]
+    return len(boxes) * _windows(params, centre, size, np.array([tall]), rng)
+
+
+def _windows(
+    params: Params, centre: np.ndarray, size: np.ndarray, tall: np.ndarray, rng: np.random.Generator
+) -> list[Window]:
+    """Windows around centres (N, 2), so high (N,); persons, so `tall` (N,), may be cut off."""
     if rng.random() < params.truncation_probability:  # legs cut off, or the head
-        lost = rng.uniform(0.12, 0.3) * path[:, 2]
+        lost = rng.uniform(0.12, 0.3) * tall
         centre[:, 1] += np.where(rng.random() < 0.75, -lost / 2, lost / 2)
         size = size - lost
     half = size[:, None] / 2 * [params.width / params.height, 1]

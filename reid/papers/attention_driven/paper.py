@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reid.papers.attention_driven.claims import CLAIMS
 from reid.papers.attention_driven.params import SCALE, Params, columns, stages, weights
 from reid.papers.attention_driven.printed import TABLES
 from reid.papers.contract import Method, Paper
@@ -55,6 +56,7 @@ PAPER: Paper[Params, PartNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     built={"parts": {"beta": 5 / 48, "wrists": True}},

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reid.papers.attentive_convlstm.claims import CLAIMS
 from reid.papers.attentive_convlstm.params import SCALE, Params, clips, columns, stages
 from reid.papers.attentive_convlstm.printed import TABLES
 from reid.papers.contract import Method, Paper
@@ -56,6 +57,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("test_length", "test_crops", "test_flips", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     left_open=frozenset(),
     scale=SCALE,
     built={"flow": {"backend": "lucas_kanade"}},

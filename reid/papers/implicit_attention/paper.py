@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reid.papers.contract import Method, Paper
+from reid.papers.implicit_attention.claims import CLAIMS
 from reid.papers.implicit_attention.params import (
     SCALE,
     SEARCH,
@@ -57,6 +58,7 @@ PAPER: Paper[Params, StrongBaseline] = Paper(
     stages=stages,
     test_only=("test_feature", "normalize_features", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     built={"backgrounds": SEARCH},

@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reid.papers.contract import Method, Paper
+from reid.papers.multimodal_attention.claims import CLAIMS
 from reid.papers.multimodal_attention.params import SCALE, Params, columns, pool, stages, weights
 from reid.papers.multimodal_attention.printed import TABLES
 
@@ -50,6 +51,7 @@ PAPER: Paper[Params, MultimodalNetwork] = Paper(
     stages=stages,
     test_only=("test_feature", "pool", "distance"),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     left_open=frozenset({"weights"}),
     scale=SCALE,
     made_by={"tvpr": "crops"},

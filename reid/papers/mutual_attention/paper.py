@@ -34,6 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reid.papers.contract import Method, Paper
+from reid.papers.mutual_attention.claims import CLAIMS
 from reid.papers.mutual_attention.flow_maximum import choose, left_to_choose
 from reid.papers.mutual_attention.params import SCALE, Params, clips, columns, stages, weights
 from reid.papers.mutual_attention.printed import TABLES
@@ -56,6 +57,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     stages=stages,
     test_only=("distance",),  # change no training
     tables=TABLES,
+    claims=CLAIMS,
     left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),
     scale=SCALE,
     protocols={"ilids_vid": "split-??"},  # the mean of several

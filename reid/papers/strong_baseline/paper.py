@@ -42,6 +42,7 @@ PAPER: Paper[implicit_attention.Params, StrongBaseline] = replace(
     name="strong_baseline",
     params=Params,
     tables={},
+    claims=(),
     built={},
     method=method,
 )
