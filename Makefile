@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
 # A Python that runs: a shim may exist and not work, so each is tried.
-PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help install demo demo-images demo-video tables test lint bench soak clean
@@ -16,7 +16,7 @@ help:  ## this list
 install: $(STAMP)  ## the virtual environment with everything in it
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 was found; install one, or run: make PYTHON=/path/to/python3.12"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 was found; install one, or run: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	# mmpose's own requirements do not build; what it needs of them stands in pyproject.toml
@@ -25,19 +25,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall opencv-contrib-python-headless==4.13.0.92
 	touch $(STAMP)
 
-demo: install  ## raw folder to report, on a rendered world
+demo: install  ## raw folder to report, on rendered worlds
 	$(MAKE) --no-print-directory --jobs 2 demo-images demo-video
-	dvc repro
+	dvc repro  # the report, and whatever else params.yaml names
 	reid tables
 	@echo "report: $(CURDIR)/data/4-reports/report.html"
 
-# The papers in two halves side by side, each with half of the cores: small networks gain little
-# from a second thread. What both leave, `dvc repro` does.
-demo-images demo-video: export OMP_NUM_THREADS := $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) + 1) / 2)))
-demo-images: install
-	dvc --wait-for-lock repro attention_driven_evaluate implicit_attention_evaluate
-demo-video: install
-	dvc --wait-for-lock repro multimodal_attention_evaluate mutual_attention_evaluate attentive_convlstm_evaluate
+demo-images demo-video: install
+	python demo.py $(@:demo-%=%)
 
 tables: install  ## the papers' tables on the rendered world, several seeds
 	reid table attention_driven 6 --dataset street --seeds 3

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reid.project.layout import this_process
-from tests.test_flow import ROOT, dvc, ran
+from tests.copies import ROOT
+from tests.test_flow import dvc, ran
 
 
 @pytest.mark.slow

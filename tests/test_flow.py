@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.copies import copy_project
+
+WHO = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
 TINY = """\
 run: {executor: pool, workers: 2}
 world:
@@ -131,18 +133,12 @@ def ran(output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's own files in a new folder and a new git repository, with a tiny world."""
+    """The project's own files in a new git repository, with a tiny world."""
     folder = tmp_path_factory.mktemp("flow") / "clone"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_project(folder)
     (folder / "params.yaml").write_text(TINY)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    for arguments in (["init"], ["add", "--all"], [*WHO, "commit", "-m", "a tiny world"]):
+        subprocess.run(["git", *arguments, "-q"], cwd=folder, check=True)
     return folder
 
 
@@ -180,6 +176,8 @@ def test_the_flow(clone: Path):
     assert str(clone) not in page
 
     assert ran(dvc("repro", cwd=clone)) == set(), "nothing changed, so nothing runs"
+    command = ["git", "status", "--porcelain"]
+    assert subprocess.run(command, cwd=clone, check=True, capture_output=True).stdout == b""
 
     change(clone, "beta: 0.1}", "beta: 0.05}")
     after_parts = {"parts@street", *experiments, "report"}

@@ -22,9 +22,9 @@ from ruamel.yaml import YAML
 
 import reid
 from reid.arrays.images import decode
+from tests.copies import ROOT, copy_project
 from tests.test_flow import ran
 
-ROOT = Path(__file__).parents[2]
 TOYS = ROOT / "tests/toys"
 MOST = 4  # files beside its own
 
@@ -239,10 +239,7 @@ class Added(NamedTuple):
 def added(tmp_path_factory: pytest.TempPathFactory) -> Added:
     """A new repository with the project's own files, and a commit for each that is added."""
     home = tmp_path_factory.mktemp("adding") / "copy"
-    for name in run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines():
-        if (ROOT / name).is_file() and name != "dvc.lock":
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, home / name)
+    copy_project(home)
     for name in ("params.yaml", "dvc.yaml"):
         merge(home / name, "{}")  # as the YAML library lays it out
     git("init", "-q", cwd=home)

@@ -1,0 +1,96 @@
+"""What `make demo` runs: a half of the demo by DVC, saying at each stage how much is left.
+
+    python demo.py images
+
+The halves run side by side on half of the cores each: small networks gain little from a second
+thread, and one worker less is one import of torch less.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+# The stages of each half, with the CPU seconds that each took on a machine of two cores.
+SECONDS: dict[str, dict[str, float]] = {
+    "images": {
+        "world@street": 40, "ingest@street": 3, "joints@street": 20, "parts@street": 4,
+        "attention_driven@street-baseline": 75, "attention_driven_evaluate@street-baseline": 8,
+        "attention_driven@street-intra-inter": 75,
+        "attention_driven_evaluate@street-intra-inter": 8,
+        "accuracy@joints-street": 3,
+        "world@mall": 45, "ingest@mall": 3, "masks@mall": 60, "backgrounds@mall": 10,
+        "implicit_attention@mall-baseline": 60, "implicit_attention_evaluate@mall-baseline": 7,
+        "implicit_attention@mall-full-body": 60, "implicit_attention_evaluate@mall-full-body": 7,
+        "backgrounds@mall-upper": 10, "swaps@mall": 6, "accuracy@masks-mall": 4,
+    },
+    "video": {
+        "world@topview": 30, "ingest@topview": 3, "crops@topview": 20, "jet@topview-crops": 4,
+        "multimodal_attention@topview-rgb-d": 60, "multimodal_attention_evaluate@topview-rgb-d": 6,
+        "multimodal_attention@topview-mat": 60, "multimodal_attention_evaluate@topview-mat": 6,
+        "jet@topview": 5, "accuracy@crops-topview": 3,
+        "world@hall": 40, "ingest@hall": 4, "flow@hall": 100,
+        "mutual_attention@hall-one-stream": 40, "mutual_attention_evaluate@hall-one-stream": 6,
+        "mutual_attention@hall-mutual": 60, "mutual_attention_evaluate@hall-mutual": 6,
+        "attentive_convlstm@hall-convlstm": 40, "attentive_convlstm_evaluate@hall-convlstm": 10,
+        "accuracy@flow-hall": 4,
+    },
+}  # fmt: skip
+STAGE = re.compile(r"(Running s|S)tage '([^']+)'")  # begun, or done already
+FIRST_S = 60.0  # of a run: until then the seconds above count more than this machine's own
+
+
+class Progress:
+    """Where a half stands, by the lines that DVC prints."""
+
+    def __init__(self, half: str, now: float) -> None:
+        self.half, self.begun, self.left = half, now, dict(SECONDS[half])
+        self.done_s = self.running_s = 0.0
+
+    def read(self, line: str, now: float) -> str | None:
+        """One line of a stage that begins, None for all else; `now` in seconds."""
+        seen = STAGE.match(line)
+        if not seen or seen[2] not in self.left:
+            return None
+        self.done_s += self.running_s
+        self.running_s = self.left.pop(seen[2])
+        if seen[1] == "S":
+            self.running_s = 0
+            return None
+        pace = (now - self.begun + FIRST_S) / (self.done_s + FIRST_S)  # of this machine
+        minutes = pace * (self.running_s + sum(self.left.values())) / 60
+        count = len(SECONDS[self.half])
+        at = f"{self.half}: stage {count - len(self.left)} of {count}, {seen[2]}"
+        return f"{at}; {'less than a minute' if minutes < 1 else f'about {minutes:.0f} min'} left\n"
+
+
+def share_cores(half: str) -> int:
+    """Keep this process and its children on the half's own cores; how many these are."""
+    if not hasattr(os, "sched_setaffinity"):  # macOS
+        return max(1, (os.cpu_count() or 1) // len(SECONDS))
+    cores = sorted(os.sched_getaffinity(0))
+    own = cores[list(SECONDS).index(half) :: len(SECONDS)] or cores
+    os.sched_setaffinity(0, own)
+    return len(own)
+
+
+def main(half: str) -> int:
+    """Run a half; DVC's exit status."""
+    os.environ["OMP_NUM_THREADS"] = str(share_cores(half))
+    progress = Progress(half, time.monotonic())
+    command = ["dvc", "--wait-for-lock", "repro", *SECONDS[half]]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as dvc:
+        assert dvc.stdout is not None
+        for line in dvc.stdout:
+            sys.stdout.write(progress.read(line, time.monotonic()) or line)
+            sys.stdout.flush()
+    return dvc.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
