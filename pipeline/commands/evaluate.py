@@ -86,9 +86,9 @@ def score(
 
 
 def _metrics(title: str, found: dict[str, Any]) -> None:
-    wanted = ("map", "minp", "chance_rank1")
-    names = [n for n in found if n in wanted or (n.startswith("rank") and n[4:].isdigit())]
-    names = [n for n in names if found[n] is not None]
+    ranks = sorted(int(n[4:]) for n in found if n.startswith("rank") and n[4:].isdigit())
+    names = [*(f"rank{rank}" for rank in ranks), "map", "minp", "chance_rank1"]
+    names = [n for n in names if found.get(n) is not None]
     table(title, names, [[f"{100 * found[n]:.2f}" for n in names]])
     console().print(
         f"{found['queries']:,} queries, {found['queries_without_match']} more without a match; "

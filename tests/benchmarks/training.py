@@ -60,14 +60,14 @@ def loader(folder: Path) -> dict[str, Any]:
 def waiting(folder: Path) -> list[dict[str, Any]]:
     """Training steps of the paper's network at a quarter of its width: the share spent waiting."""
     params = Params(width_scale=0.25, height=192, width=96, part_height=48, part_width=96)
-    network = attention_driven.build(params, 100)
-    optimizer = attention_driven.optimizer(params, network)
+    network = attention_driven.method().build(params, 100)
+    optimizer = attention_driven.method().optimizer(params, network)
     data = opened(folder).choose(np.arange(params.batch * STEPS))
 
     whole = params.model_copy(update={"model": "baseline"})  # made images have no part boxes
 
     def view(row: dict[str, Any]) -> dict[str, np.ndarray]:
-        return attention_driven.view(whole, row["image"], row)
+        return attention_driven.method().view(whole, row["image"], row)
 
     rows = []
     for resident in ("memory", "off"):
@@ -91,9 +91,9 @@ def _train(params: Any, network: Any, optimizer: Any, views: Views) -> tuple[flo
         asked = time.perf_counter()
         _, batch = next(source)
         waited += time.perf_counter() - asked
-        batch = attention_driven.augment(params, batch, generator)
-        output = network(attention_driven.normalize(params, batch, torch.zeros(3)))
-        attention_driven.loss(params, output, target)["loss"].backward()
+        batch = attention_driven.method().augment(params, batch, generator)
+        output = network(attention_driven.method().normalize(params, batch, torch.zeros(3)))
+        attention_driven.method().loss(params, output, target)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
     return waited, time.perf_counter() - start

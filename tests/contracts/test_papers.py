@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.stages import stage
 from reid.experiments import params_model
 from reid.papers import FULL_SIZE, PAPERS, paper_of
-from reid.papers.contract import Paper
+from reid.papers.contract import Method, Paper
 from reid.papers.full_size import named
 from reid.papers.sections import SECTIONS
 from reid.papers.table import Row
@@ -28,22 +28,23 @@ class Made(NamedTuple):
     """A paper's tiny network and a batch for it, as its sampler makes batches."""
 
     paper: Paper[Any, Any]
+    method: Method[Any, Any]
     params: Any
     network: nn.Module
     views: dict[str, Tensor]
     targets: Tensor
 
     def ready(self) -> dict[str, Tensor]:
-        return self.paper.normalize(self.params, self.views, MEAN)
+        return self.method.normalize(self.params, self.views, MEAN)
 
     def loss(self) -> Tensor:
         """Of the batch as a step of training sees it: augmented, by the same draw each time."""
         generator = torch.Generator().manual_seed(1)
         torch.manual_seed(1)
-        seen = self.paper.augment(self.params, self.views, generator)
-        output = self.network(self.paper.normalize(self.params, seen, MEAN))
-        assert self.paper.training_logits(output).shape == (len(self.targets), PERSONS)
-        return self.paper.loss(self.params, output, self.targets)["loss"]
+        seen = self.method.augment(self.params, self.views, generator)
+        output = self.network(self.method.normalize(self.params, seen, MEAN))
+        assert self.method.training_logits(output).shape == (len(self.targets), PERSONS)
+        return self.method.loss(self.params, output, self.targets)["loss"]
 
 
 @pytest.fixture(params=PAPERS)
@@ -53,25 +54,26 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def made(name: str) -> Made:
-    paper = paper_of(name)
+    paper, method = paper_of(name), paper_of(name).method()
     params = params_model(name)(dataset="none", **TINY[name])
     labels = np.repeat(np.arange(PERSONS), EACH)
     clips = paper.clips(params)
-    batch = paper.sampler(params, labels, 0).batches(0)[0] if clips else np.arange(len(labels))
+    batch = method.sampler(params, labels, 0).batches(0)[0] if clips else np.arange(len(labels))
     shape = (len(batch), clips.length) if clips else (len(batch),)
     random = np.random.default_rng(0)
-    each = [paper.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
+    each = [method.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
     stacked = {n: torch.from_numpy(np.stack([view[n] for view in each])) for n in each[0]}
     views = {n: values.unflatten(0, shape) for n, values in stacked.items()}
     torch.manual_seed(0)
-    return Made(paper, params, paper.build(params, PERSONS), views, torch.from_numpy(labels[batch]))
+    network, targets = method.build(params, PERSONS), torch.from_numpy(labels[batch])
+    return Made(paper, method, params, network, views, targets)
 
 
 def test_a_view_needs_the_columns_alone(name: str, made: Made):
     row = rows(np.random.default_rng(0), 1)[0]
     known = {n: v for n, v in row.items() if n in made.paper.columns(made.params)}
-    view = made.paper.view(made.params, row["image"], known)
-    assert view.keys() == made.paper.describe(made.params).inputs.keys()
+    view = made.method.view(made.params, row["image"], known)
+    assert view.keys() == made.method.describe(made.params).inputs.keys()
     assert set(made.paper.stages(made.params)) == set(made.paper.columns(made.params)) - {"image"}
     assert set(made.paper.test_only) <= set(made.paper.params.model_fields)
     assert name == made.paper.name
@@ -80,7 +82,7 @@ def test_a_view_needs_the_columns_alone(name: str, made: Made):
 def test_augmentation_repeats_by_its_generator_and_leaves_the_views(made: Made):
     before = {name: values.clone() for name, values in made.views.items()}
     one, two, three = (
-        made.paper.augment(made.params, made.views, torch.Generator().manual_seed(seed))
+        made.method.augment(made.params, made.views, torch.Generator().manual_seed(seed))
         for seed in (3, 3, 4)
     )
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -89,11 +91,11 @@ def test_augmentation_repeats_by_its_generator_and_leaves_the_views(made: Made):
 
 
 def test_steps_of_training_lower_the_loss(name: str, made: Made):
-    optimizer = made.paper.optimizer(made.params, made.network)
+    optimizer = made.method.optimizer(made.params, made.network)
     made.network.train()
-    made.paper.begin_epoch(made.params, made.network, optimizer, 0, 0)
+    made.method.begin_epoch(made.params, made.network, optimizer, 0, 0)
     for group in optimizer.param_groups:
-        group["lr"] = RATES.get(name, made.paper.learning_rate(made.params, 0))
+        group["lr"] = RATES.get(name, made.method.learning_rate(made.params, 0))
     losses = []
     for _ in range(15):
         loss = made.loss()
@@ -108,11 +110,11 @@ def test_steps_of_training_lower_the_loss(name: str, made: Made):
 def test_a_feature_is_of_its_sample_alone(made: Made):
     network = shaken(made.network).eval()
     with torch.no_grad():
-        feature = made.paper.embed(network, made.params, made.ready())
+        feature = made.method.embed(network, made.params, made.ready())
         first = {name: values[:1] for name, values in made.ready().items()}
-        alone = made.paper.embed(network, made.params, first)
+        alone = made.method.embed(network, made.params, first)
     assert feature.shape[0] == len(made.targets)
-    assert feature.shape[1] % made.paper.feature_parts(made.params) == 0
+    assert feature.shape[1] % made.method.feature_parts(made.params) == 0
     assert feature.isfinite().all()
     assert (feature.std(0) > 0).any(), "another one of each sample"
     torch.testing.assert_close(feature[:1], alone, rtol=1e-3, atol=1e-4)
@@ -121,7 +123,7 @@ def test_a_feature_is_of_its_sample_alone(made: Made):
 def test_attention_maps_are_weights_of_the_views_places(made: Made):
     ready = made.ready()
     with torch.inference_mode():
-        found = made.paper.attention_maps(made.network.eval(), ready)
+        found = made.method.attention_maps(made.network.eval(), ready)
     assert found.keys() <= ready.keys()
     for weights in (w for layers in found.values() for w in layers.values()):
         assert weights.shape[0] == len(made.targets)
@@ -131,7 +133,7 @@ def test_attention_maps_are_weights_of_the_views_places(made: Made):
 
 def test_an_epochs_learning_rates_are_positive(made: Made):
     epochs = np.linspace(0, made.params.epochs, 50, endpoint=False)
-    assert all(made.paper.learning_rate(made.params, epoch) > 0 for epoch in epochs)
+    assert all(made.method.learning_rate(made.params, epoch) > 0 for epoch in epochs)
 
 
 def _training(paper: Paper[Any, Any], row: Row, reader: str) -> dict[str, Any]:

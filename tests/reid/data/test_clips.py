@@ -150,13 +150,13 @@ def test_a_tracklet_s_feature_is_the_mean_of_its_clips_(test):
         torch.device("cpu"),
         "memory",
     )
-    paper = SimpleNamespace(
-        clips=lambda params: settings,
+    method = SimpleNamespace(
         normalize=lambda params, batch, mean: batch,
         embed=lambda network, params, batch: batch["image"].float().mean((1, 2, 3, 4))[:, None],
     )
     params = SimpleNamespace(precision="32-true")
-    heads, feature = embed_data(paper, params, torch.nn.Identity(), views, torch.zeros(3))  # type: ignore[arg-type]
+    nothing = torch.nn.Identity()
+    heads, feature = embed_data(method, params, nothing, views, torch.zeros(3), settings)  # type: ignore[arg-type]
     wanted = []
     for person, (first, count) in enumerate([(0, 9), (10, 3), (20, 300)], 1):
         clips = clips_.test_frames(count, settings, person == 3)

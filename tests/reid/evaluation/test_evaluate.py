@@ -123,6 +123,7 @@ def test_its_own_data_set_by_name_is_the_ordinary_evaluation(trained: Project, t
     experiment = experiments.load(project, "toy-baseline")
     assert folder_of(experiment, project, "toy") == folder_of(experiment, project)
     shutil.rmtree(project.run("toy-baseline") / "evaluate")
+    shutil.rmtree(project.work / "evaluate")
     evaluate(experiment, project, device="cpu", dataset="toy")
     assert contents(project.run("toy-baseline")) == contents(trained.run("toy-baseline"))
     assert not any((project.work / "publish").iterdir()), "nothing is left behind"
@@ -136,7 +137,8 @@ def test_its_own_data_set_by_name_is_the_ordinary_evaluation(trained: Project, t
             id="a data set that is not built",
         ),
         pytest.param(
-            "toy-baseline", {"device": "abacus"}, "device: no `abacus`", id="an unknown device"
+            "toy-baseline", {"dataset": "other", "device": "abacus"}, "device: no `abacus`",
+            id="an unknown device",
         ),
         pytest.param(
             "toy-inter", {"dataset": "other"}, "run `reid train toy-inter`", id="not trained"
@@ -148,6 +150,44 @@ def test_what_cannot_be_evaluated(trained: Project, name: str, options: dict[str
         evaluate(experiments.load(trained, name), trained, **{"device": "cpu", **options})
     assert "\n" not in str(error.value)
     assert not (trained.run(name) / ON_OTHER).exists()
+
+
+class Computed(Exception):
+    """An evaluation is computed."""
+
+
+def test_what_is_evaluated_is_not_computed_again(
+    trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project, name = copy_of(trained, tmp_path / "project"), "toy-baseline"
+    folder, kept = project.run(name) / "evaluate", project.work / "evaluate/evaluate@toy-baseline"
+    before = contents(folder)
+
+    def computed(*_: Any, **__: Any) -> None:
+        raise Computed
+
+    def again(**options: str) -> dict[str, Any]:
+        return evaluate(experiments.load(project, name), project, device="cpu", **options)
+
+    monkeypatch.setattr("reid.evaluation.run.run", computed)
+    assert again() == json.loads(before["metrics.json"]) == again(dataset="toy")
+    shutil.rmtree(folder)  # as DVC does before it runs a stage
+    assert again() == json.loads(before["metrics.json"])
+    assert contents(folder) == before
+    with pytest.raises(Computed):
+        again(dataset="other")
+    for damaged in folder, kept:
+        (damaged / "cmc.csv").unlink()
+    with pytest.raises(Computed):
+        again()
+    shutil.copytree(trained.run(name) / "evaluate", folder, dirs_exist_ok=True)
+    assert again() == json.loads(before["metrics.json"])
+    params = project.root / "params.yaml"
+    params.write_text(
+        params.read_text().replace("model: baseline", "model: baseline, distance: euclidean")
+    )
+    with pytest.raises(Computed):
+        again()
 
 
 @pytest.mark.parametrize(("pool", "reduce"), [("mean", np.mean), ("max", np.max)])

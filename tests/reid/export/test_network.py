@@ -42,12 +42,12 @@ OPEN_BATCH = {"implicit_attention", "strong_baseline", "multimodal_attention", "
 
 def tiny(paper: str, **further: Any) -> tuple[TestFeature, dict[str, Tensor]]:
     """A network with random weights and `CHECKED` samples of noise."""
-    code = paper_of(paper)
+    code = paper_of(paper).method()
     params = params_model(paper)(dataset="none", **{**TINY[paper], **further})
     torch.manual_seed(0)
     network = shaken(code.build(params, 5)).eval()
     module = TestFeature(code, params, network, torch.tensor([100.0, 110.0, 120.0])).eval()
-    clips = code.clips(params)
+    clips = paper_of(paper).clips(params)
     shape = (CHECKED, frames_of(clips)) if clips else (CHECKED,)
     random = np.random.default_rng(0)
     views = [code.view(params, row["image"], row) for row in rows(random, int(np.prod(shape)))]
@@ -64,7 +64,7 @@ SLOW = ("attention_driven", "attentive_convlstm")  # to trace
 def test_an_exported_network_is_the_eager_one(paper: str):
     """On other samples than it was traced and checked with."""
     module, samples = tiny(paper)
-    clips = module.paper.clips(module.params)
+    clips = paper_of(paper).clips(module.params)
     traced = trace(module, samples, clips, paper)
     assert traced.difference <= TOLERANCE
     assert (0 in traced.axes) or paper not in OPEN_BATCH
@@ -78,7 +78,7 @@ def test_an_exported_network_is_the_eager_one(paper: str):
 
 def test_words_for_every_paper_s_inputs():
     for paper in PAPERS:
-        code = paper_of(paper)
+        code = paper_of(paper).method()
         params = params_model(paper)(dataset="none", **TINY[paper])
         row = rows(np.random.default_rng(0), 1)[0]
         assert code.describe(params).inputs.keys() == code.view(params, row["image"], row).keys()
@@ -91,7 +91,7 @@ def test_a_network_that_torch_cannot_trace_is_one_line(monkeypatch: pytest.Monke
         feature = network(batch)["after"]
         return feature if float(feature.sum()) > 0 else -feature  # depends on values
 
-    module.paper = replace(module.paper, embed=embed)
+    module.method = replace(module.method, embed=embed)
     with pytest.raises(ReidError, match=r"mine: torch\.export cannot trace this network") as error:
         trace(module, samples, None, "mine")
     assert "\n" not in str(error.value)
@@ -109,7 +109,7 @@ def test_onnx_gives_the_same_features(tmp_path: Path, paper: str):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     module, samples = tiny(paper)
-    traced = trace(module, samples, module.paper.clips(module.params), "mine")
+    traced = trace(module, samples, paper_of(paper).clips(module.params), "mine")
     path = tmp_path / "network.onnx"
     assert save_onnx(traced, samples, path) == ""
     session = runtime.InferenceSession(str(path))

@@ -88,7 +88,7 @@ def random_batch(count: int, seed: int = 0) -> dict[str, Tensor]:
 def network() -> PartNetwork:
     """Random weights; those of the masks too, which begin even, but small: few are 0 or 1."""
     torch.manual_seed(0)
-    made = attention_driven.build(SMALL, 5)
+    made = attention_driven.method().build(SMALL, 5)
     made.train()
     with torch.no_grad():
         for module in made.modules():
@@ -162,12 +162,13 @@ def test_maps_of_named_images_are_those_of_the_trained_network(trained: Project)
     shown = maps(trained, [row["image_id"] for row in chosen])
     assert [each.image_id for each in shown] == [row["image_id"] for row in chosen]
     for row, each in zip(chosen, shown, strict=True):
-        view = attention_driven.view(experiment.params, row["image"], row)
+        view = attention_driven.method().view(experiment.params, row["image"], row)
         assert each.layers == ["block 2", "block 3", "block 4"]
         np.testing.assert_array_equal(each.views["whole"], view["whole"])
         np.testing.assert_array_equal(each.views["parts"], view["parts"])
         batch = {n: torch.from_numpy(v)[None] for n, v in view.items()}
-        whole, parts = by_hand(network, attention_driven.normalize(experiment.params, batch, mean))
+        ready = attention_driven.method().normalize(experiment.params, batch, mean)
+        whole, parts = by_hand(network, ready)
         for mine, expected in zip(each.weights["whole"].values(), whole, strict=True):
             np.testing.assert_allclose(mine, expected[0], atol=1e-5)
         for mine, expected in zip(each.weights["parts"].values(), parts, strict=True):
@@ -210,9 +211,9 @@ def test_maps_of_colour_and_depth(above: Project):
     row = data[3]
     (image_maps,) = maps(above, [row["image_id"]], "top-mat")
     network: Any = trained_network(experiment, above, CPU)[0]
-    view = multimodal_attention.view(params, row["image"], row)
+    view = multimodal_attention.method().view(params, row["image"], row)
     batch = {n: torch.from_numpy(v[None, 4:79, 4:79]) for n, v in view.items()}  # 75 of 84
-    ready = multimodal_attention.normalize(params, batch, torch.zeros(3))
+    ready = multimodal_attention.method().normalize(params, batch, torch.zeros(3))
     with torch.inference_mode():
         rgb, depth = (network.encoders[m].features(ready[m]).fc6[0] for m in ("rgb", "depth"))
     assert [*image_maps.weights] == ["rgb", "depth"]

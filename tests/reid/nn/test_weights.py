@@ -15,7 +15,8 @@ from torch import nn
 from reid.nn import caffe_weights
 from reid.nn.caffenet import CaffeNet
 from reid.nn.weights import fill, read_state
-from reid.papers.attention_driven import paper
+from reid.papers.attention_driven import method
+from reid.papers.attention_driven.params import Params
 from reid.project.errors import ReidError
 
 
@@ -81,9 +82,9 @@ def test_a_broken_file_is_one_line(broken):
 
 def test_a_paper_s_weights_are_one_line_too(broken):
     path, message = broken
-    params = paper.Params(width_scale=0.0625, weights=str(path))
+    params = Params(width_scale=0.0625, weights=str(path))
     with pytest.raises(ReidError, match=message):
-        paper.build(params, 3)
+        method.build(params, 3)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"<html>", saved(STATE)[:500]], ids=len)

@@ -53,7 +53,7 @@ def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path
     losses = [float(line.split(",")[1]) for line in lines[1:]]
     assert losses[-1] < losses[0]
     params = PARAMS.model_copy(update={"weights": str(published / "weights.pt")})
-    network = attention_driven.build(params, 5)
+    network = attention_driven.method().build(params, 5)
     state = torch.load(published / "weights.pt", weights_only=True)
     torch.testing.assert_close(network.state_dict()["conv1.weight"], state["conv1.weight"])
     for i in range(1, 4):  # all four parts' branches start from the one pretrained branch

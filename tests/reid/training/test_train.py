@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.training import experiment_task, train
+from reid.training import experiment_task, run, train
 from tests.conftest import contents, make_project, reid
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -76,6 +77,14 @@ def test_training_again_does_nothing(whole: Project):
     assert (whole.run("toy-inter") / "train/model.safetensors").stat().st_mtime_ns == before
 
 
+def test_what_dvc_removed_is_published_again(whole: Project, tmp_path: Path, monkeypatch):
+    project = Project(Path(shutil.copytree(whole.root, tmp_path / "copy")))
+    shutil.rmtree(project.run("toy-inter"))
+    monkeypatch.setattr("reid.training.run.run", lambda *_, **__: pytest.fail("it trains"))
+    train.train(experiments.load(project, "toy-inter"), project)
+    assert contents(project.run("toy-inter")) == contents(whole.run("toy-inter"))
+
+
 KILL = """
 import os, signal
 from reid.training import checkpoint, experiment_task
@@ -119,7 +128,7 @@ def test_ctrl_c_from_a_terminal_stops_cleanly(whole: Project, tmp_path: Path):
 
 def test_one_batch_can_be_learnt_by_heart(whole: Project):
     experiment = experiments.load(whole, "toy-inter")
-    assert train.overfit_batch(experiment, whole) == 1.0
+    assert run.overfit_batch(experiment, whole) == 1.0
 
 
 def test_best_is_chosen_on_held_out_training_identities(whole: Project, tmp_path: Path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reid.papers.attention_driven.method import METHOD as method
 from reid.papers.attention_driven.paper import PAPER as paper
 from reid.papers.attention_driven.paper import Params
 from reid.project.errors import ReidError
@@ -40,8 +41,8 @@ def samples(params: Params, count: int) -> dict[str, torch.Tensor]:
 
 def run(params: Params, classes: int = 5, count: int = 2):
     torch.manual_seed(0)
-    network = paper.build(params, classes).eval()
-    batch = paper.normalize(params, samples(params, count), MEAN)
+    network = method.build(params, classes).eval()
+    batch = method.normalize(params, samples(params, count), MEAN)
     with torch.no_grad():
         return network, batch, network(batch)
 
@@ -58,7 +59,7 @@ def gradient(height: int = 40, width: int = 20) -> np.ndarray:
 def test_view_cuts_the_boxes():
     boxes = [[2, 4, 10, 20], [2, 4, 10, 8], [2, 7, 10, 12], [2, 11, 10, 16], [2, 15, 10, 20]]
     params = Params.model_construct(height=16, width=8, part_height=4, part_width=8)
-    found = paper.view(params, gradient(), {"parts": np.array(boxes, np.float32)})
+    found = method.view(params, gradient(), {"parts": np.array(boxes, np.float32)})
     assert found["whole"].shape == (16, 8, 3)
     assert found["parts"].shape == (4, 4, 8, 3)
     np.testing.assert_array_equal(found["whole"], gradient()[4:20, 2:10])
@@ -70,14 +71,14 @@ def test_view_of_the_baseline_is_the_image_and_its_strips():
     params = Params.model_construct(
         model="baseline", height=40, width=20, part_height=10, part_width=20
     )
-    found = paper.view(params, gradient(), {"parts": None})
+    found = method.view(params, gradient(), {"parts": None})
     np.testing.assert_array_equal(found["whole"], gradient())
     np.testing.assert_array_equal(found["parts"].reshape(40, 20, 3), gradient())
 
 
 def test_view_at_full_size_is_fixed_and_boxes_may_leave_the_image():
     boxes = [[-5, -9, 30, 60], [-5, -9, 30, 5], [0, 5, 20, 15], [0, 15, 20, 30], [0, 30, 20, 60]]
-    found = paper.view(Params(), gradient(), {"parts": boxes})
+    found = method.view(Params(), gradient(), {"parts": boxes})
     assert {n: a.shape for n, a in found.items()} == {
         "whole": (384, 192, 3),
         "parts": (4, 96, 192, 3),
@@ -86,13 +87,13 @@ def test_view_at_full_size_is_fixed_and_boxes_may_leave_the_image():
 
 def test_view_without_boxes_names_the_row():
     with pytest.raises(ReidError, match="0001_c1: no part boxes"):
-        paper.view(Params(), gradient(), {"image_id": "0001_c1", "parts": None})
+        method.view(Params(), gradient(), {"image_id": "0001_c1", "parts": None})
 
 
 def test_a_flip_is_shared_by_whole_and_parts():
     params = small()
     batch = samples(params, 16)
-    found = paper.augment(params, batch, torch.Generator().manual_seed(0))
+    found = method.augment(params, batch, torch.Generator().manual_seed(0))
     flipped = [bool((found["whole"][i] == batch["whole"][i].flip(1)).all()) for i in range(16)]
     assert 0 < sum(flipped) < 16
     for i, mirrored in enumerate(flipped):
@@ -104,10 +105,10 @@ def test_a_flip_is_shared_by_whole_and_parts():
 def test_augment_repeats_by_seed_and_never_flips_at_zero():
     params = small(flip=0)
     batch = samples(params, 8)
-    found = paper.augment(params, batch, torch.Generator().manual_seed(0))
+    found = method.augment(params, batch, torch.Generator().manual_seed(0))
     assert all(torch.equal(found[name], batch[name]) for name in batch)
     again = [
-        paper.augment(small(), batch, torch.Generator().manual_seed(3))["parts"] for _ in range(2)
+        method.augment(small(), batch, torch.Generator().manual_seed(3))["parts"] for _ in range(2)
     ]
     assert torch.equal(*again)
 
@@ -115,7 +116,7 @@ def test_augment_repeats_by_seed_and_never_flips_at_zero():
 def test_normalize_takes_the_mean_off_each_channel():
     params = small()
     batch = samples(params, 2)
-    found = paper.normalize(params, batch, MEAN)
+    found = method.normalize(params, batch, MEAN)
     assert found["whole"].shape == (2, 3, 96, 48)
     assert found["parts"].shape == (2, 4, 3, 24, 48)
     for channel in range(3):
@@ -133,7 +134,7 @@ def test_features_at_full_size():
     assert output["part"].shape == (2, 4, 128)
     assert output["local"].shape == (2, 512)
     with torch.no_grad():
-        assert paper.embed(network, Params(), batch).shape == (2, 768)
+        assert method.embed(network, Params(), batch).shape == (2, 768)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_variants_run_and_every_parameter_learns(overrides):
     params = small(**overrides)
     network, batch, _ = run(params, count=4)
     output = network.train()(batch)
-    paper.loss(params, output, torch.arange(4))["loss"].backward()
+    method.loss(params, output, torch.arange(4))["loss"].backward()
     assert [n for n, p in network.named_parameters() if p.grad is None] == []
 
 
@@ -201,7 +202,7 @@ def test_fc_fusion_is_one_layer_over_whole_and_parts_in_training_and_test():
     torch.testing.assert_close(output["fused"], network.fc(joined))
     torch.testing.assert_close(output["logits"][5], network.classifiers[5](output["fused"]))
     with torch.no_grad():
-        torch.testing.assert_close(paper.embed(network, params, batch), output["fused"])
+        torch.testing.assert_close(method.embed(network, params, batch), output["fused"])
 
 
 @pytest.mark.parametrize("key", ["height", "width", "part_height", "part_width"])
@@ -215,7 +216,7 @@ def test_test_features(feature):
     params = small(test_feature=feature)
     network, batch, output = run(params)
     with torch.no_grad():
-        found = paper.embed(network, params, batch)
+        found = method.embed(network, params, batch)
     whole, local = output["global"], output["local"]
     expected = {
         "global": whole,
@@ -230,7 +231,7 @@ def test_features_are_joined_as_they_are_without_normalisation():
     params = small(normalize_features=False)
     network, batch, output = run(params)
     with torch.no_grad():
-        found = paper.embed(network, params, batch)
+        found = method.embed(network, params, batch)
     torch.testing.assert_close(found, torch.cat([output["global"], output["local"]], 1))
 
 
@@ -238,27 +239,27 @@ def test_features_are_joined_as_they_are_without_normalisation():
 
 
 def test_weights_start_all_but_classifiers(tmp_path):
-    source = paper.build(small(), 9)
+    source = method.build(small(), 9)
     torch.save(source.state_dict(), tmp_path / "start.pt")
-    network = paper.build(small(weights=str(tmp_path / "start.pt")), 5)
+    network = method.build(small(weights=str(tmp_path / "start.pt")), 5)
     torch.testing.assert_close(network.whole.conv5.state_dict(), source.whole.conv5.state_dict())
     assert network.classifiers[0][1].weight.shape[0] == 5
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(ReidError, match="no such file"):
-        paper.build(small(weights=str(tmp_path / "none.pt")), 5)
+        method.build(small(weights=str(tmp_path / "none.pt")), 5)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(ReidError, match=r"not weights of attention_driven \(lacks .*; has other\)"):
-        paper.build(small(weights=str(tmp_path / "other.pt")), 5)
-    state = paper.build(small(), 5).state_dict()
+        method.build(small(weights=str(tmp_path / "other.pt")), 5)
+    state = method.build(small(), 5).state_dict()
     half = {name: value for name, value in state.items() if not name.startswith("whole.conv5")}
     torch.save(half, tmp_path / "half.pt")
     with pytest.raises(ReidError, match=r"lacks whole\.conv5\.\S+, .* more\)"):
-        paper.build(small(weights=str(tmp_path / "half.pt")), 5)
-    torch.save(paper.build(small(width_scale=0.5), 5).state_dict(), tmp_path / "wide.pt")
+        method.build(small(weights=str(tmp_path / "half.pt")), 5)
+    torch.save(method.build(small(width_scale=0.5), 5).state_dict(), tmp_path / "wide.pt")
     with pytest.raises(ReidError, match="size mismatch"):
-        paper.build(small(weights=str(tmp_path / "wide.pt")), 5)
+        method.build(small(weights=str(tmp_path / "wide.pt")), 5)
 
 
 # -- recipe ----------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def plain_cross_entropy(logits: torch.Tensor, person: list[int]) -> float:
 def test_loss_is_lambda_times_the_branches_and_the_fused(weight):
     logits = [torch.randn(3, 7) for _ in range(6)]
     each = [plain_cross_entropy(x, [0, 6, 2]) for x in logits]
-    found = paper.loss(small(loss_weight=weight), {"logits": logits}, torch.tensor([0, 6, 2]))
+    found = method.loss(small(loss_weight=weight), {"logits": logits}, torch.tensor([0, 6, 2]))
     assert float(found["loss"]) == pytest.approx(weight * sum(each[:5]) + each[5], rel=1e-5)
     assert float(found["fused"]) == pytest.approx(each[5], rel=1e-5)
 
@@ -283,15 +284,15 @@ def test_loss_is_lambda_times_the_branches_and_the_fused(weight):
 def test_loss_without_fused_prediction_is_the_branches_sum():
     logits = [torch.randn(3, 7) for _ in range(5)]
     each = [plain_cross_entropy(x, [0, 6, 2]) for x in logits]
-    found = paper.loss(small(loss_weight=0.1), {"logits": logits}, torch.tensor([0, 6, 2]))
+    found = method.loss(small(loss_weight=0.1), {"logits": logits}, torch.tensor([0, 6, 2]))
     assert float(found["loss"]) == pytest.approx(sum(each), rel=1e-5)
 
 
 def test_training_logits_are_the_fused_ones_or_the_branches_vote():
     logits = [torch.eye(3) * 9] * 3 + [torch.eye(3).flip(0) * 2] * 2
-    assert paper.training_logits({"logits": logits}).argmax(1).tolist() == [0, 1, 2]
+    assert method.training_logits({"logits": logits}).argmax(1).tolist() == [0, 1, 2]
     fused = torch.eye(3).flip(0)
-    assert paper.training_logits({"logits": [*logits, fused]}) is fused
+    assert method.training_logits({"logits": [*logits, fused]}) is fused
 
 
 @pytest.mark.parametrize(
@@ -299,7 +300,7 @@ def test_training_logits_are_the_fused_ones_or_the_branches_vote():
     [(0, 0.01), (39.99, 0.01), (40, 0.001), (79, 0.001), (80, 0.0001), (99.9, 0.0001)],
 )
 def test_learning_rate_falls_every_40_epochs(epoch, rate):
-    assert paper.learning_rate(Params(), epoch) == pytest.approx(rate)
+    assert method.learning_rate(Params(), epoch) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(
@@ -308,34 +309,34 @@ def test_learning_rate_falls_every_40_epochs(epoch, rate):
 )
 def test_one_cycle_rises_for_three_tenths_and_falls_to_zero(epoch, rate):
     params = Params(schedule="one_cycle", epochs=10, learning_rate=0.1)
-    assert paper.learning_rate(params, epoch) == pytest.approx(rate, abs=1e-9)
+    assert method.learning_rate(params, epoch) == pytest.approx(rate, abs=1e-9)
 
 
 def test_optimizer_is_the_papers():
-    group = paper.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
+    group = method.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 5e-4)
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(70, 2), (32, 1), (20, 1)])
 def test_sampler_leaves_out_a_last_batch_that_is_not_full(rows, batches):
-    assert len(paper.sampler(Params(), np.arange(rows), 0)) == batches
+    assert len(method.sampler(Params(), np.arange(rows), 0)) == batches
 
 
 @pytest.mark.parametrize("model", ["baseline", "intra_inter"])
 def test_learns_eight_images_by_heart(model):
     params = small(model=model, height=64, width=32, part_height=16, part_width=32)
     torch.manual_seed(0)
-    network, person = paper.build(params, 8), torch.arange(8)
-    optimizer, batch = paper.optimizer(params, network), samples(params, 8)
+    network, person = method.build(params, 8), torch.arange(8)
+    optimizer, batch = method.optimizer(params, network), samples(params, 8)
     for step in range(60):
-        views = paper.augment(params, batch, torch.Generator().manual_seed(step))
-        output = network(paper.normalize(params, views, MEAN))
-        if (paper.training_logits(output).argmax(1) == person).all():
+        views = method.augment(params, batch, torch.Generator().manual_seed(step))
+        output = network(method.normalize(params, views, MEAN))
+        if (method.training_logits(output).argmax(1) == person).all():
             break
         optimizer.zero_grad()
-        paper.loss(params, output, person)["loss"].backward()
+        method.loss(params, output, person)["loss"].backward()
         optimizer.step()
-    assert (paper.training_logits(output).argmax(1) == person).all()
+    assert (method.training_logits(output).argmax(1) == person).all()
 
 
 # -- tables ----------------------------------------------------------------------------------

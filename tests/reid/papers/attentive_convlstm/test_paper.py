@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from torch.nn import functional
 
 from reid.data.clips import Clips
 from reid.evaluation.distances import distance_blocks
 from reid.papers.attentive_convlstm.frame_cnn import standardized
+from reid.papers.attentive_convlstm.method import METHOD as method
 from reid.papers.attentive_convlstm.network import VideoNetwork, place_weights
 from reid.papers.attentive_convlstm.paper import PAPER as paper
 from reid.papers.attentive_convlstm.paper import Params
@@ -48,7 +48,7 @@ def views(params: Params, count: int = 2, frames: int = 3) -> dict[str, torch.Te
 
 def network_of(params: Params, classes: int = 5, random: bool = True) -> VideoNetwork:
     torch.manual_seed(0)
-    network = paper.build(params, classes).eval()
+    network = method.build(params, classes).eval()
     if random and network.attention is not None:  # it begins even
         torch.nn.init.normal_(network.attention.score.weight)
     return network
@@ -56,7 +56,7 @@ def network_of(params: Params, classes: int = 5, random: bool = True) -> VideoNe
 
 def crops(params: Params, count: int = 2, frames: int = 3) -> dict[str, torch.Tensor]:
     batch = views(params, count, frames)
-    return paper.normalize(
+    return method.normalize(
         params, {**batch, "window": torch.tensor([[1, 2, 0]] * count)}, MEAN
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ def crops(params: Params, count: int = 2, frames: int = 3) -> dict[str, torch.Te
 def test_view_keeps_flow_in_pixels_of_the_original_frame():
     image = np.full((128, 64, 3), 9, np.uint8)
     flow = np.stack([np.full((128, 64), 5.0), np.full((128, 64), -0.25)], -1).astype(np.float32)
-    found = paper.view(Params(), image, {"flow": flow})
+    found = method.view(Params(), image, {"flow": flow})
     assert {n: (a.shape, a.dtype.name) for n, a in found.items()} == {
         "image": ((64, 48, 3), "uint8"),
         "flow": ((64, 48, 2), "int16"),
@@ -78,19 +78,19 @@ def test_view_keeps_flow_in_pixels_of_the_original_frame():
 
 def test_view_cuts_flow_off_where_a_byte_ends():
     flow = np.full((64, 48, 2), (-400.0, 400.0), np.float32)
-    found = paper.view(Params(), np.zeros((64, 48, 3), np.uint8), {"flow": flow})["flow"]
+    found = method.view(Params(), np.zeros((64, 48, 3), np.uint8), {"flow": flow})["flow"]
     assert (found == [-127 * 64, 128 * 64]).all()
 
 
 def test_a_frame_without_flow_is_an_error_that_names_it():
     with pytest.raises(ReidError, match=r"p1/f2: no optical flow.*`reid flow`"):
-        paper.view(Params(), np.zeros((64, 48, 3), np.uint8), {"image_id": "p1/f2", "flow": None})
+        method.view(Params(), np.zeros((64, 48, 3), np.uint8), {"image_id": "p1/f2", "flow": None})
 
 
 def test_a_clip_has_one_crop_and_one_flip():
     params, batch = Params(), views(Params(), count=400, frames=1)
     batch = {name: values[:, :, :1, :1] for name, values in batch.items()}
-    found = paper.augment(params, batch, torch.Generator().manual_seed(0))
+    found = method.augment(params, batch, torch.Generator().manual_seed(0))
     assert all(torch.equal(found[name], batch[name]) for name in batch)
     window = found["window"]
     assert window.shape == (400, 3)
@@ -99,7 +99,7 @@ def test_a_clip_has_one_crop_and_one_flip():
     assert not torch.equal(window[:, 0], window[:, 1])
     assert 150 < int(window[:, 2].sum()) < 250
     again, other = (
-        paper.augment(params, batch, torch.Generator().manual_seed(seed))["window"]
+        method.augment(params, batch, torch.Generator().manual_seed(seed))["window"]
         for seed in (0, 1)
     )
     assert torch.equal(again, window)
@@ -112,7 +112,7 @@ def test_a_clip_has_one_crop_and_one_flip():
 )
 def test_without_flips_and_without_crops(values, offsets, flips):
     params = small(**values)
-    window = paper.augment(params, views(params, 50), torch.Generator())["window"]
+    window = method.augment(params, views(params, 50), torch.Generator())["window"]
     assert {*window[:, :2].flatten().tolist()} == offsets
     assert {*window[:, 2].tolist()} == flips
 
@@ -129,7 +129,7 @@ def cropped(clip: np.ndarray, top: int, left: int, flip: int, params: Params) ->
 def test_whole_frames_are_standardised_before_they_are_cut():
     params, batch = small(), views(small(), count=3)
     windows = [(1, 4, 0), (2, 2, 1), (4, 1, 1)]
-    found = paper.normalize(params, {**batch, "window": torch.tensor(windows)}, MEAN)["image"]
+    found = method.normalize(params, {**batch, "window": torch.tensor(windows)}, MEAN)["image"]
     assert found.shape == (3, 3, 5, 20, 16)
     whole = standardized(batch["image"], batch["flow"] / 64)
     for clip, window, crop in zip(whole.numpy(), windows, found, strict=True):
@@ -138,7 +138,7 @@ def test_whole_frames_are_standardised_before_they_are_cut():
 
 def test_a_test_gets_whole_frames():
     params, batch = small(std_root="std"), views(small())
-    found = paper.normalize(params, batch, MEAN)["image"]
+    found = method.normalize(params, batch, MEAN)["image"]
     torch.testing.assert_close(found, standardized(batch["image"], batch["flow"] / 64, "std"))
     torch.testing.assert_close(found.std((3, 4)), torch.ones(2, 3, 5))
 
@@ -148,9 +148,9 @@ def test_a_test_gets_whole_frames():
 
 def test_sixteen_versions_are_those_cropped_and_flipped_by_hand():
     params = Params(channels=(2, 3, 4), filters=4, feature=6)
-    network, whole = network_of(params), paper.normalize(params, views(params), MEAN)
+    network, whole = network_of(params), method.normalize(params, views(params), MEAN)
     with torch.no_grad():
-        found = paper.embed(network, params, whole)
+        found = method.embed(network, params, whole)
         expected = []
         for corner in range(1, 9):
             for flip in (0, 1):
@@ -159,7 +159,7 @@ def test_sixteen_versions_are_those_cropped_and_flipped_by_hand():
                 ]
                 image = torch.from_numpy(np.stack(clips)).float()
                 expected.append(network({"image": image})["feature"])
-    assert paper.feature_parts(params) == 16
+    assert method.feature_parts(params) == 16
     assert found.shape == (2, 16 * 6)
     torch.testing.assert_close(found, torch.cat(expected, 1), atol=1e-4, rtol=1e-4)
     distance = sum(float((a - b).norm()) for a, b in expected)
@@ -180,15 +180,15 @@ def test_sixteen_versions_are_those_cropped_and_flipped_by_hand():
 def test_fewer_versions_are_spread_over_the_diagonal(crops, flips, expected):
     params = Params(test_crops=crops, test_flips=flips)
     assert windows(params) == expected
-    assert paper.feature_parts(params) == len(expected)
+    assert method.feature_parts(params) == len(expected)
 
 
 def test_one_crop_without_flip_is_one_feature():
     params = small(test_crops=1, test_flips=False)
     network, batch = network_of(params), views(params)
     with torch.no_grad():
-        found = paper.embed(network, params, paper.normalize(params, batch, MEAN))
-        central = paper.normalize(params, {**batch, "window": torch.tensor([[2, 2, 0]] * 2)}, MEAN)
+        found = method.embed(network, params, method.normalize(params, batch, MEAN))
+        central = method.normalize(params, {**batch, "window": torch.tensor([[2, 2, 0]] * 2)}, MEAN)
         torch.testing.assert_close(found, network(central)["feature"])
 
 
@@ -211,7 +211,7 @@ def test_clips_of_training_and_test():
     ],
 )
 def test_parameters_at_full_size(values, attention):
-    network = paper.build(Params(**values), 150)
+    network = method.build(Params(**values), 150)
     convolutions = (5 * 16 * 25 + 16) + (16 * 32 * 25 + 32) + (32 * 32 * 25 + 32)
     fully_connected = (32 * 10 * 8 * 128 + 128) + (128 * 150 + 150)
     found = sum(p.numel() for p in network.parameters())
@@ -235,7 +235,7 @@ def test_features_have_length_one_for_clips_of_any_length(values):
         with torch.no_grad():
             output = network(crops(params, frames=frames))
         assert output["feature"].shape == (2, 12)
-        assert paper.training_logits(output).shape == (2, 5)
+        assert method.training_logits(output).shape == (2, 5)
         torch.testing.assert_close(output["feature"].norm(dim=1), torch.ones(2))
 
 
@@ -287,10 +287,10 @@ def test_recurrence_by_loops():
 @pytest.mark.parametrize("values", [{}, {"attention_over": "frame"}, {"filters_are": "maps"}])
 def test_weights_of_places(values):
     params = small(**values)
-    network, batch = network_of(params), paper.normalize(params, views(params), MEAN)
+    network, batch = network_of(params), method.normalize(params, views(params), MEAN)
     with torch.no_grad():
         weights = place_weights(network, batch)
-        shown = paper.attention_maps(network, batch)["image"]["attention"]
+        shown = method.attention_maps(network, batch)["image"]["attention"]
     assert weights.shape == (2, 3, 6, 5)
     assert shown.shape == (2, 3, 24, 20)
     torch.testing.assert_close(weights.sum((1, 2, 3)), torch.ones(2))
@@ -304,18 +304,18 @@ def test_weights_of_places_are_those_that_the_network_uses():
     network, batch = network_of(params), views(params)
     central = {**batch, "window": torch.tensor([[2, 2, 0]] * 2)}
     with torch.no_grad():
-        maps = network.maps(paper.normalize(params, central, MEAN)["image"])
-        weights = place_weights(network, paper.normalize(params, batch, MEAN))
+        maps = network.maps(method.normalize(params, central, MEAN)["image"])
+        weights = place_weights(network, method.normalize(params, batch, MEAN))
         torch.testing.assert_close(weights, network.attention(maps).weights[:, 0])
 
 
 def test_attention_begins_even_and_none_has_no_maps():
     params = small()
-    batch = paper.normalize(params, views(params), MEAN)
+    batch = method.normalize(params, views(params), MEAN)
     with torch.no_grad():
         even = place_weights(network_of(params, random=False), batch)
     torch.testing.assert_close(even, torch.full((2, 3, 6, 5), 1 / 90))
-    assert paper.attention_maps(network_of(small(attention_filters=0)), batch) == {}
+    assert method.attention_maps(network_of(small(attention_filters=0)), batch) == {}
 
 
 @pytest.mark.parametrize("over", ["clip", "frame"])
@@ -345,7 +345,7 @@ TARGETS = np.array([4, 4, 0, 1, 1, 1, 0, 7, 3, 3])  # 7 has one tracklet
 
 
 def test_pairs_alternate_and_never_hold_a_tracklet_twice():
-    sampler = paper.sampler(Params(), TARGETS, seed=3)
+    sampler = method.sampler(Params(), TARGETS, seed=3)
     assert len(sampler) == 8
     met = set()
     for epoch in range(40):
@@ -360,8 +360,8 @@ def test_pairs_alternate_and_never_hold_a_tracklet_twice():
 
 
 def test_pairs_depend_on_seed_and_epoch_alone():
-    one, two = (paper.sampler(Params(), TARGETS, seed=3) for _ in range(2))
-    three = paper.sampler(Params(), TARGETS, seed=4)
+    one, two = (method.sampler(Params(), TARGETS, seed=3) for _ in range(2))
+    three = method.sampler(Params(), TARGETS, seed=4)
     first, *others = (np.concatenate(s.batches(e)) for s, e in ((one, 5), (two, 5), (three, 5)))
     assert np.array_equal(first, others[0])
     assert not np.array_equal(first, others[1])
@@ -369,11 +369,11 @@ def test_pairs_depend_on_seed_and_epoch_alone():
 
 
 def test_several_pairs_a_batch():
-    sampler = paper.sampler(Params(pairs=3), TARGETS, seed=0)
+    sampler = method.sampler(Params(pairs=3), TARGETS, seed=0)
     batches = sampler.batches(0)
     assert [len(batch) for batch in batches] == [6, 6, 4]
     assert len(sampler) == 3
-    single = np.concatenate(paper.sampler(Params(), TARGETS, seed=0).batches(0))
+    single = np.concatenate(method.sampler(Params(), TARGETS, seed=0).batches(0))
     assert np.array_equal(np.concatenate(batches), single)
 
 
@@ -383,7 +383,7 @@ def test_several_pairs_a_batch():
 )
 def test_too_few_tracklets_for_pairs(targets, message):
     with pytest.raises(ReidError, match=message):
-        paper.sampler(Params(), np.array(targets), seed=0)
+        method.sampler(Params(), np.array(targets), seed=0)
 
 
 # -- loss ------------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_loss_by_loops(margin):
     torch.manual_seed(0)
     feature = functional.normalize(torch.randn(8, 6), dim=1)
     logits, person = torch.randn(8, 4), torch.tensor([0, 0, 1, 3, 2, 2, 3, 0])
-    found = paper.loss(small(margin=margin), {"feature": feature, "logits": logits}, person)
+    found = method.loss(small(margin=margin), {"feature": feature, "logits": logits}, person)
     hinge, identity = loss_by_loops(feature, logits, person.tolist(), margin)
     assert float(found["hinge"]) == pytest.approx(hinge, rel=1e-5)
     assert float(found["identity"]) == pytest.approx(identity, rel=1e-5)
@@ -421,7 +421,7 @@ def test_equal_features_have_a_gradient():
     feature = functional.normalize(torch.ones(4, 6), dim=1).requires_grad_()
     logits = torch.zeros(4, 2)
     person = torch.tensor([0, 0, 0, 1])
-    paper.loss(small(), {"feature": feature, "logits": logits}, person)["loss"].backward()
+    method.loss(small(), {"feature": feature, "logits": logits}, person)["loss"].backward()
     assert feature.grad is not None
     assert torch.isfinite(feature.grad).all()
 
@@ -429,7 +429,7 @@ def test_equal_features_have_a_gradient():
 def test_half_a_pair_is_an_error():
     output = {"feature": torch.zeros(3, 4), "logits": torch.zeros(3, 2)}
     with pytest.raises(ReidError, match="3 clips is not made of pairs"):
-        paper.loss(small(), output, torch.tensor([0, 0, 1]))
+        method.loss(small(), output, torch.tensor([0, 0, 1]))
 
 
 # -- recipe ----------------------------------------------------------------------------------
@@ -443,12 +443,9 @@ def steps_of(optimizer, layer: torch.nn.Linear, gradients: list[float]) -> list[
     return (layer.weight.detach() - before)[0].tolist()
 
 
-@pytest.mark.parametrize("by_fabric", [False, True], ids=["alone", "as the trainer sets it up"])
-def test_every_value_of_a_gradient_is_limited(by_fabric):
+def test_every_value_of_a_gradient_is_limited():
     layer = torch.nn.Linear(4, 1, bias=False)
-    optimizer = paper.optimizer(Params(learning_rate=0.1), layer)
-    if by_fabric:
-        _, optimizer = Fabric(accelerator="cpu", devices=1).setup(layer, optimizer)
+    optimizer = method.optimizer(Params(learning_rate=0.1), layer)
     moved = steps_of(optimizer, layer, [100.0, -7.0, 4.0, -0.5])
     assert moved == pytest.approx([-0.5, 0.5, -0.4, 0.05])
     moved = steps_of(optimizer, layer, [0.0, -7.0, 4.0, 1e9])  # momentum 0.9 of what was limited
@@ -457,9 +454,9 @@ def test_every_value_of_a_gradient_is_limited(by_fabric):
 
 def test_what_the_learning_rate_does():
     params = Params()
-    assert [paper.learning_rate(params, epoch) for epoch in (0, 250.5, 499)] == [1e-3] * 3
+    assert [method.learning_rate(params, epoch) for epoch in (0, 250.5, 499)] == [1e-3] * 3
     short = Params(schedule="one_cycle", epochs=10, learning_rate=0.05)
-    rates = [paper.learning_rate(short, epoch) for epoch in (0, 3, 10)]
+    rates = [method.learning_rate(short, epoch) for epoch in (0, 3, 10)]
     assert rates == pytest.approx([0.002, 0.05, 0])
 
 
@@ -489,17 +486,17 @@ def test_learns_a_batch_of_pairs_by_heart(values):
     image[::2] = 255 - (255 - image[::2]) // 2
     batch = {"image": image.byte(), "flow": views(params, 8)["flow"] // 10}
     torch.manual_seed(0)
-    network = paper.build(params, 4).train()
-    optimizer = paper.optimizer(params, network)
+    network = method.build(params, 4).train()
+    optimizer = method.optimizer(params, network)
     right, hinge, steps = 0, 9.0, 0
     while steps < 150 and (right < 8 or hinge > 0.3):
-        drawn = paper.augment(params, batch, torch.Generator().manual_seed(steps))
-        output = network(paper.normalize(params, drawn, MEAN))
-        found = paper.loss(params, output, person)
+        drawn = method.augment(params, batch, torch.Generator().manual_seed(steps))
+        output = network(method.normalize(params, drawn, MEAN))
+        found = method.loss(params, output, person)
         optimizer.zero_grad()
         found["loss"].backward()
         optimizer.step()
-        right = int((paper.training_logits(output).argmax(1) == person).sum())
+        right = int((method.training_logits(output).argmax(1) == person).sum())
         hinge, steps = float(found["hinge"]), steps + 1
     assert right == 8
     assert hinge <= 0.3

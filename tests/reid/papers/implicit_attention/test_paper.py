@@ -16,6 +16,7 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.data import swaps
 from reid.evaluation.evaluate import evaluate
+from reid.papers.implicit_attention.method import METHOD as method
 from reid.papers.implicit_attention.paper import PAPER as paper
 from reid.papers.implicit_attention.paper import Params
 from reid.project.errors import ReidError
@@ -23,7 +24,8 @@ from reid.project.layout import Project
 from reid.results import network_cost as summary
 from reid.training.devices import launched
 from reid.training.experiment_task import ExperimentTask
-from reid.training.train import overfit_batch, train
+from reid.training.run import overfit_batch
+from reid.training.train import train
 from tests.conftest import contents, make_project, reid
 from tests.reid.data.test_swaps import SIDE, background_of, region_of, row_of, write_backgrounds
 from tests.reid.training.test_train import KILL
@@ -82,8 +84,8 @@ def batch_of(count: int, size: int = 32) -> dict[str, torch.Tensor]:
 
 def run(params: Params, classes: int = 5, count: int = 4):
     torch.manual_seed(0)
-    network = paper.build(params, classes).eval()
-    batch = paper.normalize(params, batch_of(count), torch.zeros(3))
+    network = method.build(params, classes).eval()
+    batch = method.normalize(params, batch_of(count), torch.zeros(3))
     with torch.no_grad():
         return network, batch, network(batch)
 
@@ -94,39 +96,39 @@ def run(params: Params, classes: int = 5, count: int = 4):
 def test_view_squares_by_repeating_the_edge_and_keeps_colours():
     image = np.zeros((128, 64, 3), np.uint8)
     image[:, :8], image[:, 8:] = (200, 0, 0), (0, 0, 200)
-    found = paper.view(Params(side=128), image, {})["image"]
+    found = method.view(Params(side=128), image, {})["image"]
     assert found.shape == (128, 128, 3)
     np.testing.assert_array_equal(found[:, 32:96], image)
     assert (found[:, :40] == (200, 0, 0)).all(), "red beside a red edge, 32 pixels of it"
     assert (found[:, 40:] == (0, 0, 200)).all()
-    assert paper.view(Params(), image, {})["image"].shape == (128, 128, 3)
+    assert method.view(Params(), image, {})["image"].shape == (128, 128, 3)
 
 
 def test_view_has_a_part_in_swaps_where_the_row_has_one():
     params = tiny(height=SIDE, width=SIDE, side=SIDE)
     image = np.zeros((SIDE, 32, 3), np.uint8)
-    found = paper.view(params, image, row_of(region_of(3), background_of(3)))
+    found = method.view(params, image, row_of(region_of(3), background_of(3)))
     assert [*found] == ["image", "background", "region", "rectangle"]
     np.testing.assert_array_equal(found["background"], background_of(3))
-    assert [*paper.view(params, image, {})] == ["image"]
+    assert [*method.view(params, image, {})] == ["image"]
 
 
 def test_normalize_is_imagenet_s_of_bytes_and_of_floats():
     batch = batch_of(2)
-    found = paper.normalize(Params(), batch, torch.zeros(3))["image"]
+    found = method.normalize(Params(), batch, torch.zeros(3))["image"]
     assert found.shape == (2, 3, 32, 32)
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
         expected = (int(batch["image"][1, 5, 7, channel]) / 255 - mean) / std
         assert float(found[1, channel, 5, 7]) == pytest.approx(expected, abs=1e-5)
-    floats = paper.normalize(Params(), {"image": batch["image"].float()}, torch.zeros(3))
+    floats = method.normalize(Params(), {"image": batch["image"].float()}, torch.zeros(3))
     torch.testing.assert_close(floats["image"], found)
 
 
 def test_an_erased_rectangle_holds_the_mean_colour_after_normalising():
     params = tiny(flip=0, pad=0, erase=1)
     batch = batch_of(8)
-    found = paper.augment(params, batch, generator())
-    ready = paper.normalize(params, found, torch.zeros(3))["image"]
+    found = method.augment(params, batch, generator())
+    ready = method.normalize(params, found, torch.zeros(3))["image"]
     hole = (found["image"] != batch["image"]).any(-1)  # (B, H, W)
     assert hole.flatten(1).any(1).all()
     erased = ready.movedim(1, -1)[hole]
@@ -136,16 +138,16 @@ def test_an_erased_rectangle_holds_the_mean_colour_after_normalising():
 def test_shifted_images_are_black_beside_and_flips_are_mirrored():
     params = tiny(erase=0, pad=4)
     white = {"image": torch.full((40, 32, 32, 3), 255).byte()}
-    found = paper.augment(params, white, generator())["image"]
+    found = method.augment(params, white, generator())["image"]
     assert sorted(found.unique().tolist()) == [0, 255]
     assert (found[:, 4:-4, 4:-4] == 255).all()
     batch = batch_of(40)
-    found = paper.augment(tiny(erase=0, pad=0), batch, generator())["image"].byte()
+    found = method.augment(tiny(erase=0, pad=0), batch, generator())["image"].byte()
     mirrored = (found == batch["image"].flip(2)).flatten(1).all(1)
     kept = (found == batch["image"]).flatten(1).all(1)
     assert (mirrored ^ kept).all()
     assert 10 < mirrored.sum() < 30
-    again = paper.augment(tiny(erase=0, pad=0), batch, generator())["image"].byte()
+    again = method.augment(tiny(erase=0, pad=0), batch, generator())["image"].byte()
     assert torch.equal(found, again)
 
 
@@ -154,7 +156,7 @@ def test_shifted_images_are_black_beside_and_flips_are_mirrored():
 
 def test_the_paper_s_network_at_full_size():
     params = Params(weights="")
-    network = paper.build(params, 751).eval()
+    network = method.build(params, 751).eval()
     with torch.no_grad():
         maps = network.backbone(torch.zeros(1, 3, 128, 128))
         output = network({"image": torch.zeros(1, 3, 128, 128)})
@@ -169,7 +171,7 @@ def test_the_neck_has_no_shift_and_the_classifier_no_bias():
     assert network.norm.bias.eq(0).all()
     assert network.norm.weight.eq(1).all()
     assert network.classifier.bias is None
-    wide = paper.build(tiny(), 1000).classifier.weight
+    wide = method.build(tiny(), 1000).classifier.weight
     assert float(wide.std()) == pytest.approx(0.001, rel=0.05)
 
 
@@ -177,11 +179,11 @@ def test_the_neck_s_shift_stays_zero_while_all_else_learns():
     params = tiny(learning_rate=0.01)
     network, batch, _ = run(params, classes=2)
     before = {name: value.clone() for name, value in network.named_parameters()}
-    optimizer = paper.optimizer(params, network)
+    optimizer = method.optimizer(params, network)
     for _ in range(2):  # residual branches begin as zero, so some learn from the second step on
         output = network.train()(batch)
         optimizer.zero_grad()
-        paper.loss(params, output, torch.tensor([0, 0, 1, 1]))["loss"].backward()
+        method.loss(params, output, torch.tensor([0, 0, 1, 1]))["loss"].backward()
         optimizer.step()
     same = [n for n, value in network.named_parameters() if torch.equal(value, before[n])]
     assert same == ["norm.bias"]
@@ -194,7 +196,7 @@ def test_test_features(feature, normalised):
     params = tiny(test_feature=feature, normalize_features=normalised)
     network, batch, output = run(params)
     with torch.no_grad():
-        found = paper.embed(network, params, batch)
+        found = method.embed(network, params, batch)
     raw = output["after" if feature == "after_norm" else "before"]
     torch.testing.assert_close(found, F.normalize(raw) if normalised else raw)
     assert not torch.equal(output["after"], output["before"])
@@ -203,7 +205,7 @@ def test_test_features(feature, normalised):
 def test_logits_see_the_feature_after_normalisation():
     network, _, output = run(tiny())
     torch.testing.assert_close(output["logits"], output["after"] @ network.classifier.weight.T)
-    assert paper.training_logits(output) is output["logits"]
+    assert method.training_logits(output) is output["logits"]
 
 
 # -- recipe ----------------------------------------------------------------------------------
@@ -228,7 +230,7 @@ def test_triplet_loss_is_smoothed_cross_entropy_and_hard_triplets_before_the_nec
     output = {"logits": logits, "before": BEFORE, "after": torch.full((4, 2), 9.0)}
     # farthest of the same person, nearest of the other, by hand:
     hinges = [0.3 + 5 - 1, 0.3 + 5 - 18**0.5, 0.3 + 85**0.5 - 5, 0.3 + 85**0.5 - 1]
-    found = paper.loss(Params(), output, PERSON)
+    found = method.loss(Params(), output, PERSON)
     assert float(found["triplet"]) == pytest.approx(sum(hinges) / 4, rel=1e-5)
     assert float(found["identity"]) == pytest.approx(cross_entropy(logits, [0, 0, 1, 1], 0.1))
     assert float(found["loss"]) == pytest.approx(float(found["identity"] + found["triplet"]))
@@ -237,7 +239,7 @@ def test_triplet_loss_is_smoothed_cross_entropy_and_hard_triplets_before_the_nec
 def test_softmax_loss_is_plain_cross_entropy():
     logits = torch.randn(4, 3, generator=generator(2))
     output = {"logits": logits, "before": BEFORE}
-    found = paper.loss(Params(configuration="softmax"), output, PERSON)["loss"]
+    found = method.loss(Params(configuration="softmax"), output, PERSON)["loss"]
     assert float(found) == pytest.approx(cross_entropy(logits, [0, 0, 1, 1], 0.0))
 
 
@@ -256,24 +258,24 @@ def test_softmax_loss_is_plain_cross_entropy():
     ],
 )
 def test_learning_rates(overrides, epoch, rate):
-    assert paper.learning_rate(Params(**overrides), epoch) == pytest.approx(rate)
+    assert method.learning_rate(Params(**overrides), epoch) == pytest.approx(rate)
 
 
 def test_optimizer_is_the_published_one():
-    group = paper.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
+    group = method.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
     assert (group["lr"], group["weight_decay"], group["betas"]) == (3.5e-4, 5e-4, (0.9, 0.999))
 
 
 def test_samplers():
     targets = np.repeat(np.arange(20), 9)
-    batches = paper.sampler(Params(), targets, 0).batches(0)
+    batches = method.sampler(Params(), targets, 0).batches(0)
     for rows in batches:
         assert np.unique(targets[rows], return_counts=True)[1].tolist() == [4] * 16
-    shuffled = paper.sampler(Params(configuration="softmax"), targets, 0).batches(0)
+    shuffled = method.sampler(Params(configuration="softmax"), targets, 0).batches(0)
     assert [len(rows) for rows in shuffled] == [64, 64], "180 rows, the last 52 left out"
-    assert len(paper.sampler(Params(configuration="softmax"), targets[:40], 0).batches(0)[0]) == 40
+    assert len(method.sampler(Params(configuration="softmax"), targets[:40], 0).batches(0)[0]) == 40
     with pytest.raises(ReidError, match="batch: 63 is no multiple of 4"):
-        paper.sampler(Params(batch=63), targets, 0)
+        method.sampler(Params(batch=63), targets, 0)
 
 
 # -- trainings -------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def trainer_of(project: Project, name: str, tmp_path: Path) -> ExperimentTask:
     experiment = experiments.load(project, name)
-    return ExperimentTask(experiment, project, tmp_path, launched("cpu", 1, "32-true"))
+    return ExperimentTask(experiment, project, tmp_path, launched("cpu", "32-true"))
 
 
 def test_a_batch_is_the_hand_made_paste_of_its_draw(built: Project, tmp_path: Path):

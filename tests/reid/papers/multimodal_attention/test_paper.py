@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from reid.nn.caffenet import MEAN_BGR, CaffeNet
+from reid.papers.multimodal_attention.method import METHOD as method
 from reid.papers.multimodal_attention.paper import PAPER as paper
 from reid.papers.multimodal_attention.paper import Params
 from reid.papers.multimodal_attention.place_attention import PlaceAttention, joint_of
@@ -53,8 +54,8 @@ def patterns(params: Params, count: int) -> dict[str, torch.Tensor]:
 
 def run(params: Params, classes: int = 5, count: int = 3):
     torch.manual_seed(0)
-    network = paper.build(params, classes).eval()
-    batch = paper.normalize(params, samples(params, count), MEAN)
+    network = method.build(params, classes).eval()
+    batch = method.normalize(params, samples(params, count), MEAN)
     with torch.no_grad():
         return network, batch, network(batch)
 
@@ -64,7 +65,7 @@ def run(params: Params, classes: int = 5, count: int = 3):
 
 def test_view_brings_both_images_to_one_size():
     image, jet = np.full((48, 64, 3), 7, np.uint8), np.full((30, 20, 3), 9, np.uint8)
-    found = paper.view(Params(), image, {"jet": jet})
+    found = method.view(Params(), image, {"jet": jet})
     assert {n: (a.shape, a.dtype.name, a.max()) for n, a in found.items()} == {
         "rgb": ((256, 256, 3), "uint8", 7),
         "depth": ((256, 256, 3), "uint8", 9),
@@ -73,10 +74,10 @@ def test_view_brings_both_images_to_one_size():
 
 def test_view_gives_what_the_model_sees():
     image = np.zeros((4, 4, 3), np.uint8)
-    assert set(paper.view(small(model="rgb_cnn"), image, {"jet": None})) == {"rgb"}
-    assert set(paper.view(small(model="d_cnn"), image, {"jet": image})) == {"depth"}
+    assert set(method.view(small(model="rgb_cnn"), image, {"jet": None})) == {"rgb"}
+    assert set(method.view(small(model="d_cnn"), image, {"jet": image})) == {"depth"}
     with pytest.raises(ReidError, match="f1: no depth as colour; see the stage `jet`"):
-        paper.view(small(), image, {"image_id": "f1", "jet": None})
+        method.view(small(), image, {"image_id": "f1", "jet": None})
 
 
 def coordinates(count: int, size: int) -> torch.Tensor:
@@ -88,7 +89,7 @@ def coordinates(count: int, size: int) -> torch.Tensor:
 def test_a_pair_has_one_crop_and_one_flip():
     params = Params()
     image = coordinates(64, 256)
-    found = paper.augment(params, {"rgb": image, "depth": image}, torch.Generator().manual_seed(0))
+    found = method.augment(params, {"rgb": image, "depth": image}, torch.Generator().manual_seed(0))
     assert torch.equal(found["rgb"], found["depth"])
     assert found["rgb"].shape == (64, 227, 227, 3)
     assert found["rgb"].dtype == torch.uint8
@@ -108,7 +109,7 @@ def test_a_pair_has_one_crop_and_one_flip():
 def test_offsets_reach_both_ends():
     params = small(flip=0)
     batch = {"rgb": coordinates(400, params.resized)}
-    found = paper.augment(params, batch, torch.Generator().manual_seed(0))["rgb"][:, 0, 0, :2]
+    found = method.augment(params, batch, torch.Generator().manual_seed(0))["rgb"][:, 0, 0, :2]
     assert found.amin(0).tolist() == [0, 0]
     assert found.amax(0).tolist() == [9, 9]  # 84 - 75
 
@@ -117,7 +118,7 @@ def test_light_changes_the_colour_image_alone_and_upside_down_both():
     params = small(flip=0, vertical_flip=1, brightness=0.5, tint=0.1, resized=75)
     image = torch.full((20, 75, 75, 3), 100, dtype=torch.uint8)
     image[:, :30] = 50
-    found = paper.augment(params, {"rgb": image, "depth": image}, torch.Generator().manual_seed(0))
+    found = method.augment(params, {"rgb": image, "depth": image}, torch.Generator().manual_seed(0))
     assert torch.equal(found["depth"], image.flip(1))
     assert len(found["rgb"][:, -1, 0].unique(dim=0)) > 15
     ratio = found["rgb"][:, 0, 0].float() / found["rgb"][:, -1, 0].float()
@@ -128,18 +129,18 @@ def test_light_changes_the_colour_image_alone_and_upside_down_both():
 def test_normalize_makes_caffes_input_of_the_centre():
     params = Params()
     image = torch.randint(256, (2, 256, 256, 3)).byte()
-    found = paper.normalize(params, {"rgb": image}, MEAN)["rgb"]
+    found = method.normalize(params, {"rgb": image}, MEAN)["rgb"]
     assert found.shape == (2, 3, 227, 227)
     for channel, (source, mean) in enumerate(zip((2, 1, 0), MEAN_BGR, strict=True)):
         expected = float(image[1, 14 + 5, 14 + 226, source]) - mean
         assert float(found[1, channel, 5, 226]) == expected
-    cropped = paper.normalize(params, {"rgb": image[:, :227, :227]}, MEAN)["rgb"]
+    cropped = method.normalize(params, {"rgb": image[:, :227, :227]}, MEAN)["rgb"]
     assert float(cropped[0, 0, 0, 0]) == float(image[0, 0, 0, 2]) - MEAN_BGR[0]
 
 
 def test_pixel_scale_is_of_pixels_less_their_mean():
     whole, scaled = (
-        paper.normalize(small(pixel_scale=s), samples(small(), 2), MEAN)["depth"] for s in (1, 0.5)
+        method.normalize(small(pixel_scale=s), samples(small(), 2), MEAN)["depth"] for s in (1, 0.5)
     )
     torch.testing.assert_close(scaled, whole / 2)
 
@@ -178,11 +179,11 @@ def attended_by_loops(network, batch, modality: str) -> torch.Tensor:
 def test_equations_by_loops(modality):
     params = small(attention_layers=("conv3", "conv4", "conv5"), width_scale=1 / 48)
     torch.manual_seed(0)
-    network = paper.build(params, 4).eval()
+    network = method.build(params, 4).eval()
     for score in network.attention[modality].score.values():  # far from even weights
         torch.nn.init.normal_(score.weight, std=0.5)
         torch.nn.init.normal_(score.bias)
-    batch = paper.normalize(params, samples(params, 2), MEAN)
+    batch = method.normalize(params, samples(params, 2), MEAN)
     with torch.no_grad():
         found = network(batch)["features"]
         expected = attended_by_loops(network, batch, modality)
@@ -207,7 +208,7 @@ def test_a_normalized_joint_feature_leaves_attention_spread():
         network, batch, _ = run(small(joint_normalized=normalized))
         batch = {name: 20 * image for name, image in batch.items()}
         with torch.no_grad():
-            maps = paper.attention_maps(network, batch)["rgb"]["conv4"]
+            maps = method.attention_maps(network, batch)["rgb"]["conv4"]
         greatest[normalized] = maps.flatten(1).amax(1).mean()
     assert greatest[True] < greatest[False]
 
@@ -242,7 +243,7 @@ def test_attention_maps(model, modalities):
     params = small(model=model, attention_layers=("conv2", "conv5"))
     network, batch, _ = run(params)
     with torch.no_grad():
-        found = paper.attention_maps(network, batch)
+        found = method.attention_maps(network, batch)
     assert list(found) == modalities
     for maps in found.values():
         assert {layer: tuple(m.shape) for layer, m in maps.items()} == {
@@ -255,7 +256,7 @@ def test_attention_maps(model, modalities):
 
 def test_maps_of_the_two_modalities_and_layers_differ():
     network, batch, _ = run(small())
-    maps = [m for each in paper.attention_maps(network, batch).values() for m in each.values()]
+    maps = [m for each in method.attention_maps(network, batch).values() for m in each.values()]
     assert len(maps) == 4
     assert not any(torch.equal(maps[i], maps[j]) for i in range(4) for j in range(i))
 
@@ -269,10 +270,10 @@ def parameters(module) -> int:
 
 def test_full_size_has_the_papers_sizes():
     with torch.device("meta"):
-        network = paper.build(Params(), 94)
+        network = method.build(Params(), 94)
         pair = {m: torch.zeros(2, 3, 227, 227) for m in ("rgb", "depth")}
         output = network(pair)
-        maps = paper.attention_maps(network.eval(), pair)
+        maps = method.attention_maps(network.eval(), pair)
     own = 4096 * 94 + 94  # a classifier
     assert parameters(network.encoders["rgb"]) - own == 56_868_224
     assert parameters(network.attention) == 4 * (4096 * 169 + 169) == 2_769_572
@@ -308,7 +309,7 @@ def test_models_of_figure_3(model, features, fused):
     assert all(torch.isfinite(x).all() for x in output["logits"])
     with torch.no_grad():
         for name in ("fused", *features):
-            found = paper.embed(network, small(model=model, test_feature=name), batch)
+            found = method.embed(network, small(model=model, test_feature=name), batch)
             torch.testing.assert_close(found, output["features"][name])
 
 
@@ -339,7 +340,7 @@ def test_weights_start_both_encoders(tmp_path):
     source = CaffeNet(9, side=75, width_scale=1 / 32)
     path = tmp_path / "caffenet.safetensors"
     save_file(source.state_dict(), path)
-    network = paper.build(small(weights=str(path)), 5)
+    network = method.build(small(weights=str(path)), 5)
     for encoder in network.encoders.values():
         assert torch.equal(encoder.conv4.weight, source.conv4.weight)
         assert encoder.fc8.weight.shape[0] == 5
@@ -352,13 +353,13 @@ def moved(model: str, epoch: int) -> set[str]:
     """The parts of a network that have a gradient after one step in an epoch."""
     params = small(model=model, encoder_epochs=2, fusion_epochs=2)
     torch.manual_seed(0)
-    network = paper.build(params, 4).train()
-    optimizer = paper.optimizer(params, network)
-    paper.begin_epoch(params, network, optimizer, epoch, 0)
+    network = method.build(params, 4).train()
+    optimizer = method.optimizer(params, network)
+    method.begin_epoch(params, network, optimizer, epoch, 0)
     generator = torch.Generator().manual_seed(0)
-    views = paper.augment(params, samples(params, 4), generator)
-    output = network(paper.normalize(params, views, MEAN))
-    paper.loss(params, output, torch.arange(4))["loss"].backward()
+    views = method.augment(params, samples(params, 4), generator)
+    output = network(method.normalize(params, views, MEAN))
+    method.loss(params, output, torch.arange(4))["loss"].backward()
     names = [n for n, p in network.named_parameters() if p.grad is not None and p.grad.any()]
     return {n.rsplit(".", 1)[0] for n in names if n.endswith("weight")}
 
@@ -397,10 +398,10 @@ def test_what_learns_in_each_phase(model, epoch, expected):
 def test_what_a_phase_leaves_out_stays_as_it_is():
     params = small(encoder_epochs=1, fusion_epochs=1)
     torch.manual_seed(0)
-    network = paper.build(params, 4)
+    network = method.build(params, 4)
     for epoch in (0, 1):
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
-        train(params, network, paper.optimizer(params, network), [epoch])
+        train(params, network, method.optimizer(params, network), [epoch])
         left = [n for n, p in network.named_parameters() if torch.equal(p, before[n])]
         outside = [n for n in before if n.startswith("encoders") is (epoch == 1)]
         expected = [n for n in outside if epoch == 0 or ".fc8." in n]
@@ -412,17 +413,17 @@ def train(params, network, optimizer, epochs, batches=2, done=0, after=None) -> 
     network.train()
     person = torch.arange(4)
     for epoch in epochs:
-        paper.begin_epoch(params, network, optimizer, epoch, done)
+        method.begin_epoch(params, network, optimizer, epoch, done)
         for batch in range(done, batches):
             step = epoch * batches + batch
             for group in optimizer.param_groups:
-                group["lr"] = paper.learning_rate(params, epoch + batch / batches)
+                group["lr"] = method.learning_rate(params, epoch + batch / batches)
             torch.manual_seed(step)  # dropout
             generator = torch.Generator().manual_seed(step)
-            views = paper.augment(params, samples(params, 4), generator)
-            output = network(paper.normalize(params, views, MEAN))
+            views = method.augment(params, samples(params, 4), generator)
+            output = network(method.normalize(params, views, MEAN))
             optimizer.zero_grad(set_to_none=True)
-            paper.loss(params, output, person)["loss"].backward()
+            method.loss(params, output, person)["loss"].backward()
             optimizer.step()
             if after is not None:
                 after(epoch, batch)
@@ -445,11 +446,11 @@ def test_a_stopped_training_goes_on_in_either_phase(epoch, batch):
             kept["checkpoint"] = buffer
 
     torch.manual_seed(0)
-    network = paper.build(params, 4)
-    optimizer = paper.optimizer(params, network)
+    network = method.build(params, 4)
+    optimizer = method.optimizer(params, network)
     train(params, network, optimizer, range(3), after=keep)
-    again = paper.build(params, 4)
-    other = paper.optimizer(params, again)
+    again = method.build(params, 4)
+    other = method.optimizer(params, again)
     kept["checkpoint"].seek(0)
     weights, moments = torch.load(kept["checkpoint"], weights_only=True)
     again.load_state_dict(weights)
@@ -462,11 +463,11 @@ def test_a_stopped_training_goes_on_in_either_phase(epoch, batch):
 
 def test_momentum_starts_anew_with_the_second_phase_alone():
     params = small(encoder_epochs=2, fusion_epochs=2)
-    network = paper.build(params, 4)
-    optimizer = paper.optimizer(params, network)
+    network = method.build(params, 4)
+    optimizer = method.optimizer(params, network)
     for epoch, batches_done, empty in [(1, 0, False), (2, 0, True), (2, 3, False), (3, 0, False)]:
         optimizer.state[network.fusion.weight] = {"momentum_buffer": torch.ones(1)}
-        paper.begin_epoch(params, network, optimizer, epoch, batches_done)
+        method.begin_epoch(params, network, optimizer, epoch, batches_done)
         assert (not optimizer.state) is empty
         assert network.phase == ("whole" if epoch > 1 else "encoders")
 
@@ -475,23 +476,23 @@ def test_encoders_side_by_side_learn_as_each_alone():
     """Without dropout a step of the first phase is a step of each encoder by itself."""
     both = small(encoder_epochs=1, dropout=0)
     torch.manual_seed(0)
-    network = paper.build(both, 4)
+    network = method.build(both, 4)
     start = network.state_dict()
     kept = {n: v.clone() for n, v in start.items()}
-    train(both, network, paper.optimizer(both, network), [0])
+    train(both, network, method.optimizer(both, network), [0])
     for model, modality in (("rgb_cnn", "rgb"), ("d_cnn", "depth")):
         params = small(model=model, encoder_epochs=1, dropout=0)
-        alone = paper.build(params, 4)
+        alone = method.build(params, 4)
         alone.load_state_dict({n: kept[n] for n in alone.state_dict()})
         views = samples(both, 4)
-        optimizer = paper.optimizer(params, alone)
+        optimizer = method.optimizer(params, alone)
         for step in range(2):
             draw = torch.Generator().manual_seed(step)
-            batch = {modality: paper.augment(both, views, draw)[modality]}
-            output = alone.train()(paper.normalize(params, batch, MEAN))
-            optimizer.param_groups[0]["lr"] = paper.learning_rate(params, step / 2)
+            batch = {modality: method.augment(both, views, draw)[modality]}
+            output = alone.train()(method.normalize(params, batch, MEAN))
+            optimizer.param_groups[0]["lr"] = method.learning_rate(params, step / 2)
             optimizer.zero_grad()
-            paper.loss(params, output, torch.arange(4))["loss"].backward()
+            method.loss(params, output, torch.arange(4))["loss"].backward()
             optimizer.step()
         name = f"encoders.{modality}.conv1.weight"
         assert not torch.equal(kept[name], alone.get_parameter(name))
@@ -507,12 +508,12 @@ def test_epochs_are_those_of_both_phases(model, epochs):
 
 
 def test_batches_are_128_and_then_32():
-    sampler = paper.sampler(Params(), np.arange(300) % 7, seed=0)
+    sampler = method.sampler(Params(), np.arange(300) % 7, seed=0)
     assert [len(b) for b in sampler.batches(99)] == [128, 128]
     assert [len(b) for b in sampler.batches(100)] == [32] * 9
     assert len(sampler) == 9
     assert np.array_equal(sampler.batches(3)[1], sampler.batches(3)[1])
-    assert [len(b) for b in paper.sampler(Params(), np.arange(20), 0).batches(0)] == [20]
+    assert [len(b) for b in method.sampler(Params(), np.arange(20), 0).batches(0)] == [20]
 
 
 @pytest.mark.parametrize(
@@ -520,7 +521,7 @@ def test_batches_are_128_and_then_32():
     [(0, 0.01), (0.9, 0.01), (1, 0.0099), (99, 0.01 * 0.99**99), (100, 0.001), (102, 0.0009801)],
 )
 def test_learning_rate_falls_by_a_hundredth_in_each_phase(epoch, rate):
-    assert paper.learning_rate(Params(), epoch) == pytest.approx(rate)
+    assert method.learning_rate(Params(), epoch) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(
@@ -528,11 +529,11 @@ def test_learning_rate_falls_by_a_hundredth_in_each_phase(epoch, rate):
 )
 def test_one_cycle_in_each_phase(epoch, rate):
     params = Params(schedule="one_cycle", encoder_epochs=10, fusion_epochs=20)
-    assert paper.learning_rate(params, epoch) == pytest.approx(rate, abs=1e-6)
+    assert method.learning_rate(params, epoch) == pytest.approx(rate, abs=1e-6)
 
 
 def test_optimizer_is_caffes():
-    group = paper.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
+    group = method.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 5e-4)
 
 
@@ -542,7 +543,7 @@ def test_loss_is_the_sum_of_the_predictions_losses():
     for each in logits:
         for row, label in zip(each.double(), (0, 6, 2), strict=True):
             expected += float(torch.log(torch.exp(row).sum()) - row[label]) / 3
-    found = paper.loss(small(), {"logits": logits}, torch.tensor([0, 6, 2]))["loss"]
+    found = method.loss(small(), {"logits": logits}, torch.tensor([0, 6, 2]))["loss"]
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -553,18 +554,18 @@ def test_learns_eight_pairs_by_heart(model):
         encoder_learning_rate=0.002, fusion_epochs=25, fusion_learning_rate=0.002,
     )  # fmt: skip
     torch.manual_seed(0)
-    network, person = paper.build(params, 8).train(), torch.arange(8)
-    optimizer, batch = paper.optimizer(params, network), patterns(params, 8)
+    network, person = method.build(params, 8).train(), torch.arange(8)
+    optimizer, batch = method.optimizer(params, network), patterns(params, 8)
     right = {"encoders": 0, "whole": 0}
     for epoch in range(params.epochs):  # of one batch
-        paper.begin_epoch(params, network, optimizer, epoch, 0)
-        optimizer.param_groups[0]["lr"] = paper.learning_rate(params, epoch)
-        views = paper.augment(params, batch, torch.Generator().manual_seed(epoch))
-        output = network(paper.normalize(params, views, MEAN))
-        found = int((paper.training_logits(output).argmax(1) == person).sum())
+        method.begin_epoch(params, network, optimizer, epoch, 0)
+        optimizer.param_groups[0]["lr"] = method.learning_rate(params, epoch)
+        views = method.augment(params, batch, torch.Generator().manual_seed(epoch))
+        output = network(method.normalize(params, views, MEAN))
+        found = int((method.training_logits(output).argmax(1) == person).sum())
         right[network.phase] = max(right[network.phase], found)
         optimizer.zero_grad()
-        paper.loss(params, output, person)["loss"].backward()
+        method.loss(params, output, person)["loss"].backward()
         optimizer.step()
     assert right == {"encoders": 8, "whole": 8 if params.two_phases else 0}
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reid.nn import backbones, flow_views
+from reid.papers.mutual_attention.method import METHOD as method
 from reid.papers.mutual_attention.network import activations, frame_weights
 from reid.papers.mutual_attention.paper import PAPER as paper
 from reid.papers.mutual_attention.paper import Params
@@ -63,11 +64,11 @@ def clips_of(params: Params, count: int, frames: int = 3, seed: int = 1) -> dict
 def run(params: Params, count: int = 2, frames: int = 3):
     """A network of 5 persons in eval mode, a normalised batch, and what it gives."""
     torch.manual_seed(0)
-    network = paper.build(params, 5)
+    network = method.build(params, 5)
     for layer in network.modules():  # residual branches begin as zero, and would hide mistakes
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1)
-    batch = paper.normalize(params, clips_of(params, count, frames), MEAN)
+    batch = method.normalize(params, clips_of(params, count, frames), MEAN)
     with torch.no_grad():
         return network, batch, network.eval()(batch)
 
@@ -79,7 +80,7 @@ def test_view_resizes_flow_and_scales_its_vectors_with_the_size():
     flow = np.empty((100, 80, 2), np.float32)
     flow[:, :40], flow[:, 40:] = (5, -3), (1, 0.1)
     image = np.full((100, 80, 3), 7, np.uint8)
-    found = paper.view(tiny(), image, {"flow": flow})
+    found = method.view(tiny(), image, {"flow": flow})
     assert {n: (a.shape, a.dtype.name) for n, a in found.items()} == {
         "image": ((64, 32, 3), "uint8"),
         "flow": ((64, 32, 2), "int16"),
@@ -91,7 +92,7 @@ def test_view_resizes_flow_and_scales_its_vectors_with_the_size():
 
 def test_view_cuts_off_what_no_16_bits_hold():
     flow = np.full((64, 32, 2), (600, -600), np.float32)
-    found = paper.view(tiny(), np.zeros((64, 32, 3), np.uint8), {"flow": flow})["flow"]
+    found = method.view(tiny(), np.zeros((64, 32, 3), np.uint8), {"flow": flow})["flow"]
     assert found[0, 0].tolist() == [32767, -32768]
 
 
@@ -101,11 +102,11 @@ def test_one_stream_alone_needs_no_flow(model, needed):
     assert paper.columns(params) == (["image", "flow"] if needed else ["image"])
     assert paper.stages(params) == (["flow"] if needed else [])
     if not needed:
-        assert [*paper.view(params, image, {"image_id": "f1", "flow": None})] == ["image"]
+        assert [*method.view(params, image, {"image_id": "f1", "flow": None})] == ["image"]
         return
     for row in ({"image_id": "a/f1"}, {"image_id": "a/f1", "flow": None}):
         with pytest.raises(ReidError, match=r"^a/f1: no optical flow; run `reid flow`"):
-            paper.view(params, image, row)
+            method.view(params, image, row)
 
 
 def mirrored(batch: dict[str, torch.Tensor], clip: int) -> dict[str, np.ndarray]:
@@ -117,7 +118,7 @@ def mirrored(batch: dict[str, torch.Tensor], clip: int) -> dict[str, np.ndarray]
 def test_a_mirrored_clip_mirrors_image_and_flow_and_turns_u_round():
     params = tiny(crop=0)
     batch = clips_of(params, 40)
-    found = paper.augment(params, batch, generator())
+    found = method.augment(params, batch, generator())
     turned = 0
     for clip in range(40):
         kept = np.array_equal(found["image"][clip], batch["image"][clip])
@@ -132,7 +133,7 @@ def test_a_cropped_clip_has_one_place_for_all_frames_and_its_flow():
     """Found by trying every place of every frame enlarged by itself."""
     params = tiny(crop=1, flip=0)
     batch = clips_of(params, 6, frames=2)
-    found = paper.augment(params, batch, generator())
+    found = method.augment(params, batch, generator())
     places = set()
     for clip in range(6):
         larger = {}
@@ -160,7 +161,7 @@ def test_a_cropped_clip_has_one_place_for_all_frames_and_its_flow():
 def test_half_of_the_clips_are_cropped():
     params = tiny(flip=0)
     batch = clips_of(params, 60, frames=1)
-    found = paper.augment(params, batch, generator())
+    found = method.augment(params, batch, generator())
     kept = (found["image"] == batch["image"]).flatten(1).all(1)
     assert torch.equal(kept, (found["flow"] == batch["flow"]).flatten(1).all(1))
     assert 20 < kept.sum() < 40
@@ -170,7 +171,7 @@ def test_sides_that_do_not_grow_alike_scale_u_and_v_apart():
     params = tiny(crop=1, flip=0, height=65, width=37)  # to 73 x 42
     batch = clips_of(params, 1)
     batch["flow"] = torch.full_like(batch["flow"], 640)
-    found = paper.augment(params, batch, generator())["flow"]
+    found = method.augment(params, batch, generator())["flow"]
     torch.testing.assert_close(found[0, 0, 9, 9], torch.tensor([640 * 42 / 37, 640 * 73 / 65]))
 
 
@@ -184,7 +185,7 @@ def test_normalize_is_imagenets_of_images_and_of_colours(monkeypatch):
     monkeypatch.setattr(flow_views, "colour_wheel", colours)
     params = tiny(flow_maximum_px=6)
     batch = clips_of(params, 2)
-    found = paper.normalize(params, batch, MEAN)
+    found = method.normalize(params, batch, MEAN)
     assert [tuple(v.shape) for v in found.values()] == [(2, 3, 3, 64, 32)] * 2
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
         expected = (int(batch["image"][1, 2, 5, 7, channel]) / 255 - mean) / std
@@ -203,7 +204,7 @@ def test_flow_views(kind, channels):
     batch = clips_of(params, 1)
     batch["flow"][:] = 0
     batch["flow"][0, 1, 20, 10] = torch.tensor([160, 0])  # 2.5 pixels to the right
-    found = paper.normalize(params, batch, MEAN)["flow"]
+    found = method.normalize(params, batch, MEAN)["flow"]
     assert found.shape == (1, 3, channels, 64, 32)
     assert not torch.equal(found[0, 1, :, 20, 10], found[0, 1, :, 20, 11])
     if kind == "colour":
@@ -212,7 +213,7 @@ def test_flow_views(kind, channels):
         return
     assert torch.equal(found[0, 0], torch.zeros(channels, 64, 32)), "nothing moves"
     params = tiny(flow_view=kind, flow_maximum_px=20)
-    half = paper.normalize(params, batch, MEAN)["flow"]
+    half = method.normalize(params, batch, MEAN)["flow"]
     torch.testing.assert_close(half, found / 2)
 
 
@@ -224,13 +225,13 @@ def test_both_streams_start_from_a_files_weights_and_learn_apart(tmp_path):
     source = backbones.build("resnet10t", channels=(8, 8, 12, 16))
     save_file(source.state_dict(), tmp_path / "trunk.safetensors")
     weights = str(tmp_path / "trunk.safetensors")
-    network = paper.build(tiny(weights=weights), 3)
+    network = method.build(tiny(weights=weights), 3)
     image, flow = (network.streams[name].backbone for name in ("image", "flow"))
     for name, value in source.state_dict().items():
         assert torch.equal(image.state_dict()[name], value)
         assert torch.equal(flow.state_dict()[name], value)
     assert image.conv1[0].weight is not flow.conv1[0].weight
-    two = paper.build(tiny(weights=weights, flow_view="uv"), 3).streams["flow"].backbone
+    two = method.build(tiny(weights=weights, flow_view="uv"), 3).streams["flow"].backbone
     first = source.get_submodule("conv1.0").weight
     torch.testing.assert_close(two.conv1[0].weight, first[:, :2] * 1.5)
 
@@ -271,13 +272,13 @@ def test_every_model_with_every_aggregation(model, kind):
     assert output["feature"].shape == (2, width)
     assert output["logits"].shape == (2, 5)
     assert all(torch.isfinite(value).all() for value in output.values())
-    assert torch.equal(paper.training_logits(output), output["logits"])
+    assert torch.equal(method.training_logits(output), output["logits"])
     assert set(network.streams) == ({"image"} if one else {"image", "flow"})
     assert (network.join is None) is one
     with torch.inference_mode():
-        longer = paper.normalize(params, clips_of(params, 2, frames=7), MEAN)
-        assert paper.embed(network, params, longer).shape == (2, width)
-        assert torch.equal(paper.embed(network, params, batch), output["feature"])
+        longer = method.normalize(params, clips_of(params, 2, frames=7), MEAN)
+        assert method.embed(network, params, longer).shape == (2, width)
+        assert torch.equal(method.embed(network, params, batch), output["feature"])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -307,7 +308,7 @@ def test_a_reference_frame_is_one_for_both_streams():
 def test_flow_of_a_maximum_that_is_still_to_be_measured_is_not_shown():
     params = tiny(flow_maximum_px=None)
     with pytest.raises(ReidError, match=r"flow_maximum_px: null is measured on .* not built"):
-        paper.normalize(params, clips_of(params, 1), MEAN)
+        method.normalize(params, clips_of(params, 1), MEAN)
 
 
 def test_the_gate_begins_as_alexnet_of_its_own_width_alone():
@@ -351,7 +352,7 @@ def test_even_attention_is_each_frames_mean_weight_in_all_its_places(model):
 
 
 def test_the_papers_network_at_full_size():
-    network = paper.build(Params(weights=""), 625).eval()
+    network = method.build(Params(weights=""), 625).eval()
     clip = {name: torch.zeros(1, 2, 3, 224, 112) for name in ("image", "flow")}
     with torch.no_grad():
         maps, mask = network.maps(clip)
@@ -371,7 +372,7 @@ def test_the_papers_network_at_full_size():
 def test_attention_maps(model, kind):
     params = tiny(model=model, aggregation=kind, attention_layer=3)
     network, batch, _ = run(params)
-    seen, frames = paper.attention_maps(network, batch), frame_weights(network, batch)
+    seen, frames = method.attention_maps(network, batch), frame_weights(network, batch)
     assert bool(seen) is (model in ("gated", "mutual"))
     for weights in (each["layer 3"] for each in seen.values()):
         assert weights.shape == (2, 3, 8, 4)
@@ -409,7 +410,7 @@ def test_clips_of_the_paper():
 
 def test_an_epoch_is_one_pass_over_the_identities():
     targets = np.repeat(np.arange(625), 13)  # as many persons as MARS has, and about the tracklets
-    batches = paper.sampler(Params(), targets, 0).batches(0)
+    batches = method.sampler(Params(), targets, 0).batches(0)
     assert len(batches) == 78
     for tracklets in batches:
         assert np.unique(targets[tracklets], return_counts=True)[1].tolist() == [4] * 8
@@ -426,7 +427,7 @@ def test_loss_is_smoothed_cross_entropy_and_hard_triplets():
         total = math.log(sum(math.exp(value) for value in row))
         for k, value in enumerate(row):
             identity -= (0.1 / 3 + 0.9 * (k == label)) * (value - total) / 4
-    found = paper.loss(Params(), {"feature": feature, "logits": logits}, person)
+    found = method.loss(Params(), {"feature": feature, "logits": logits}, person)
     assert float(found["triplet"]) == pytest.approx(sum(hinges) / 4, rel=1e-5)
     assert float(found["identity"]) == pytest.approx(identity, rel=1e-5)
     assert float(found["loss"]) == pytest.approx(identity + sum(hinges) / 4, rel=1e-5)
@@ -445,11 +446,11 @@ def test_loss_is_smoothed_cross_entropy_and_hard_triplets():
     ],
 )
 def test_learning_rates(overrides, epoch, rate):
-    assert paper.learning_rate(Params(**overrides), epoch) == pytest.approx(rate, abs=1e-12)
+    assert method.learning_rate(Params(**overrides), epoch) == pytest.approx(rate, abs=1e-12)
 
 
 def test_optimizer_is_adam():
-    found = paper.optimizer(Params(), nn.Linear(2, 2))
+    found = method.optimizer(Params(), nn.Linear(2, 2))
     group = found.param_groups[0]
     assert isinstance(found, torch.optim.Adam)
     assert (group["lr"], group["weight_decay"], group["betas"]) == (3e-4, 5e-4, (0.9, 0.999))
@@ -460,14 +461,14 @@ def test_optimizer_is_adam():
 def test_learns_a_batch_by_heart_and_everything_learns(model):
     params = tiny(model=model, learning_rate=3e-3)
     torch.manual_seed(0)
-    network, person = paper.build(params, 3), torch.arange(3).repeat_interleave(2)
+    network, person = method.build(params, 3), torch.arange(3).repeat_interleave(2)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
-    optimizer, accuracy, losses = paper.optimizer(params, network), 0.0, []
-    batch = paper.normalize(params, clips_of(params, 6, frames=2), MEAN)
+    optimizer, accuracy, losses = method.optimizer(params, network), 0.0, []
+    batch = method.normalize(params, clips_of(params, 6, frames=2), MEAN)
     for _ in range(40):
         output = network(batch)
-        found = paper.loss(params, output, person)["loss"]
-        accuracy = float((paper.training_logits(output).argmax(1) == person).float().mean())
+        found = method.loss(params, output, person)["loss"]
+        accuracy = float((method.training_logits(output).argmax(1) == person).float().mean())
         losses.append(found.item())
         if accuracy == 1 and losses[-1] < losses[0] / 3:
             break
@@ -581,7 +582,7 @@ def test_light_changes_a_clip_s_images_alone():
         "image": torch.full((16, 3, 8, 8, 3), 90, dtype=torch.uint8),
         "flow": torch.ones(16, 3, 8, 8, 2, dtype=torch.int16),
     }
-    found = paper.augment(params, clip, torch.Generator().manual_seed(0))
+    found = method.augment(params, clip, torch.Generator().manual_seed(0))
     assert torch.equal(found["flow"], clip["flow"].float())
     first = found["image"][:, :1, :1, :1]
     assert torch.equal(found["image"], first.expand_as(found["image"]))  # one draw for a clip

@@ -11,7 +11,7 @@ from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid import experiments
 from reid.evaluation.evaluate import evaluate
-from reid.papers.strong_baseline.paper import PAPER as strong_baseline
+from reid.papers.strong_baseline.method import METHOD as method
 from reid.papers.strong_baseline.paper import Params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -42,7 +42,7 @@ def test_it_trains_and_is_tested_with_nothing_built_but_the_shards(toy: Project)
 def test_images_keep_their_whole_width():
     left_white = np.zeros((60, 20, 3), np.uint8)
     left_white[:, :10] = 255
-    seen = strong_baseline.view(Params(), left_white, {})["image"]
+    seen = method.view(Params(), left_white, {})["image"]
     assert seen.shape == (256, 128, 3)
     assert (seen[:, :60] == 255).all()
     assert (seen[:, 68:] == 0).all()
@@ -52,5 +52,5 @@ def test_it_has_the_published_recipe():
     params = Params()
     assert (params.epochs, params.batch, params.images, params.margin) == (120, 64, 4, 0.3)
     assert params.swap_probability == 0
-    rates = [strong_baseline.learning_rate(params, epoch) for epoch in (0, 20, 45, 100)]
+    rates = [method.learning_rate(params, epoch) for epoch in (0, 20, 45, 100)]
     np.testing.assert_allclose(rates, [3.5e-4 * f for f in (0.109, 1, 0.1, 0.01)], rtol=1e-6)
