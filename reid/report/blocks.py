@@ -25,7 +25,9 @@ NUMBER = re.compile(
 )
 NO_NUMBER = {"", NONE, "not printed"}  # may stand in a column of numbers
 # control characters but tab and line feed, half characters, and marks of writing direction
-UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 SVG_SIZE = re.compile(rb'<svg [^>]*?width="([0-9.]+)pt" height="([0-9.]+)pt"')
 PICTURE_PX = 160  # pictures are not higher
 

@@ -30,9 +30,13 @@ class Drawn:
 
 def draw(chapter: Chapter) -> Drawn:
     """A chapter as HTML."""
-    sections = [[printable(s.title), _anchor_of(chapter, i)] for i, s in enumerate(chapter.sections)]
+    sections = [
+        [printable(s.title), _anchor_of(chapter, i)] for i, s in enumerate(chapter.sections)
+    ]
     template = _environment().get_template("chapter.html")
-    return Drawn(printable(chapter.title), sections, template.render(chapter=chapter, sections=sections))
+    return Drawn(
+        printable(chapter.title), sections, template.render(chapter=chapter, sections=sections)
+    )
 
 
 def _anchor_of(chapter: Chapter, index: int) -> str:

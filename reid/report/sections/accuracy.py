@@ -64,7 +64,12 @@ def _goal(found: Mapping[str, Any]) -> dict[str, Any]:
     line["measure"] = GOALS[found["stage"]] + OF.get(found["numbers"].get("ap50_of"), "")
     goal = found["goal"]
     if found.get("truth_itself"):
-        return {**line, "value": NONE, "goal": NONE, "judged": "the truth against itself: no accuracy"}
+        return {
+            **line,
+            "value": NONE,
+            "goal": NONE,
+            "judged": "the truth against itself: no accuracy",
+        }
     if goal is None:
         return {**line, "value": NONE, "goal": NONE, "judged": "nothing to compare with"}
     sign = "≤" if goal["most"] else "≥"
