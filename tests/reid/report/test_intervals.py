@@ -1,4 +1,4 @@
-"""The bootstrap: against the textbook's normal interval, and which runs have scores to draw from."""
+"""The bootstrap against the normal interval, and which runs have scores to draw from."""
 
 from pathlib import Path
 
