@@ -9,8 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WITHOUT = "no chromium on this machine (.ci/run installs it)"
@@ -20,8 +21,8 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe
 class Browser:
     """One tab. Events that come between answers are kept in `events`."""
 
-    def __init__(self, write: int, read: int):
-        self._write, self._read = os.fdopen(write, "wb"), os.fdopen(read, "rb")
+    def __init__(self, commands: BinaryIO, answers: BufferedReader):
+        self._write, self._read = commands, answers
         self._number, self._buffer = 0, b""
         self.events: list[dict[str, Any]] = []
         self._session = None
@@ -118,8 +119,9 @@ def browser(home: Path) -> Iterator[Browser]:
     )
     os.close(to_read)
     os.close(to_write)
-    try:
-        yield Browser(write, read)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with os.fdopen(write, "wb") as commands, os.fdopen(read, "rb") as answers:
+        try:
+            yield Browser(commands, answers)
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -45,12 +45,13 @@ class Part:
 def write(project: Project) -> Path:
     """Write the page of everything that is built and trained; returns its path."""
     built = _built(project)
+    runs = sources.runs(project, built)
     cache = Cache(project)
     drawn = [
         cache.drawn(part.title, part.inputs, lambda part=part: render.draw(part.chapter))
-        for part in parts(project, built)
+        for part in parts(project, built, runs)
     ]
-    made = render.draw(Chapter("Made with", [_made_with(sources.runs(project, built))]))
+    made = render.draw(Chapter("Made with", [_made_with(runs)]))
     kinds = {data.name: kind_of(project, data.name) for data in built}
     page = render.page(bounded([*drawn, made]), by_kind(kinds))
     path = project.reports / "report.html"
@@ -61,8 +62,14 @@ def write(project: Project) -> Path:
 
 def chapters(project: Project) -> list[Chapter]:
     """The page's chapters, all drawn now."""
-    every = [part.chapter for part in parts(project, _built(project))]
+    built = _built(project)
+    every = [part.chapter for part in parts(project, built, sources.runs(project, built))]
     return [chapter for chapter in every if chapter.sections]
+
+
+def page_of(every: Sequence[Chapter], first: str = "") -> str:
+    """Chapters as one HTML page below the line `first`."""
+    return render.page([render.draw(chapter) for chapter in every], first)
 
 
 def bounded(drawn: Sequence[Drawn]) -> list[Drawn]:
@@ -86,12 +93,11 @@ def _built(project: Project) -> list[BuiltData]:
     return built
 
 
-def parts(project: Project, built: list[BuiltData]) -> Iterator[Part]:
+def parts(project: Project, built: list[BuiltData], runs: list[Runs]) -> Iterator[Part]:
     """Results first, then failures, experiments and data.
 
     What draws is imported when it draws.
     """
-    runs = sources.runs(project, built)
     data = project.root / "data"
     shards = [data / "1-shards", data / "2-derived"]
     every = [*shards, project.root / "params.yaml", project.run("x").parent]

@@ -36,6 +36,7 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
     "legend.frameon": False,
+    "savefig.transparent": True,  # the page is light or dark
 }
 
 Curve = tuple[Sequence[float], Sequence[float]]  # x and y
@@ -229,7 +230,7 @@ def _legend(axes: Any, groups: int) -> None:
 def _whole(*sides: Any) -> None:
     """Whole numbers alone on these axes, save those that have their own labels."""
     for side in sides:
-        side.set_major_locator(MaxNLocator(integer=True))
+        side.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _plain(name: str) -> str:

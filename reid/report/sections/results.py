@@ -154,8 +154,8 @@ def _caption(rows: list[Row]) -> str:
     several = any(len(row.trainings) > 1 for row in rows)
     spread = " Of several trainings mean and sample deviation." if several else ""
     return (
-        f"Percent of the queries that count.{spread} In bold the best on a data set among rows that "
-        "are scored alike. 95 %: the bootstrap interval over queries, none where the score is not "
-        "of the ranked lists themselves; it does not hold the spread of seeds. Chance: rank 1 of "
-        "a random order."
+        f"Percent of the queries that count.{spread} In bold the best on a data set of the rows "
+        "that are scored alike. 95 %: the bootstrap interval over queries, none where the score "
+        "is not of the ranked lists themselves; it does not hold the spread of seeds. Chance: rank "
+        "1 of a random order."
     )

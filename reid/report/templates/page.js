@@ -18,6 +18,15 @@
     if (narrow.matches && event.target.closest("a")) contents.open = false;
   });
 
+  // ---- what is wider than the page can be scrolled with the keyboard, too
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  document.querySelectorAll(".scroll").forEach((each) => wide.observe(each));
+
   // ---- tables
   const number = (text) => parseFloat(text.replaceAll(",", "").replace(/^[✓✗≤≥ ]+/, ""));
   const sort = (table, column, head) => {

@@ -1,6 +1,8 @@
 """The page: what is on it, what is escaped, what is left out, and that it is always the same."""
 
+import base64
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -17,6 +19,7 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.report import blocks
 from reid.report import page as report
+from reid.report.blocks import Chapter, Row, Section, Sheet, Shot, Text
 from reid.report.sections import counts, pictures, ranked
 from reid.results import built as sources
 from reid.shards.folder import write_shard
@@ -103,14 +106,14 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in {"img", "br", "meta"}:
+        if tag not in {"img", "br", "meta", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in {"style", "script"}:
             self.text += data + " "
             if self.open[-1] in {"h2", "h3"}:
                 self.headings.append(data)
@@ -123,24 +126,30 @@ def page(built):
 
 def test_the_parts_of_the_page(page):
     assert page.headings == [
-        "Summary", "At a glance",
+        "Results", "All experiments",
+        "Failures", "All queries, the worst first",
+        "Experiments on toy", "Metrics", "CMC", "toy-baseline", "toy-inter", "Training",
+        "Ranked lists", "Parameters",
+        "Data sets", "At a glance",
         "Data set toy", "Counts", "Images per identity and camera", "Stages",
         "Joints and part boxes", "The same people across cameras", "Joints and parts drawn",
         "Rejects",
-        "Experiments on toy", "Metrics", "CMC", "Training", "Ranked lists", "Parameters",
+        "Made with", "Code, versions, seeds",
     ]  # fmt: skip
     assert page.open == []
 
 
 def test_self_contained(page, built):
     links = [v for _, name, v in page.attributes if name in {"src", "href", "srcset", "data"}]
-    assert {link.split(";")[0].rstrip("0123456789s") for link in links} == {
-        "data:image/jpeg", "data:image/svg+xml", "#c",
+    assert {link.split(";")[0] for link in links if not link.startswith("#")} == {
+        "data:image/jpeg", "data:image/svg+xml",
     }  # fmt: skip
     anchors = [v for _, name, v in page.attributes if name == "id"]
     assert len(set(anchors)) == len(anchors)
     assert {link[1:] for link in links if link.startswith("#")} == set(anchors)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not page.tags & {"link", "iframe", "object"}
+    assert not [name for _, name, _ in page.attributes if name in {"style", "srcset"}]
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     text = (built.reports / "report.html").read_text()
     assert "url(" not in text
     assert "@import" not in text
@@ -151,6 +160,7 @@ def test_self_contained(page, built):
 def test_every_picture_says_what_it_shows(page):
     pictures_ = sum(tag == "img" and name == "src" for tag, name, _ in page.attributes)
     texts = [v for tag, name, v in page.attributes if tag == "img" and name == "alt"]
+    assert texts.pop() == "", "the one that the script fills"
     assert len(texts) == pictures_ > 50
     assert all(texts)
     assert any("person 2, camera 1" in text for text in texts)
@@ -203,9 +213,35 @@ def test_names_are_escaped(copy):
     make_run(copy, EVIL, wrong=2, paper=EVIL)
     path = report.write(copy)
     page = Page(path)
-    assert "script" not in page.tags
-    assert "<script" not in path.read_text()
+    text = path.read_text()
+    assert re.findall("<script[^>]*>", text) == [
+        '<script type="application/json" class="data">',
+        '<script type="text/plain" class="thumbnails">', "<script>",
+    ]  # fmt: skip
+    assert "alert(" not in text.replace("alert(&#39;", "").replace("alert('x')\\u003cb", "")
     assert page.text.count(EVIL) > 5
+
+
+def test_control_characters_are_shown_and_never_sent():
+    told = "\x1b[31mred\x07 \u202eevil\u2066 \udcff"
+    section = Section(told, [Text(told), blocks.table([{told: told}], told), Sheet(
+        [Row(told, [Shot(None, told, told)])], told, [told], {told: "#fff"})])  # fmt: skip
+    html = report.page_of([Chapter(told, [section])], told)
+    assert blocks.UNSEEN.search(html) is None
+    assert html.count(r"\x1b[31mred\x07 \u202eevil\u2066 \udcff") > 12
+    html.encode()
+
+
+def test_the_policy_names_the_page_s_own_script_and_style_alone(page, built):
+    text = (built.reports / "report.html").read_text()
+    (policy,) = [v for tag, name, v in page.attributes if "default-src" in v]
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (source,) = re.findall(f"{tag}-src '([^']*)'", policy)
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert source == f"sha256-{digest}"
 
 
 def test_runs_that_params_yaml_does_not_name_are_in_tables_alone(copy, page):
@@ -221,8 +257,8 @@ def test_what_is_not_there_has_no_section(copy):
         shutil.rmtree(copy.root / "data" / folder)
     headings = Page(report.write(copy)).headings
     assert headings == [
-        "Summary", "At a glance", "Data set toy", "Counts", "Images per identity and camera",
-        "Stages", "The same people across cameras", "Rejects",
+        "Data sets", "At a glance", "Data set toy", "Counts", "Images per identity and camera",
+        "Stages", "The same people across cameras", "Rejects", "Made with", "Code, versions, seeds",
     ]  # fmt: skip
 
 
@@ -249,7 +285,7 @@ def test_experiments_beside_the_paper(built, monkeypatch):
     section = report.beside(built)
     assert [c.text for c in section.blocks[0].columns] == ["experiment", "r1", "paper, x r1"]
     assert len(section.blocks) == 1
-    html = report.render([blocks.Chapter("c", [section])])
+    html = report.page_of([Chapter("c", [section])])
     assert "&lt;i&gt;title" in html
     assert "&lt;98.76&gt;" in html
 
@@ -258,7 +294,7 @@ def test_whole_tables_of_a_paper(copy):
     rows = [{"row": "intra", "r1": "50.00 ± 1.20", "paper, x r1": "not printed"}]
     write(copy.reports / "tables" / "a.json", {"title": "Table <6>", "rows": rows, "note": "seeds"})
     page = Page(report.write(copy))
-    assert page.headings[-2:] == ["Beside the papers", "Whole tables"]
+    assert page.headings[:3] == ["Results", "All experiments", "Whole tables"]
     assert "Table <6>" in page.text
     assert "50.00 ± 1.20" in page.text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reid.project.layout import Project
-from reid.report.page import render
+from reid.report.page import page_of
 from reid.results import made_with as made
 from tests.manifests import write_manifest
 
@@ -80,8 +80,8 @@ def test_kinds_are_those_of_the_manifests_and_stand_first(tmp_path: Path):
         "Rendered worlds, in which no person is: street. Photographs: market. "
         "Of unknown source: old."
     )
-    body = render([], first).split("<body>")[1]
-    assert body.index(first) < body.index("<p class")
+    body = page_of([], first).split("<body>")[1]
+    assert body.index(first) < body.index("<nav")
 
 
 def test_seeds():

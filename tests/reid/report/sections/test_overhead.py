@@ -226,7 +226,7 @@ def test_text_of_the_data_is_escaped(copy):
     path = copy.derived("crops", "top") / "rejects.parquet"
     table = pa.table({"image_id": ["a"], "reason": [EVIL]})
     write_shard(path, table, {})
-    page = report.render([Chapter("Crops", [frames(copy)])])
+    page = report.page_of([Chapter("Crops", [frames(copy)])])
     assert EVIL not in page
     assert "1 was rejected (1 &lt;script&gt;" in page
 
@@ -476,5 +476,5 @@ def test_a_network_that_is_not_there(copy):
 def test_all_of_it_is_small(project):
     found = runs_of(project)
     sections = [frames(project), overhead_curves.curves(found), overhead_attention.maps(found)]
-    page = report.render([Chapter("Above", [s for s in sections if s])])
+    page = report.page_of([Chapter("Above", [s for s in sections if s])])
     assert len(page) < 300_000

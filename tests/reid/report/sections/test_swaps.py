@@ -96,7 +96,7 @@ def picture(shot: Shot) -> np.ndarray:
 
 def test_data_sets_that_stages_made_have_chapters_of_their_own(project):
     chapters = {c.title: [s.title for s in c.sections] for c in report.chapters(project)}
-    assert [*chapters] == ["Summary", "Data set toy", "Data set swaps/toy"]
+    assert [*chapters] == ["Data sets", "Data set toy", "Data set swaps/toy"]
     expected = ["Masks", "Swap partners", "Swaps"]
     assert [t for t in chapters["Data set toy"] if t in expected] == expected
     assert "Where the images come from" in chapters["Data set swaps/toy"]

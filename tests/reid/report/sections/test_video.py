@@ -442,7 +442,7 @@ def test_names_are_escaped_and_pictures_are_small(copy):
     ]  # fmt: skip
     sections = [section for section in found if section is not None]
     assert len(sections) == 4
-    page = report.render([Chapter("Video", sections)])
+    page = report.page_of([Chapter("Video", sections)])
     assert "<b>'" not in page
     assert page.count("&lt;b&gt;") > 4
     sheet = kinds(sections[0], "sheet")[0]
