@@ -26,29 +26,35 @@ class IntraAttention(nn.Module):
     max-pooling and a unit, and as often a unit, a bilinear up-sampling and the sum with the
     feature of that size on the way down. The result is a mask by itself, or is decomposed into
     one weight per place and one per channel, whose product makes the mask.
+
+    `norm` is batch normalisation before the sigmoid, as the attention of Li et al. (Harmonious
+    attention network, CVPR 2018) and of Wang et al. (Residual attention network, CVPR 2017) has
+    it. Without it a product of weights grows until each sigmoid is saturated, and no mask learns.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int, levels: int, decomposition: bool = True
-    ) -> None:
+        self, inputs: int, outputs: int, stride: int, levels: int, decomposition: bool = True,
+        norm: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.entry = _unit(inputs, outputs, stride)
         self.down = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
         self.up = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
         self.mask = Decomposition(outputs) if decomposition else nn.Conv2d(outputs, outputs, 1)
+        self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
 
-    def start_even(self) -> None:
-        """Begin with a mask of 1/2 everywhere: weights that suit a ReLU would saturate it.
+    def start(self) -> None:
+        """Begin with small weights, or without `norm` with a mask of 1/2 everywhere.
 
-        Where a sigmoid is saturated from the first step on, its mask never learns.
+        Weights that suit a ReLU would saturate a sigmoid from the first step on.
         """
-        if isinstance(self.mask, Decomposition):
-            self.mask.spatial.reset_parameters()
-            self.mask.channel.reset_parameters()
-        last = self.mask.mix if isinstance(self.mask, Decomposition) else self.mask
-        nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+        for layer in self.mask.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
+        if isinstance(self.norm, nn.Identity):
+            last = self.mask.mix if isinstance(self.mask, Decomposition) else self.mask
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to the mask (B, outputs, ceil(H / stride), ceil(W / stride))."""
@@ -60,7 +66,7 @@ class IntraAttention(nn.Module):
         for unit in self.up:
             same_size = finer.pop()
             x = F.interpolate(unit(x), size=same_size.shape[2:], mode="bilinear") + same_size
-        return self.mask(x).sigmoid()
+        return self.norm(self.mask(x)).sigmoid()
 
 
 def _unit(inputs: int, outputs: int, stride: int = 1) -> Bottleneck:

@@ -50,7 +50,9 @@ def _block(params: Params, inputs: int, outputs: int, stride: int, levels: int) 
     block = stage(inputs, outputs, 3, stride, params.shortcut)
     if not params.intra:
         return block
-    attention = IntraAttention(inputs, outputs, stride, levels, params.decomposition)
+    attention = IntraAttention(
+        inputs, outputs, stride, levels, params.decomposition, params.mask_norm
+    )
     return AttentiveBlock(block, attention, params.mask)
 
 
@@ -111,7 +113,7 @@ def _initialize(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
     for layer in module.modules():
         if isinstance(layer, IntraAttention):
-            layer.start_even()
+            layer.start()
 
 
 def build(params: Params, classes: int) -> PartNetwork:

@@ -11,15 +11,19 @@ Differs where the paper is silent or unclear:
   - Conv1, the one shared layer, has its own batch normalisation for the whole body and for parts.
   - intra-attention: a residual unit to the block's output size (middle a quarter, parameter-free
     shortcut), one unit a level down and up, skips by sum; the mask comes from a 3x3 convolution
-    to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid.
+    to one map times a 1x1 convolution of the channel means, a 1x1 convolution, batch
+    normalisation and a sigmoid. The paper names no normalisation; without it (`mask_norm`) the
+    product grows until, within some hundred steps, the sigmoids are all at 0 or 1, and no mask
+    learns. Its gain and shift have no weight decay.
   - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
     asks for it.
   - "FC fusion" is one fully connected layer over the joined features of the whole body and the
     parts, 768 values to 768, which are the fused feature of training and test.
   - fusion at test only ("Concatenation", also Baseline, Aligned and Intra): trained by the five
     branch losses alone, each with weight 1; the accuracy then counts the branches' mean vote.
-  - the whole and the parts' feature are normalised separately before they are joined for the
-    test; the distance is cosine.
+  - the test feature is joined as the fused classifier was trained on it; the distance is cosine.
+    `normalize_features` brings the whole's and the parts' feature to length 1 each before, another
+    reading of their "same weight".
   - momentum 0.9, weight decay 5e-4, horizontal flips. Which images' channel mean is taken off is
     not said: here the training images'; then pixels are divided by 255, which batch
     normalisation undoes. Boxes beyond the image repeat its edge.

@@ -31,6 +31,7 @@ class Params(Strict):
     shortcut: Shortcut = "projection"
     mask: Mask = "residual"  # eq. 7; plain: eq. 5
     decomposition: bool = True  # of the mask into a place's and a channel's weight
+    mask_norm: bool = True  # batch normalisation before the mask's sigmoid
     inter_global: bool = False  # weigh the whole body's feature too (with inter-attention)
     height: int = Field(default=384, ge=32)  # pixels of the whole body
     width: int = Field(default=192, ge=32)
@@ -55,7 +56,7 @@ class Params(Strict):
     test_feature: Literal[
         "fused", "global", "parts", "head", "upper_body", "upper_leg", "lower_leg"
     ] = "fused"
-    normalize_features: bool = True  # whole and parts to length 1 each before they are joined
+    normalize_features: bool = False  # whole and parts to length 1 each before they are joined
     distance: Literal["cosine", "euclidean"] = "cosine"
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from reid.data.samplers import Sampler, Shuffle
 from reid.nn import schedules
+from reid.papers.attention_driven.attention import IntraAttention
 from reid.papers.attention_driven.params import PARTS, Params
 
 
@@ -56,11 +57,19 @@ def embed(module: nn.Module, params: Params, batch: dict[str, Tensor]) -> Tensor
 
 
 def optimizer(params: Params, module: nn.Module) -> torch.optim.Optimizer:
-    """SGD; the trainer sets each step's learning rate by `learning_rate`."""
+    """SGD; the trainer sets each step's learning rate by `learning_rate`.
+
+    Masks' batch normalisation has no weight decay, which would draw each mask towards 1/2.
+    """
+    masks = [layer for layer in module.modules() if isinstance(layer, IntraAttention)]
+    free = [parameter for mask in masks for parameter in mask.norm.parameters()]
+    ids = {id(parameter) for parameter in free}
+    decayed = [parameter for parameter in module.parameters() if id(parameter) not in ids]
+    groups: list[dict[str, Any]] = [{"params": decayed}]
+    groups += [{"params": free, "weight_decay": 0.0}] if free else []
     return torch.optim.SGD(
-        module.parameters(), params.learning_rate, params.momentum,
-        weight_decay=params.weight_decay, fused=True,
-    )  # fmt: skip
+        groups, params.learning_rate, params.momentum, weight_decay=params.weight_decay, fused=True
+    )
 
 
 def learning_rate(params: Params, epoch: float) -> float:

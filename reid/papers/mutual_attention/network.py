@@ -22,13 +22,12 @@ class VideoNetwork(nn.Module):
 
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
-        inputs = {"image": 3, "flow": params.flow_channels}
-        streams = {name: Stream(inputs[name], **params.trunk) for name in params.streams}
+        streams = {name: Stream(**params.trunk(name)) for name in params.streams}
         self.streams: Any = nn.ModuleDict(streams)
         image = streams["image"]
         mutual, gated = params.model == "mutual", params.model == "gated"
         self.attention = MutualAttention(image.cut_width) if mutual else None
-        gate = inputs["flow"], params.gate_channels, params.gate_weights
+        gate = params.flow_channels, params.gate_channels, params.gate_weights
         self.gate = Gate(*gate) if gated else None
         self.even = params.attention == "even"
         size = image.map_size(params.height, params.width)

@@ -11,6 +11,9 @@ Differs where the paper is silent, unclear or contradicts itself:
   - how flow becomes an image is not said: a colour wheel, white where nothing moves, one maximum
     for all frames (`flow_maximum_px`; null measures it), then as images are. `uv_magnitude` and
     `uv` are ours.
+  - `flow_padding`: where nothing moves flow is white, far from the zeros that a ResNet puts around
+    its maps, so that M marks the borders of still frames. Here the flow's network repeats its
+    maps' edges: still flow is as salient at the border as inside. zero is a ResNet's usual.
   - flow is from a frame to the next one, and the last frame's is the one before it once more; the
     paper's F of t-1 leads from the frame before to frame t.
   - the reference of weighted addition is both "the maximum in the temporal domain" and "a frame by

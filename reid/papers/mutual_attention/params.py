@@ -12,6 +12,7 @@ from reid.project.errors import ReidError
 from reid.project.params import Strict
 
 Kind = Literal["average", "max", "temporal_attention", "rnn", "weighted_addition"]
+Padding = Literal["edge", "zero"]
 Reference = Literal["max", "frame"]
 Count = Annotated[int, Field(ge=1)]
 Colour = tuple[float, float, float]
@@ -50,6 +51,7 @@ class Params(Strict):
 
     height: int = Field(default=224, ge=32)  # pixels of what the network sees
     width: int = Field(default=112, ge=32)
+    flow_padding: Padding = "edge"  # of the flow's network; zero: as the images'
     flow_view: Literal["colour", "uv_magnitude", "uv"] = "colour"
     # A frame, at this size; more is cut off. null: 99 in 100 pixels of the training rows move less
     flow_maximum_px: float | None = Field(default=10.0, gt=0)
@@ -129,10 +131,11 @@ class Params(Strict):
     def flow_channels(self) -> int:
         return 2 if self.flow_view == "uv" else 3
 
-    @property
-    def trunk(self) -> dict[str, Any]:
-        """A stream's frame network, for `Stream`."""
+    def trunk(self, view: str) -> dict[str, Any]:
+        """The frame network of a view's stream, for `Stream`."""
         return {
+            "inputs": {"image": 3, "flow": self.flow_channels}[view],
+            "padding": self.flow_padding if view == "flow" else "zero",
             "name": self.backbone, "channels": self.channels, "squeeze": self.squeeze_excitation,
             "weights": self.weights, "last_stride": self.last_stride, "layer": self.attention_layer,
         }  # fmt: skip

@@ -193,23 +193,27 @@ MODELS = Table(
     "Not a table of the paper: each training of the two once, for experiments to stand beside.",
 )
 
-FOUR = "mutual", "weighted_addition", 4
-NORMALIZED = {"weighted_normalized": True}
+
+def _alike(model: str, **further: Any) -> dict[str, Any]:
+    """4 frames, weighted addition by weights of sum one, attention at layer 3."""
+    same = {"attention_layer": 3, "weighted_normalized": True}
+    return _model(model, "weighted_addition", 4, **{**same, **further})
+
+
 ATTENTION = Table(
     "what attention gains, one thing changed from row to row",
     (
-        Row("no attention", {}, _model("two_stream", *FOUR[1:], **NORMALIZED)),
-        Row("even attention", {}, _model(*FOUR, **NORMALIZED, attention="even")),
-        Row("mutual attention", {}, _model(*FOUR, **NORMALIZED)),
-        Row(
-            "mutual attention, literal weights", {}, _model(*FOUR, attention_layer=4),
-            "3: MA, weighted addition, 4 frames",
-        ),
+        Row("no attention", {}, _alike("two_stream")),
+        Row("even attention", {}, _alike("mutual", attention="even")),
+        Row("mutual attention", {}, _alike("mutual")),
+        Row("mutual attention, literal weights", {}, _alike("mutual", weighted_normalized=False)),
+        Row("mutual attention, zero padding", {}, _alike("mutual", flow_padding="zero")),
     ),
-    "Not a table of the paper. Two streams, 4 frames, weighted addition in all rows, with weights "
-    "of sum one but in the last row, whose weights have no denominator (equations 6 to 8). Even "
-    "attention spreads each frame's weight evenly over its places.",
-)  # fmt: skip
+    "Not a table of the paper. Two streams, 4 frames, weighted addition by weights of sum one, but "
+    "literal ones, which have no denominator (equations 6 to 8). Attention is at layer 3: of small "
+    "frames of 64x32 that leaves 8x4 places, where layer 4 has 4x2. Even attention spreads each "
+    "frame's weight evenly over its places.",
+)
 
 TABLES: dict[int | str, Table] = {
     1: TABLE_1,

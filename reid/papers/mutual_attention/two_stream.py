@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from reid.nn import backbones
 from reid.nn.weights import fill, read_state
+from reid.papers.mutual_attention.params import Padding
 from reid.project.errors import ReidError
 
 RESNET, SE_RESNET = "resnet50.tv_in1k", "legacy_seresnet50.in1k"
@@ -29,12 +30,14 @@ class Stream(nn.Module):
 
     Layers count the stem as 1: 4 is torchvision's layer3. `inputs` is the number of channels that
     it sees; `name` is empty for ResNet-50, or with `squeeze` SE-ResNet-50; `channels` of its four
-    stages are its own where None. All else as in `reid.nn.backbones.build`.
+    stages are its own where None. With `padding` edge, maps go on beyond their edge as they end
+    there: an input that is everywhere the same gives the same everywhere. All else as in
+    `reid.nn.backbones.build`.
     """
 
     def __init__(
         self, inputs: int, name: str = "", weights: str = "", last_stride: int = 2, layer: int = 4,
-        channels: Sequence[int] | None = None, squeeze: bool = False,
+        channels: Sequence[int] | None = None, squeeze: bool = False, padding: Padding = "zero",
     ) -> None:  # fmt: skip
         super().__init__()
         options: dict[str, Any] = {"channels": channels} if channels else {}
@@ -48,6 +51,8 @@ class Stream(nn.Module):
         self.inputs = inputs
         if inputs != 3:
             see_channels(self.backbone, inputs)
+        if padding == "edge":
+            pad_by_edge(self.backbone)
         cut, end = (children.index(name) + 1 for name in (LAYERS[layer - 2], LAYERS[-1]))
         self.first, self.rest = children[:cut], children[cut:end]
         at = {info["module"]: info["num_chs"] for info in self.backbone.feature_info}
@@ -79,6 +84,13 @@ def see_channels(backbone: nn.Module, inputs: int) -> None:
     source = torch.arange(inputs, device=layer.weight.device) % layer.in_channels
     weight = layer.weight.detach()[:, source] * (layer.in_channels / inputs)
     layer.weight, layer.in_channels = nn.Parameter(weight.contiguous()), inputs
+
+
+def pad_by_edge(backbone: nn.Module) -> None:
+    """Let each convolution repeat its maps' edges, in place, where it would put zeros."""
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Conv2d) and any(layer.padding):
+            layer.padding_mode = "replicate"
 
 
 class MutualAttention(nn.Module):

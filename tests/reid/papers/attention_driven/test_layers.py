@@ -89,6 +89,19 @@ def test_intra_attention_sizes(size, levels, lowest, decomposition):
     assert 0 < mask.min() < mask.max() < 1
 
 
+@pytest.mark.parametrize("decomposition", [True, False])
+def test_a_mask_without_normalisation_begins_even_and_one_with_it_is_spread(decomposition):
+    spread = {}
+    for norm in (True, False):
+        layer = IntraAttention(4, 8, 1, 1, decomposition, norm)
+        layer.start()
+        mask = layer(torch.randn(8, 4, 6, 6)).detach()
+        spread[norm] = float(mask.std())
+        assert float(mask.mean()) == pytest.approx(0.5, abs=0.1)
+    assert spread[True] > 0.1
+    assert spread[False] == 0
+
+
 def test_attentive_block_weighs_its_stage():
     layer = AttentiveBlock(stage(4, 8, 3, 2), IntraAttention(4, 8, 2, 1), "residual").eval()
     x = torch.randn(2, 4, 7, 5)

@@ -170,6 +170,7 @@ def test_models_of_table_6_are_five_different_ones():
         {"fusion": "test_only"},
         {"mask": "plain"},
         {"decomposition": False},
+        {"mask_norm": False},
         {"inter_global": True},
         {"feature_norm": True},
         {"shortcut": "parameter_free"},
@@ -222,17 +223,18 @@ def test_test_features(feature):
         "global": whole,
         "parts": local,
         "upper_leg": output["part"][:, 2],
-        "fused": torch.cat([F.normalize(whole), F.normalize(local)], 1),
+        "fused": torch.cat([whole, local], 1),
     }
     torch.testing.assert_close(found, expected[feature])
 
 
-def test_features_are_joined_as_they_are_without_normalisation():
-    params = small(normalize_features=False)
+def test_features_of_length_1_each_are_joined_where_asked():
+    params = small(normalize_features=True)
     network, batch, output = run(params)
     with torch.no_grad():
-        found = method.embed(network, params, batch)
-    torch.testing.assert_close(found, torch.cat([output["global"], output["local"]], 1))
+        embedded = method.embed(network, params, batch)
+    each = F.normalize(output["global"]), F.normalize(output["local"])
+    torch.testing.assert_close(embedded, torch.cat(each, 1))
 
 
 # -- starting weights ------------------------------------------------------------------------
@@ -315,6 +317,16 @@ def test_one_cycle_rises_for_three_tenths_and_falls_to_zero(epoch, rate):
 def test_optimizer_is_the_papers():
     group = method.optimizer(Params(), torch.nn.Linear(2, 2)).param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 5e-4)
+
+
+def test_all_decays_but_the_normalisation_of_masks():
+    network = method.build(small(), 5)
+    decayed, free = method.optimizer(small(), network).param_groups
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert (decayed["weight_decay"], free["weight_decay"]) == (5e-4, 0)
+    assert len(free["params"]) == 2 * 3 * 5, "gain and shift of three blocks in five branches"
+    assert all("attention.norm" in names[id(parameter)] for parameter in free["params"])
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
 
 
 @pytest.mark.parametrize(("rows", "batches"), [(70, 2), (32, 1), (20, 1)])

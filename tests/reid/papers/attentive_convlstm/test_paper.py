@@ -323,10 +323,10 @@ def test_even_attention_stays_even_while_all_else_learns(over):
     params = small(attention="even", attention_over=over, dropout=0)
     network, person = network_of(params, random=False), torch.tensor([0, 1, 2, 2])
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    optimizer = paper.optimizer(params, network)
+    optimizer = method.optimizer(params, network)
     for _ in range(3):
         optimizer.zero_grad()
-        paper.loss(params, network(crops(params, 4)), person)["loss"].backward()
+        method.loss(params, network(crops(params, 4)), person)["loss"].backward()
         optimizer.step()
     kept = {n for n, value in network.state_dict().items() if torch.equal(value, before[n])}
     assert kept == {f"attention.{n}.weight" for n in ("score", "attend_input", "attend_state")} | {

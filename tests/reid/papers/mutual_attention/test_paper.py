@@ -348,7 +348,35 @@ def test_even_attention_is_each_frames_mean_weight_in_all_its_places(model):
     assert float(weights.std((-2, -1)).min()) > 0
     torch.testing.assert_close(even, expected)
     assert not torch.allclose(found["feature"], learned["feature"])
-    assert paper.build(tiny(model=model, attention="even"), 5).even
+    assert method.build(tiny(model=model, attention="even"), 5).even
+
+
+def salient_flow(params: Params, flow: torch.Tensor) -> torch.Tensor:
+    """z of clips' flow (B, T, h, w, 2) in 1/64 pixels, by layers that all do something."""
+    network = run(params)[0]
+    torch.manual_seed(1)
+    for layer in network.streams["flow"].modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.bias)
+    nn.init.normal_(network.attention.flow.weight)
+    clips = {"image": torch.zeros(*flow.shape[:-1], 3).byte(), "flow": flow}
+    shown = method.normalize(params, clips, MEAN)["flow"].flatten(0, 1)
+    with torch.no_grad():
+        return network.attention.flow(network.streams["flow"].before(shown))
+
+
+@pytest.mark.parametrize("layer", [2, 3, 4, 5])
+@pytest.mark.parametrize("view", ["colour", "uv_magnitude"])
+def test_a_still_frame_is_as_salient_at_its_borders_as_inside(layer, view):
+    still = torch.zeros(2, 3, 64, 32, 2).short()
+    moving = clips_of(tiny(), 2)["flow"]
+    spread = {}
+    for padding, flow in (("edge", still), ("edge", moving), ("zero", still)):
+        params = tiny(flow_padding=padding, attention_layer=layer, flow_view=view)
+        scores = salient_flow(params, flow)
+        spread[padding, flow is still] = float(scores.flatten(1).std(1).max())
+    assert spread["edge", True] < 1e-4 * spread["edge", False]
+    assert spread["zero", True] > 1e3 * spread["edge", True]
 
 
 def test_the_papers_network_at_full_size():
