@@ -92,9 +92,12 @@ class Asked:
 
     @property
     def rows(self) -> list[Row]:
-        """Both rows of every claim, and its control."""
-        each = [c for claim in self.claims for c in (claim, claim.control_claim) if c]
-        return [row for claim in each for row in (claim.better, claim.worse)]
+        """Both rows of every claim and of its control, each once."""
+        every = [c for claim in self.claims for c in (claim, claim.control_claim) if c]
+        found: list[Row] = []
+        for row in (row for one in every for row in (one.better, one.worse)):
+            found += [] if row in found else [row]
+        return found
 
 
 def asked(run: Run, trainings: int, names: Collection[str] = ()) -> Asked:
@@ -221,8 +224,7 @@ def train(each: Sequence[Asked]) -> Generator[Asked]:
         for of_paper in each:
             if count <= of_paper.trainings:
                 for row in of_paper.rows:
-                    for training in of_paper.of_row(row, count):
-                        _trained(of_paper.run, training)
+                    _trained(of_paper.run, of_paper.of_row(row, count)[-1])
                 yield of_paper
 
 
