@@ -34,7 +34,7 @@ demo: install  ## raw folder to report, on rendered worlds
 demo-images demo-video: install
 	python demo.py $(@:demo-%=%)
 
-tables: install  ## the papers' tables on the rendered world, several seeds
+tables: install  ## the papers' tables on the rendered worlds, several seeds, and their claims
 	reid table attention_driven 6 --dataset street --seeds 3
 	reid table implicit_attention 1 --dataset mall --seeds 3 --row 'Luo, triplet' --row 'Full body, triplet'
 	reid table multimodal_attention figure-3 --dataset crops/topview --seeds 3
@@ -43,6 +43,7 @@ tables: install  ## the papers' tables on the rendered world, several seeds
 		--row 'two streams, no attention, pooling' --row 'MA, weighted addition, 4 frames'
 	reid table attentive_convlstm 2 --dataset hall --splits 10
 	reid sources --seeds 3
+	cd claims && reid claims --build --trainings 4
 
 # The longest file first, or one process ends long after the other.
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone

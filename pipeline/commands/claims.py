@@ -77,7 +77,7 @@ def claims(
             Run(home, paper, dataset or results.dataset_of(home, paper), device, build_stage, say),
             trainings, claim or (),
         )
-        for paper in results.papers_of(home, papers or ())
+        for paper in results.papers_of(home, papers or (), claim or ())
     ]  # fmt: skip
     say(f"claims: {results.work(each, results.rehearsed_seconds(home, device)).told()}")
     for one in () if plan else results.train(each):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,17 +92,17 @@ class Asked:
 
     @property
     def rows(self) -> list[Row]:
-        """Both rows of every claim, and its control."""
-        each = [c for claim in self.claims for c in (claim, claim.control_claim) if c]
-        return [row for claim in each for row in (claim.better, claim.worse)]
+        """Both rows of every claim and of its control, each once."""
+        every = [c for claim in self.claims for c in (claim, claim.control_claim) if c]
+        found: list[Row] = []
+        for row in (row for one in every for row in (one.better, one.worse)):
+            found += [] if row in found else [row]
+        return found
 
 
 def asked(run: Run, trainings: int, names: Collection[str] = ()) -> Asked:
     """The claims of `run.paper`, or of them those of these names, on `run.dataset`."""
     claims = paper_of(run.paper).claims
-    for name in names:
-        if name not in [claim.name for claim in claims]:
-            raise ReidError(f"{run.paper}: {unknown('claim', name, [c.name for c in claims])}")
     chosen = tuple(claim for claim in claims if not names or claim.name in names)
     told = protocols_of(run.project.shards(run.dataset))["protocols"]
     random = sum(bool(tables.SPLIT.fullmatch(rule["name"])) for rule in told)
@@ -117,14 +117,19 @@ def dataset_of(project: Project, paper: str) -> str:
     return names[0]
 
 
-def papers_of(project: Project, named: Collection[str]) -> list[str]:
-    """The papers `named`, by default all that claim something and have a data set here."""
+def papers_of(project: Project, named: Collection[str], names: Collection[str] = ()) -> list[str]:
+    """The papers `named`, by default those that have a data set here; with a claim of `names`.
+
+    `ReidError` where none of them claims one of these.
+    """
     loaded = params.load(project.root)
-    return list(named) or [
-        paper
-        for paper in PAPERS
-        if paper_of(paper).claims and params.section(loaded, paper, "scale")
-    ]
+    papers = list(named) or [paper for paper in PAPERS if params.section(loaded, paper, "scale")]
+    claimed = {paper: [claim.name for claim in paper_of(paper).claims] for paper in papers}
+    known = [name for each in claimed.values() for name in each]
+    for name in names:
+        if name not in known:
+            raise ReidError(unknown("claim", name, known))
+    return [p for p, each in claimed.items() if (set(each) & set(names) if names else each)]
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ def _trained(run: Run, training: Training) -> None:
 # ------------------------------------------------------------------------------ trained, compared
 
 
-def train(each: Sequence[Asked]) -> Iterator[Asked]:
+def train(each: Sequence[Asked]) -> Generator[Asked]:
     """Train what is missing: first one training of all rows, then the second of all rows.
 
     Yields what is asked of a paper as often as one more training of all its rows is there.
@@ -219,8 +224,7 @@ def train(each: Sequence[Asked]) -> Iterator[Asked]:
         for of_paper in each:
             if count <= of_paper.trainings:
                 for row in of_paper.rows:
-                    for training in of_paper.of_row(row, count):
-                        _trained(of_paper.run, training)
+                    _trained(of_paper.run, of_paper.of_row(row, count)[-1])
                 yield of_paper
 
 
@@ -373,7 +377,7 @@ def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:
         {
             "claim": f"control: {row.claim}" if row.is_control else row.claim,
             "differs in": row.differs,
-            "paper": _printed(row.printed),
+            "paper": printed_shown(row.printed),
             "mAP": _shown(row.differences.get(JUDGED)),
             "rank-1": _shown(row.differences.get("r1")),
             "trainings": _of(row),
@@ -391,10 +395,11 @@ def _of(row: ClaimRow) -> str:
     return f"{count} {kind}{'s' if count > 1 else ''}, {row.queries} queries, {row.persons} persons"
 
 
-def _printed(printed: Printed) -> str:
-    """What the paper has on the first of its data sets."""
+def printed_shown(printed: Printed) -> str:
+    """What the paper has on the first of its data sets; JSON has all."""
     for dataset, numbers in printed.items():
-        return f"{dataset} " + ", ".join(f"{m} {n:+.2f}" for m, n in numbers.items())
+        shown = [f"{m} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
+        return f"{dataset} {', '.join(shown)}"
     return tables.NOT_PRINTED
 
 

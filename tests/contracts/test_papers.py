@@ -157,6 +157,23 @@ def test_printed_tables_name_existing_parameters_and_rows(name: str):
                 assert row.stages == same.stages
 
 
+def test_a_claim_is_of_two_rows_that_differ_in_one_thing(name: str):
+    paper = paper_of(name)
+    every = [c for claim in paper.claims for c in (claim, claim.control_claim) if c]
+    assert len({claim.name for claim in every}) == len(every)
+    for claim in every:
+        one, other = (
+            paper.params.model_validate(r.parameters("")) for r in (claim.better, claim.worse)
+        )
+        differing = [key for key, value in one if getattr(other, key) != value]
+        moved = claim.better.of_source != claim.worse.of_source
+        assert len(differing) + moved == 1, claim.name
+        # A region is of no matter where nothing is swapped.
+        if claim.better.stages != claim.worse.stages:
+            assert differing == ["swap_probability"]
+            assert other.swap_probability == 0
+
+
 def test_full_size_experiments_name_existing_parameters(name: str):
     for reader, given in FULL_SIZE[name]().items():
         for key, values in named(given.experiments, "mine").items():

@@ -197,6 +197,35 @@ def test_a_box_that_is_cut_off_stays_so_for_the_whole_tracklet():
     assert 0.12 * 150 < (high[0] - high[1])[0] < 0.3 * 150
 
 
+def test_a_window_that_stands_holds_all_of_the_way():
+    still = {"window": "stands", "box_jitter": 0.0, "truncation_probability": 0.0}
+    params = CLEAR.model_copy(update=still)
+    windows = hall.stand(params, boxes(16), np.random.default_rng(0))
+    (window,) = {*windows}
+    assert len(windows) == 16
+    wide = 60 + 4 * 15
+    assert window.y2 - window.y1 == pytest.approx(hall.MARGIN * max(150, 2 * wide))
+    assert (window.x1 + window.x2) / 2 == pytest.approx(100 + wide / 2)
+    assert window.x1 < 100
+    assert window.x2 > 100 + wide
+
+
+def test_before_a_window_that_stands_people_alone_move():
+    """The default tracker's window moves the background, often by more than the person."""
+    still = CLEAR.model_copy(update={"window": "stands"})
+    moved: dict[str, list[float]] = {"stands": [], "follows": []}
+    for params in (CLEAR, still):
+        for (one, now), (two, _) in steps(params.render(1)):
+            flow, valid = decode_known_flow(now.flow)
+            mask = decode_mask(now.mask)
+            moved[params.window].append(np.abs(flow[valid & ~mask]).mean())
+            if params.window == "stands":
+                assert (one.camera, one.person) == (two.camera, two.person)
+                assert np.abs(flow[valid & ~mask]).max() == 0
+                assert np.abs(flow[valid & mask]).mean() > 0.1
+    assert np.mean(moved["follows"]) > 0.5
+
+
 def test_persons_stay_in_the_middle_of_their_windows(shots):
     for _, truth in shots:
         centre = (truth.box[:2] + truth.box[2:]) / 2 / [32, 64]
