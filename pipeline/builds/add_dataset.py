@@ -49,8 +49,9 @@ def add(
     as it is, so that adding twice changes nothing and a stopped run is completed by the next.
     """
     project, layout = Project(root), datasets.reader(reader)
-    ingested = {"reader": reader, **({} if split is None else {"split": split, "split_seed": 0})}
-    entries = wanted(check_name(name), ingested, joints_backend, joints_path, small=small)
+    name = check_name(name)
+    entries = wanted(name, reader, joints_backend, joints_path, split=split, small=small)
+    ingested = entries[0].values
     loaded = params.load(root)
     new = missing(loaded, entries)
     present = _check_free(loaded, name, ingested)
@@ -117,16 +118,17 @@ def _sizes(new: list[Entry], small: bool) -> Iterable[str]:
 
 
 def wanted(
-    name: str, ingested: dict[str, Any], joints_backend: str, joints_path: str, *, small: bool
-) -> list[Entry]:
-    """The entries of a data set, its stages and its papers' experiments: all, or the small ones."""
-    reader = str(ingested["reader"])
+    name: str, reader: str, joints_backend: str, joints_path: str,
+    *, split: float | None = None, small: bool = False,
+) -> list[Entry]:  # fmt: skip
+    """The entries of a data set, first its own, then its stages' and its papers' experiments'."""
     if (joints_backend == "given") != bool(joints_path):
         raise ReidError("joints: a path goes with backend `given`, and it needs one")
     settings: dict[str, dict[str, Any]] = {"joints": {"backend": joints_backend}}
     if joints_path:
         settings["joints"]["path"] = joints_path
-    entries = [Entry("ingest", name, ingested)]
+    drawn = {} if split is None else {"split": split, "split_seed": 0}
+    entries = [Entry("ingest", name, {"reader": reader, **drawn})]
     sizes = papers.full_size_of(reader)
     if small:
         sizes = {paper: replace(f, scale=f.small) for paper, f in sizes.items() if f.small}

@@ -96,6 +96,8 @@ def _last_line(node: Any) -> int:
             each for item in node.value for each in (item if isinstance(item, tuple) else [item])
         ]
         return max(map(_last_line, inner), default=node.start_mark.line)
+    if node.start_mark.index == node.end_mark.index:  # null: its marks are the next key's
+        return 0
     return node.end_mark.line - (node.end_mark.column == 0)
 
 

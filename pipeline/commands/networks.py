@@ -65,7 +65,7 @@ def fit_backend(
 
 @app.command(rich_help_panel=LOOK)
 def weights(as_json: Json = False) -> None:
-    """The weights of every network backend and build: where they lie, licence, hash, address.
+    """The weights of every network backend, build and training: file, licence, hash, address.
 
     Example: reid weights
     """

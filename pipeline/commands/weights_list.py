@@ -1,4 +1,4 @@
-"""`reid weights`: the weights of every network backend, and of every build that runs a network."""
+"""`reid weights`: of every network backend, every build that runs a network, every training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.backends import weights
 from pipeline.backends.checkpoints import downloads_folder, file_hash, file_name
 from pipeline.backends.choices import NETWORKS, Choice, Pin, choose, pins, world_file
 from pipeline.stages import stage as find_stage
+from reid.papers import PAPERS
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -27,17 +28,18 @@ LITEFLOWNET = "LiteFlowNet: for research only; weights: none stated"
 
 
 def listing(project: Project) -> list[dict[str, Any]]:
-    """A line for each network backend's own weights and the world's, and one for each build.
+    """A line for each network backend's own weights and the world's, each build, each experiment.
 
     `there` says whether the file lies where it is looked for; `megabytes` and `sha256` are None,
     and `address` is '' or says what is amiss, where they are not known. Nothing is downloaded. A
     library is loaded where its address is not pinned yet.
     """
     pinned = pins(project.root)
-    return [
+    stages = [
         _line(choice, build, project.root, pinned)
         for build, choice in (*_backends(), *_builds(project))
     ]
+    return [*stages, *_trainings(project)]
 
 
 def _backends() -> Iterator[tuple[str, Choice]]:
@@ -59,6 +61,37 @@ def _builds(project: Project) -> Iterator[tuple[str, Choice]]:
             found = params.stage_params(loaded, stage, build, find_stage(stage).params)
             if f"{stage}_{found.backend}" in NETWORKS:
                 yield build, choose(stage, found.backend, found)
+
+
+def _trainings(project: Project) -> Iterator[dict[str, Any]]:
+    """What each experiment of params.yaml begins from; the network library is loaded for it."""
+    loaded = params.load(project.root)
+    names = [name for paper in PAPERS for name in params.section(loaded, paper, "on")]
+    if not names or find_spec("torch") is None:
+        return
+    from reid import experiments
+    from reid.nn import backbones
+
+    for name in names:
+        experiment = experiments.load(project, name)
+        weights = experiment.paper.weights(experiment.params)
+        model = str(getattr(experiment.params, "backbone", "") or "")
+        line: dict[str, Any] = {
+            "stage": "train", "backend": experiment.paper.name, "build": name, "model": model,
+            "weights": weights or "none: from scratch", "file": "", "address": "",
+            "licence": "" if not weights else "the file's own",
+        }  # fmt: skip
+        path = project.root / weights if weights else None
+        if weights == backbones.PRETRAINED:
+            published = backbones.published(model)
+            path = published.file
+            line |= {"address": published.address, "licence": published.licence}
+        there = path is not None and path.is_file()
+        yield line | {
+            "file": str(path or ""), "there": there,
+            "megabytes": round(path.stat().st_size / 1e6, 1) if path and there else None,
+            "sha256": file_hash(path) if path and there else None,
+        }  # fmt: skip
 
 
 def _line(choice: Choice, build: str, root: Path, pinned: dict[str, Pin]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
@@ -75,20 +75,48 @@ def _config(name: str) -> Any:
 # -- timm's own weights ----------------------------------------------------------------------
 
 
+class Published(NamedTuple):
+    """timm's own weights of a network."""
+
+    address: str  # '' where there are none
+    file: Path | None  # where they lie, or None: not here yet
+    licence: str  # as the hub or timm states it, '' where neither does
+
+
+def published(name: str) -> Published:
+    """What `weights: pretrained` means for a network; nothing is downloaded."""
+    known = _config(name)
+    address = _address(known)
+    own = "" if known is None or known.hf_hub_id else _downloaded(address)
+    file = Path(_cached(known) or own or "-")
+    licence = str(getattr(known, "license", None) or "")
+    return Published(address, file if file.is_file() else None, licence)
+
+
+def _cached(known: Any) -> str | None:
+    """The file of weights in the hub's cache, if it is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if known is None or not known.hf_hub_id:
+        return None
+    cached = try_to_load_from_cache(known.hf_hub_id, FILE)
+    return cached if isinstance(cached, str) else None
+
+
+def _downloaded(address: str) -> Path:
+    """Where torch keeps what it downloads from an address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
+
+
 def _source(name: str, known: Any) -> dict[str, str]:
     """Where timm takes weights from: the hub's cache if they are there, else its own address.
 
     Without a connection this fails at once; the hub would try for most of a minute.
     """
-    from huggingface_hub import try_to_load_from_cache
-
-    if known is not None and known.hf_hub_id:
-        cached = try_to_load_from_cache(known.hf_hub_id, FILE)
-        if isinstance(cached, str):
-            return {"file": cached}
-    address = _address(known)
-    downloaded = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name
-    if not address or not (downloaded.is_file() or _answers(address)):
+    cached, address = _cached(known), _address(known)
+    if cached is not None:
+        return {"file": cached}
+    if not address or not (_downloaded(address).is_file() or _answers(address)):
         raise ReidError(_how_to_get(name, known, "no answer"))
     return {}
 

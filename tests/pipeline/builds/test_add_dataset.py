@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -18,6 +19,7 @@ from pipeline.engine import run as engine
 from pipeline.stages import ingest
 from pipeline.stages import stage as find_stage
 from reid import experiments
+from reid.arrays.images import encode_jpeg
 from reid.papers import PAPERS
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -120,7 +122,7 @@ attention_driven:
     market: {}
   on:
     street-baseline: {dataset: street, model: baseline}
-    market-baseline:
+    market-part-baseline:
       dataset: market
       model: baseline
     market-intra-inter:
@@ -180,14 +182,15 @@ def test_link_digest_and_parameters(root, source):
     assert lines[0] == f"{source}: 3 images, 0 rejects"
     assert "train 1 (12,936)" in lines[1]
     assert f"{root}/data/0-raw/market: linked to {source}" in lines
-    assert lines[-1] == (
+    assert lines[-1] == "next: dvc repro strong_baseline_evaluate@market-strong"
+    assert lines[-2] == (
         "params.yaml: the paper begins from 9 epochs of ImageNet, and without them these train "
         "from scratch: run `reid pretrain attention_driven --root IMAGENET`, and give `weights: "
         "PATH` in attention_driven.scale.market"
     )
-    assert lines[-2] == (
+    assert lines[-3] == (
         "params.yaml: added ingest.on.market, joints.on.market, parts.on.market, "
-        "attention_driven.scale.market, attention_driven.on.market-baseline, "
+        "attention_driven.scale.market, attention_driven.on.market-part-baseline, "
         "attention_driven.on.market-intra-inter, strong_baseline.scale.market, "
         "strong_baseline.on.market-strong"
     )
@@ -199,7 +202,7 @@ def test_twice_changes_nothing(root, source):
     lines = add(root, "market", "market1501", source)
     assert state(root) == before
     assert f"{root}/data/0-raw/market: is there already" in lines
-    assert lines[-1] == "params.yaml: has market already; nothing to add"
+    assert lines[-2] == "params.yaml: has market already; nothing to add"
 
 
 def test_what_was_lost_is_completed_and_the_rest_left(root, source):
@@ -211,7 +214,7 @@ def test_what_was_lost_is_completed_and_the_rest_left(root, source):
     (root / "params.yaml").write_text(changed)
     (root / "data/0-raw/market.json").unlink()
     lines = add(root, "market", "market1501", source)
-    assert lines[-2] == (
+    assert lines[-3] == (
         "params.yaml: added parts.on.market, attention_driven.scale.market, "
         "strong_baseline.scale.market"
     )
@@ -223,7 +226,7 @@ def test_the_folder_above_links_the_data_set_alone(root, source):
     (source.parent / "another data set").mkdir()
     add(root, "market", "market1501", source.parent)
     assert (root / "data/0-raw/market").readlink() == source
-    assert add(root, "market", "market1501", source)[-1].endswith("nothing to add")
+    assert add(root, "market", "market1501", source)[-2].endswith("nothing to add")
 
 
 @pytest.mark.parametrize("inner", ["", "Market-1501-v15.09.15"])
@@ -257,7 +260,7 @@ def test_joints_backend(root, source):
 def test_a_scaled_section_is_pointed_at(root, source):
     scaled = PARAMS.replace("    seed: 0\n", "    seed: 0\n    epochs: 8\n    height: 128\n")
     (root / "params.yaml").write_text(scaled)
-    line = add(root, "market", "market1501", source)[-2]
+    line = add(root, "market", "market1501", source)[-3]
     assert line.startswith("params.yaml: attention_driven.with sets epochs, height for these too;")
 
 
@@ -397,7 +400,10 @@ def test_any_layout_keeps_its_values_lines_and_comments(root, source, text, comm
         "backend": "mmpose",
     }
     assert after["parts"]["on"].pop("market") == {"dataset": "market"}
-    assert list(after["attention_driven"]["on"])[-2:] == ["market-baseline", "market-intra-inter"]
+    assert list(after["attention_driven"]["on"])[-2:] == [
+        "market-part-baseline",
+        "market-intra-inter",
+    ]
     for section, values in before.items():
         for key, value in (values or {}).items():
             kept = after[section][key]
@@ -419,7 +425,7 @@ def test_four_spaces_stay_four(root, source):
 def test_names_that_look_like_values_stay_names(root, source, name):
     add(root, name, "market1501", source)
     assert load(root)["ingest"]["on"][name] == {"reader": "market1501"}
-    assert add(root, name, "market1501", source)[-1].endswith("nothing to add")
+    assert add(root, name, "market1501", source)[-2].endswith("nothing to add")
 
 
 @pytest.mark.parametrize(
@@ -502,7 +508,7 @@ def test_rap_gets_masks_backgrounds_and_both_experiments():
         "masks.on.mine": {"dataset": "mine"},
         "backgrounds.on.mine": {"dataset": "mine"},
         "implicit_attention.scale.mine": {},
-        "implicit_attention.on.mine-baseline": {
+        "implicit_attention.on.mine-no-swaps": {
             "dataset": "mine", "builds": {"backgrounds": "mine"}, "swap_probability": 0,
         },
         "implicit_attention.on.mine-full-body": {
@@ -616,18 +622,98 @@ def test_what_is_added_can_be_built_and_opened(root, tmp_path, monkeypatch, read
 @pytest.mark.parametrize("reader", READERS)
 def test_the_weights_to_begin_from_are_asked_for(root, tmp_path, reader):
     source = raw(reader, tmp_path / "raw")
-    line = add(root, "mine", reader, source)[-1]
+    line = add(root, "mine", reader, source)[-2]
     assert line.startswith("params.yaml: the paper begins from CaffeNet's published weights: give")
     assert "multimodal_attention.scale.mine" in line
     assert ("multimodal_attention.scale.crops/mine" in line) == (reader == "tvpr")
-    assert add(root, "mine", reader, source)[-1].endswith("nothing to add")
+    assert add(root, "mine", reader, source)[-2].endswith("nothing to add")
 
 
 def test_weights_that_hold_for_all_are_not_asked_for(root, tmp_path):
     given = PARAMS + "multimodal_attention: {with: {weights: caffenet.safetensors}}\n"
     (root / "params.yaml").write_text(given)
-    assert "params.yaml: added" in add(root, "mine", "opr", raw("opr", tmp_path / "raw"))[-1]
+    assert "params.yaml: added" in add(root, "mine", "opr", raw("opr", tmp_path / "raw"))[-2]
 
 
 def test_other_data_sets_need_no_such_weights(root, source):
     assert "CaffeNet" not in "".join(add(root, "market", "market1501", source))
+
+
+# ------------------------------------------------------------------------------- one's own folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six persons before two cameras, three images each, named person/camera_frame.jpg."""
+    root = tmp_path / "photos"
+    random = np.random.default_rng(0)
+    for person in range(6):
+        (root / f"person {person}").mkdir(parents=True)
+        for camera in ("left", "right"):
+            for frame in range(3):
+                image = random.integers(0, 256, (32, 16, 3), dtype=np.uint8)
+                path = root / f"person {person}" / f"{camera}_{frame}.jpg"
+                path.write_bytes(encode_jpeg(image))
+    return root
+
+
+def test_a_folder_of_photos_is_a_data_set_in_one_line(root, photos, monkeypatch):
+    monkeypatch.chdir(root)
+    lines = add(Path(), "mine", "folder", photos, split=0.5, small=True)
+    assert lines[-1] == "next: dvc repro strong_baseline_evaluate@mine-strong"
+    (told,) = [line for line in lines if "from scratch" in line]
+    assert "nothing is downloaded" in told
+    loaded = load(Path())
+    assert loaded["ingest"]["on"]["mine"] == {"reader": "folder", "split": 0.5, "split_seed": 0}
+    assert "mine" not in loaded["attention_driven"]["on"]
+    assert "mine" not in loaded["joints"]["on"]
+    assert "channels: [16, 32, 64, 128]\n" in Path("params.yaml").read_text()
+    project = Project(Path())
+    engine.run(make_plan("ingest", "mine", project, "cpu"), project, executor="local")
+    card = (project.shards("mine") / "README.md").read_text()
+    assert 'parameters {"reader": "folder", "split": 0.5, "split_seed": 0}' in card
+    assert "one image of each person and camera is a query" in card
+    params = experiments.load(project, "mine-strong").params
+    assert params.weights == ""
+    assert params.channels == (16, 32, 64, 128)
+    again = add(Path(), "mine", "folder", photos, small=True)
+    assert again[-2] == "params.yaml: has mine already; nothing to add"
+
+
+def test_the_full_size_can_follow_the_small_one(root, photos):
+    add(root, "mine", "folder", photos, split=0.5, small=True)
+    small = load(root)["strong_baseline"]
+    lines = add(root, "mine", "folder", photos)
+    assert "attention_driven.on.mine-part-baseline" in next(li for li in lines if "added" in li)
+    assert load(root)["strong_baseline"] == small
+
+
+def test_only_leaves_what_is_rendered_out_of_the_flow(root, source):
+    text = (REPOSITORY / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text)
+    lines = add(root, "market", "market1501", source, only=True)
+    assert any("took out the rendered worlds street, mall, topview, hall" in li for li in lines)
+    for name, section in load(root).items():
+        for group in ("on", "scale") if name != "run" else ():
+            assert all("market" in key for key in section.get(group) or {}), name
+    assert (root / "data/4-reports/accuracy").is_dir(), "DVC's report looks there"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param({"split": 0.5}, "have roles of their own", id="split"),
+        pytest.param({"reader": "mars", "small": True}, "no paper has a small", id="small"),
+        pytest.param({"only": True}, "attention_driven.on.mine would lack what goes", id="only"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_for_writes_nothing(root, source, given, message):
+    reading = (
+        "    street-baseline: {dataset: street, model: baseline}\n    mine: {dataset: street}\n"
+    )
+    text = PARAMS.replace("    street-baseline: {dataset: street, model: baseline}\n", reading)
+    (root / "params.yaml").write_text(text)
+    before = state(root)
+    with pytest.raises(ReidError, match=message):
+        add(root, **{"name": "market", "reader": "market1501", "source": source} | given)
+    assert state(root) == before

@@ -136,3 +136,29 @@ def test_the_real_libraries_offer_what_they_can(tmp_path, monkeypatch):
         if line["weights"] != "world":
             assert line["address"].startswith(("https://", "needs ")), line
             assert line["there"] == Path(line["file"] or "away").is_file()
+
+
+def test_trainings_have_theirs(project, tmp_path, monkeypatch):
+    text = """
+strong_baseline:
+  on:
+    full: {dataset: mine}
+    small: {dataset: mine, weights: ''}
+    own: {dataset: mine, weights: mine.safetensors}
+multimodal_attention:
+  on:
+    mat: {dataset: top}
+"""
+    (tmp_path / "params.yaml").write_text(PARAMS + text)
+    (tmp_path / "mine.safetensors").write_bytes(b"w" * 200_000)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    found = {line["build"]: line for line in lines_of(project, stage="train")}
+    assert list(found) == ["full", "small", "own", "mat"]
+    full, small, own, mat = found.values()
+    assert full["address"].startswith("https://huggingface.co/timm/resnet50.tv_in1k/")
+    assert (full["model"], full["weights"]) == ("resnet50.tv_in1k", "pretrained")
+    assert (small["weights"], small["address"], small["file"]) == ("none: from scratch", "", "")
+    assert (own["there"], own["megabytes"]) == (True, 0.2)
+    assert own["sha256"] == hashlib.sha256(b"w" * 200_000).hexdigest()
+    assert (mat["backend"], mat["there"]) == ("multimodal_attention", False)
+    assert len({frozenset(line) for line in listing(project)}) == 1
