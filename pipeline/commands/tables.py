@@ -25,14 +25,14 @@ def tables(as_json: Json = False) -> None:
     Example: reid tables
     """
     from reid.results.made_with import made_with
-    from reid.results.tables import evaluated
+    from reid.results.tables import evaluated_object
 
-    found = evaluated(project())
+    found = evaluated_object(project())
 
     def lines() -> None:
-        for title, rows in found.items():
-            columns = list(rows[0])
-            table(title, columns, [[row[c] for c in columns] for row in rows])
+        for one in found["tables"]:
+            columns = list(one["rows"][0])
+            table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
         console().print(made_with())
 
     show(found, as_json, lines)

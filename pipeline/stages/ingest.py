@@ -1,8 +1,8 @@
 """Ingest: a raw data set in its official layout to shards of images and labels.
 
 The bytes of JPEG and PNG stay as they are. An image that its camera says to turn is turned, and
-BMP, WebP and TIFF are read, into a PNG without loss, so that every reader sees the same pixels in
-the row's height and width; depth as its image.
+BMP, WebP, TIFF and 16-bit gray become PNG of 8 bits a channel, so that every reader sees the same
+pixels in the row's height and width; depth is turned as its image.
 
 Reads   0-raw/<dataset> through its reader in pipeline.datasets
 Writes  1-shards/<dataset>: rows/, protocol.json, rejects.parquet, manifest.json, README.md
@@ -42,10 +42,11 @@ from reid.project.progress import advance
 from reid.shards.folder import Shard
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
+NEAREST_MM = 100  # no depth sensor sees a person that is nearer as a whole
 CHANGED = "reid.changed"  # in a shard's footer: how many of its images by `CHANGES`
 CHANGES = {  # of `images.storable`
     "turned": "images turned by their EXIF orientation, and stored as PNG",
-    "converted": "images of BMP, WebP or TIFF stored as PNG",
+    "converted": "images of BMP, WebP, TIFF or 16-bit gray stored as PNG of 8 bits",
 }
 
 
@@ -256,7 +257,7 @@ def read_images(source: Source, path: str, depth_path: str | None) -> Images:
     height, width = images.decode(data).shape[:2]  # decodes wholly: a truncated file is found here
     depth = None
     if depth_path is not None:
-        depth, _ = images.storable(source(depth_path))
+        depth, _ = images.storable(source(depth_path), depth=True)
         _check_depth(depth, height, width)
     return Images(data, changed, height, width, depth)
 
@@ -279,7 +280,7 @@ def _table(listed: pa.Table, read: Sequence[Images], schema: pa.Schema) -> pa.Ta
 
 
 def _check_depth(data: bytes, height: int, width: int) -> None:
-    """Raises `BadImage` where depth is broken, not of its image's size, or without any reading."""
+    """Raises `BadImage` where depth is broken, not of its image's size, empty, or in metres."""
     try:
         depth_mm = images.decode_depth(data)
     except images.BadImage as error:
@@ -289,3 +290,6 @@ def _check_depth(data: bytes, height: int, width: int) -> None:
         raise images.BadImage(f"depth is {size} pixels, its image {width} x {height}")
     if not depth_mm.any():
         raise images.BadImage("depth has no reading at all")
+    if depth_mm.max() < NEAREST_MM:
+        farthest = f"depth of at most {depth_mm.max()} mm"
+        raise images.BadImage(f"{farthest}: is it in metres? It must be in millimetres")

@@ -19,6 +19,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # of file
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+GRAY_16 = b"\x10\0"  # bits and colour type in a PNG's header
 NO_READING = 65_535  # of a depth sensor, as 0: 65.5 m is farther than any of them sees
 
 
@@ -35,18 +36,22 @@ def kind_of(data: bytes) -> str:
     raise BadImage("empty file" if not data else "neither JPEG nor PNG")
 
 
-def storable(data: bytes) -> tuple[bytes, str]:
+def storable(data: bytes, *, depth: bool = False) -> tuple[bytes, str]:
     """The bytes that a shard keeps of an image, and their change: 'turned', 'converted' or ''.
 
     JPEG and PNG stay as they are, unless EXIF or XMP says to turn them. BMP, WebP and TIFF are
-    converted to PNG, 8 bits a channel, without loss. So every reader sees the same pixels.
+    converted to PNG, 8 bits a channel, without loss, and so is a PNG of 16-bit gray but for
+    `depth`: Pillow cuts its levels off at 255. So every reader sees the same pixels.
     Raises `BadImage` with the reason.
     """
     if data.startswith((JPEG_MAGIC, PNG_MAGIC)):
-        if orientation_of(data) == UPRIGHT:
+        upright = orientation_of(data) == UPRIGHT
+        cut = not depth and data.startswith(PNG_MAGIC) and data[24:26] == GRAY_16
+        if upright and not cut:
             return data, ""
-        size_of(data)
-        return encode_png(_as_rgb(decode_upright(data))), "turned"
+        image = decode_upright(data)
+        image = (image >> 8).astype(np.uint8) if cut else image
+        return encode_png(_as_rgb(image)), "converted" if upright else "turned"
     if not _is_other(data):
         return data, ""
     return encode_png(_as_rgb(_decode_other(data, cv2.IMREAD_COLOR))), "converted"

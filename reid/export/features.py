@@ -10,6 +10,7 @@ Writes  one Parquet file: image_id (of a tracklet or passage its first), person,
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def export_features(
         "reid.distance": experiment.params.distance,
         "reid.feature_parts": str(parts),
     }
-    _write(out, table, footer)
+    write_whole(out, table, footer)
     name = matching(protocol_of(data.protocol_in_force()), tested) if parts == 1 else ""
     return Written(out, len(table), feature.shape[1], name, _note(experiment, out, name, parts))
 
@@ -110,8 +111,8 @@ def _note(experiment: Experiment, out: Path, protocol: str, parts: int) -> str:
     )
 
 
-def _write(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
-    """Write the whole file or nothing."""
+def write_whole(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
+    """Write the whole file or nothing. Raises `ReidError` where it cannot be written."""
     temporary = out.with_name(f".{out.name}.{this_process()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -120,4 +121,5 @@ def _write(out: Path, table: pa.Table, footer: dict[str, str]) -> None:
     except OSError as error:
         raise ReidError(f"{out}: cannot be written ({error.strerror})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be written, it need not be there
+            temporary.unlink()

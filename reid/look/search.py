@@ -25,11 +25,12 @@ from reid.evaluation.features import embed, feature_table, features, trained_net
 from reid.evaluation.protocol import Protocol, protocol_of
 from reid.evaluation.run import LABELS
 from reid.experiments import Experiment
+from reid.export.features import write_whole
 from reid.look import pictures
 from reid.nn.device import device_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.shards.folder import Shard, write_shard
+from reid.shards.folder import Shard
 
 ABREAST = 10  # gallery images in a line of a picture
 
@@ -53,11 +54,7 @@ def write_features(
     on = device_of(device)
     data, feature = features(experiment, project, experiment.open(project, dataset), on)
     table = feature_table(data.rows.select([*LABELS, "tracklet"]), feature)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_shard(path, table, {})
-    except OSError as error:
-        raise ReidError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole(path, table, {})
     return path, table
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -24,13 +25,17 @@ UNKNOWN = "images of unknown source"  # built by a program that did not say it
 
 def made_with() -> str:
     """The code's commit and the versions of what computes, in one line."""
-    shown = [f"Python {platform.python_version()}"]
+    shown = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"Code: {commit()}. Versions: {shown}."
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes, by name."""
+    found = {"Python": platform.python_version()}
     for package, name in PACKAGES.items():
-        try:
-            shown.append(f"{name} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return f"Code: {commit()}. Versions: {', '.join(shown)}."
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(package)
+    return found
 
 
 def commit(code: Path = CODE) -> str:

@@ -26,7 +26,7 @@ from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, builder_of, read_object, write_atomically
 from reid.results import printed_row as printed_rows
-from reid.results.made_with import kind_of, made_with
+from reid.results.made_with import commit, kind_of, made_with, versions
 from reid.shards.manifest import manifest_of
 from reid.shards.protocol import protocols_of
 
@@ -44,17 +44,38 @@ def evaluated(project: Project) -> dict[str, list[dict[str, Any]]]:
     A printed number is of the experiment's very row (`printed_row`), headed by its data set: on a
     rendered world, whose name stands in the title, that is another one.
     """
+    return {_title(project, *key): lines for key, lines in _evaluated(project).items()}
+
+
+def evaluated_object(project: Project) -> dict[str, Any]:
+    """The same for programs: tables with data set and its kind, and the code and versions."""
+    tables = [
+        {
+            "title": _title(project, paper, dataset), "paper": paper, "dataset": dataset,
+            "kind": kind_of(project, dataset), "seeds": sorted({line["seed"] for line in lines}),
+            "rows": lines,
+        }
+        for (paper, dataset), lines in _evaluated(project).items()
+    ]  # fmt: skip
+    return {"code": commit(), "versions": versions(), "tables": tables}
+
+
+def _title(project: Project, paper: str, dataset: str) -> str:
+    return f"{paper} on {_described(project, dataset)}"
+
+
+def _evaluated(project: Project) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The lines of each paper and data set."""
     loaded = params.load(project.root)
-    found: dict[str, list[tuple[Experiment, dict[str, Any]]]] = {}
+    found: dict[tuple[str, str], list[tuple[Experiment, dict[str, Any]]]] = {}
     for paper in PAPERS:
         for name in params.section(loaded, paper, "on"):
             experiment = experiments.load(project, name)
             result = metrics_of(project, experiment)
             if result is None:
                 continue
-            title = f"{paper} on {_described(project, experiment.params.dataset)}"
-            found.setdefault(title, []).append((experiment, result))
-    return {title: _lines(project, results) for title, results in found.items()}
+            found.setdefault((paper, experiment.params.dataset), []).append((experiment, result))
+    return {key: _lines(project, results) for key, results in found.items()}
 
 
 def _described(project: Project, dataset: str) -> str:

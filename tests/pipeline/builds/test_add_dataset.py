@@ -24,6 +24,7 @@ from reid.papers import PAPERS
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.project.params import check, load, stage_params
+from reid.results.printed_row import EvaluatedOn, printed_row
 from tests.pipeline.overhead import frame_of
 
 REPOSITORY = Path(__file__).parents[3]
@@ -480,6 +481,59 @@ def test_the_part_network_has_the_classic_split_of_cuhk03_and_the_strong_baselin
     assert set(rules.values()) == {"classic-01"}
     (strong,) = [e for e in entries if str(e) == "strong_baseline.on.mine-strong"]
     assert "protocol" not in strong.values
+
+
+BESIDE = {  # each experiment that is added, and what its paper prints of it, in the tables' order
+    "market1501-baseline": "r1 86.63 mAP 66.25",
+    "market1501-intra-inter": "r1 94.65 mAP 85.22 r5 98.21 r10 98.96 r20 99.38",
+    "dukemtmc_reid-baseline": "r1 75.98 mAP 57.23",
+    "dukemtmc_reid-intra-inter": "r1 84.78 mAP 71.92 r5 92.1 r10 94.3",
+    "cuhk03_labeled-baseline": "r1 85.46", "cuhk03_labeled-intra-inter": "r1 94.96",
+    "cuhk03_detected-baseline": "r1 80.02", "cuhk03_detected-intra-inter": "r1 93.45",
+    "rap-baseline": "r1 48.5 r5 69.7 r10 77.6 mAP 33.5",
+    "rap-full-body": "r1 69.0 r5 83.6 r10 88.1 mAP 46.3",
+    "tvpr-rgb-d-full-frames": "r1 63.83 r5 89.36 r10 93.62 r20 97.87",
+    "tvpr-rgb-d": "r1 80.85 r5 92.55 r10 92.55 r20 95.74",
+    "tvpr-mat": "r1 82.98 r5 93.62 r10 94.68 r20 96.81",
+    "dpit-rgb-d": "r1 90.36 r5 99.6 r10 100 r20 100",
+    "dpit-mat": "r1 92.37 r5 99.6 r10 100 r20 100",
+    "opr-rgb-d": "r1 45.63 r5 82.81 r10 94.69 r20 99.69",
+    "opr-mat": "r1 49.06 r5 89.06 r10 95.62 r20 99.38",
+    "mars-one-stream": "mAP 75.8 r1 83.1", "mars-mutual": "mAP 80.0 r1 86.6",
+    "dukemtmc_video-mutual": "mAP 94.9 r1 95.6", "ilids_vid-mutual": "r1 86.2 r5 96.4",
+    "ilids_vid-convlstm": "r1 63.3 r5 87.4 r10 94 r20 97.8",
+}  # fmt: skip
+FIRST_RULE = {"opr": "split-01", "ilids_vid": "split-01", "prid2011": "split-01"}
+
+
+@pytest.mark.parametrize("reader", datasets.READERS)
+def test_beside_what_is_added_stands_what_its_paper_prints_of_that_data_set(reader, tmp_path):
+    """All else is "not printed": other data sets, CUHK03's new rule, the normalised sum."""
+    (tmp_path / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    entries = wanted(reader, reader, "mmpose", "")
+    text = with_entries(tmp_path / "params.yaml", load(tmp_path), entries)
+    (tmp_path / "params.yaml").write_text(text)
+    loaded, told = load(tmp_path), {}
+    for paper, name, _, group, _ in entries:
+        if paper not in PAPERS or group != "on":
+            continue
+        experiment = experiments.load(Project(tmp_path), name)
+        own = experiment.params.dataset
+        stages = [*experiment.stages, *experiment.paper.training_stages(experiment.params)]
+        builds = {
+            stage: stage_params(
+                loaded, stage, experiment.params.builds.get(stage, own), find_stage(stage).params
+            ).model_dump()
+            for stage in stages
+        }
+        on = EvaluatedOn(reader, own.rpartition("/")[0], first_rule=FIRST_RULE.get(reader, "first"))
+        numbers = printed_row(experiment, on, builds).numbers
+        assert set(numbers) <= {reader}
+        told[name] = " ".join(f"{m} {v}" for m, v in numbers.get(reader, {}).items())
+    assert {n: t for n, t in told.items() if t} == {
+        name: text for name, text in BESIDE.items() if name in told
+    }
+    assert told
 
 
 @pytest.mark.parametrize("reader", datasets.READERS)

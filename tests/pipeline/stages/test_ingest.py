@@ -170,11 +170,25 @@ def test_every_reader_of_a_shard_sees_an_image_upright_in_the_row_s_size(tmp_pat
     protocol = json.loads((folder / "protocol.json").read_text("utf-8"))
     assert protocol["notes"][-2:] == [
         "6 images turned by their EXIF orientation, and stored as PNG",
-        "3 images of BMP, WebP or TIFF stored as PNG",
+        "3 images of BMP, WebP, TIFF or 16-bit gray stored as PNG of 8 bits",
     ]
     assert json.loads((folder / "names.json").read_text("utf-8")) == {
         "persons": {"anna": 1, "eva": 2}
     }
+
+
+@pytest.mark.parametrize(("farthest", "used"), [(3, False), (99, False), (100, True)])
+def test_depth_in_metres_is_a_reject(tmp_path, farthest, used):
+    depth = np.arange(12, dtype=np.uint16).reshape(4, 3)
+    depth[0, 0] = farthest
+    depth_file = images.encode_png(np.where(depth > 11, depth, depth % 3).astype(np.uint16))
+    listed = {"path": "a.png", "depth_path": "d.png", "image_id": "a"}
+    files = {"a.png": images.encode_png(np.full((4, 3, 3), 9, np.uint8)), "d.png": depth_file}
+    if used:
+        assert ingest.read_row(files.__getitem__, listed)["depth"]["bytes"] == depth_file
+    else:
+        with pytest.raises(images.BadImage, match="is it in metres"):
+            ingest.read_row(files.__getitem__, listed)
 
 
 def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):

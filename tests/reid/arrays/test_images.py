@@ -158,9 +158,24 @@ class TestWhatIsStored:
         chunk = chunk[: 12 + int.from_bytes(chunk[:4], "big")]
         for picture in (DEPTH, np.dstack([RGB, RGB[..., :1]])):
             plain = images.encode_png(picture)
-            stored, change = images.storable(plain[:33] + chunk + plain[33:])
+            turned = plain[:33] + chunk + plain[33:]
+            stored, change = images.storable(turned, depth=picture is DEPTH)
             assert change == "turned"
             assert stored == images.encode_png(np.ascontiguousarray(np.rot90(picture, -1)))
+
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_16_bit_gray_is_8_bit_for_every_reader(self, orientation):
+        Image = pytest.importorskip("PIL.Image")
+        levels = RNG.integers(0, 65536, (6, 4), dtype=np.uint16)
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        file = io.BytesIO()
+        Image.fromarray(levels).save(file, "png", exif=tags)
+        stored, change = images.storable(file.getvalue())
+        assert change == ("converted" if orientation == 1 else "turned")
+        expected = np.rot90(levels >> 8, 0 if orientation == 1 else -1)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), expected)
+        np.testing.assert_array_equal(images.decode(stored)[..., 0], expected)
 
     def test_bmp_is_kept_bit_by_bit(self):
         data = cv2.imencode(".bmp", RGB[..., ::-1])[1].tobytes()

@@ -21,6 +21,7 @@ from reid.arrays import images
 from reid.data.dataset import open as open_data
 from reid.evaluation.evaluate import evaluate
 from reid.evaluation.score import score
+from reid.export import features as features_export
 from reid.look import pictures, search
 from reid.papers import PAPERS
 from reid.papers.attention_driven.paper import PAPER
@@ -88,6 +89,21 @@ def test_features_that_cannot_be_made(trained: Project, name: str, dataset, out,
     experiment = experiments.load(trained, name)
     with pytest.raises(ReidError, match=said):
         search.write_features(experiment, trained, dataset, out and Path(out), "cpu")
+
+
+def test_features_that_end_in_the_middle_leave_those_before(
+    trained: Project, tmp_path, monkeypatch
+):
+    def ends(path: Path, table: Any, metadata: Any) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "features.parquet"
+    out.write_bytes(b"those before")
+    monkeypatch.setattr(features_export, "write_shard", ends)
+    with pytest.raises(ReidError, match=r"cannot be written \(No space left"):
+        search.write_features(experiments.load(trained, "toy-intra"), trained, "toy", out, "cpu")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"those before"]
 
 
 # -- search ----------------------------------------------------------------------------------

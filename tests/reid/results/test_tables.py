@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from reid import experiments
 from reid.evaluation.evaluate import evaluate
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.results import made_with
 from reid.results import tables as results
 from reid.results.printed_row import EvaluatedOn
 from reid.training.train import train
@@ -53,6 +55,16 @@ def test_experiments_stand_beside_the_paper_s_row(project: Project):
     assert lines[0]["paper, market1501 r20"] == "not printed"
     assert lines[0].keys() == lines[1].keys()
     assert float(lines[0]["r20"]) >= float(lines[0]["r1"]) >= 0
+
+
+def test_the_tables_for_programs_say_what_made_them(project: Project):
+    found = results.evaluated_object(project)
+    assert found["code"] == made_with.commit()
+    assert found["versions"]["torch"] == metadata.version("torch")
+    (one,) = found["tables"]
+    assert {one["title"]: one["rows"]} == results.evaluated(project)
+    told = one["paper"], one["dataset"], one["kind"], one["seeds"]
+    assert told == ("attention_driven", "toy", "photographs", [0])
 
 
 def test_a_short_training_on_a_real_data_set_is_no_printed_row(project: Project):
