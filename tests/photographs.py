@@ -96,8 +96,8 @@ def seen() -> np.ndarray:
         limbs = row["image"] if row["joints"] is None else draw.joints(row["image"], row["joints"])
         cells += [image, draw.fitted(over, *CELL), draw.fitted(limbs, *CELL)]
         labels += ["", "mask" if mask is not None else "nobody found", "joints"]
-    found = reid.open("data", "crops/pictures", ["source_image_id", "box"])
-    boxes = {row["source_image_id"]: row["box"] for batch in found.batches(8) for row in batch}
+    crops = reid.open("data", "crops/pictures", ["source_image_id", "box"])
+    boxes = {row["source_image_id"]: row["box"] for batch in crops.batches(8) for row in batch}
     whole = reid.open("data", "pictures", ["image"])
     for row in [whole[index] for index in range(len(whole))]:
         box = boxes.get(row["image_id"])

@@ -34,9 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folders(data: Path) -> list[Path]:
     from reid.project.layout import Project
 
-    found = built_folders(Project(data.parent))
-    assert {folder.parent.name for folder in found} == {"1-shards", *STAGES}
-    return found
+    built = built_folders(Project(data.parent))
+    assert {folder.parent.name for folder in built} == {"1-shards", *STAGES}
+    return built
 
 
 def plain(folder: Path) -> pa.Table:
@@ -55,12 +55,12 @@ def bytes_in(cells: list[Any]) -> list[bytes | None]:
 def same(expected: pa.Table, cells: dict[str, list[Any]], where: Path) -> None:
     """Each column's values are those of the plain reader."""
     assert list(cells) == expected.column_names, where
-    for name, found in cells.items():
+    for name, built_values in cells.items():
         values = expected[name].to_pylist()
         if name in images_of(expected):
-            assert bytes_in(found) == bytes_in(values), (where, name)
+            assert bytes_in(built_values) == bytes_in(values), (where, name)
         else:
-            assert found == values, (where, name)
+            assert built_values == values, (where, name)
 
 
 def test_pyarrow_s_dataset(folders: list[Path]):
@@ -89,8 +89,8 @@ def test_polars(folders: list[Path]):
         expected = plain(folder)
         assert frame["image_id"].to_list() == expected["image_id"].to_pylist()
         for name in images_of(expected):
-            found = frame.select(polars.col(name).struct.field("bytes")).to_series().to_list()
-            assert found == bytes_in(expected[name].to_pylist()), (folder, name)
+            column = frame.select(polars.col(name).struct.field("bytes")).to_series().to_list()
+            assert column == bytes_in(expected[name].to_pylist()), (folder, name)
         scalars = [name for name in frame.columns if name not in images_of(expected)]
         for name in scalars:
             assert frame[name].to_list() == expected[name].to_pylist(), (folder, name)
@@ -100,9 +100,9 @@ def test_duckdb(folders: list[Path], data: Path):
     duckdb = pytest.importorskip("duckdb")
     for folder in folders:
         expected = plain(folder)
-        found = duckdb.sql(f"SELECT * FROM '{folder}/rows/*.parquet' ORDER BY image_id").fetchall()
+        rows = duckdb.sql(f"SELECT * FROM '{folder}/rows/*.parquet' ORDER BY image_id").fetchall()
         names = expected.column_names
-        cells = {name: [row[i] for row in found] for i, name in enumerate(names)}
+        cells = {name: [row[i] for row in rows] for i, name in enumerate(names)}
         for name in set(names) - set(images_of(expected)):
             cells[name] = [list(c) if isinstance(c, tuple) else c for c in cells[name]]
             if pa.types.is_fixed_size_list(expected[name].type):
@@ -144,23 +144,23 @@ def test_hugging_face_datasets(folders: list[Path], tmp_path: Path, streaming: b
         assert set(opened) == set(parts), folder
         for part, pattern in parts.items():
             expected = pa.concat_tables(map(pq.read_table, sorted(folder.glob(pattern))))
-            for found, row in zip(opened[part], expected.to_pylist(), strict=True):
-                assert found["image_id"] == row["image_id"]
+            for loaded_row, row in zip(opened[part], expected.to_pylist(), strict=True):
+                assert loaded_row["image_id"] == row["image_id"]
                 for name in images_of(plain(folder)):
-                    _same_picture(found[name], row[name])
+                    _same_picture(loaded_row[name], row[name])
 
 
-def _same_picture(found: Any, cell: dict[str, Any] | None) -> None:
+def _same_picture(picture: Any, cell: dict[str, Any] | None) -> None:
     """A decoded PIL image and encoded bytes show the same pixels."""
     from PIL import Image
 
     if cell is None:
-        assert found is None
+        assert picture is None
         return
     np.testing.assert_array_equal(
-        np.asarray(found), np.asarray(Image.open(io.BytesIO(cell["bytes"])))
+        np.asarray(picture), np.asarray(Image.open(io.BytesIO(cell["bytes"])))
     )
-    assert cv2.imdecode(np.frombuffer(cell["bytes"], np.uint8), -1).shape[:2] == found.size[::-1]
+    assert cv2.imdecode(np.frombuffer(cell["bytes"], np.uint8), -1).shape[:2] == picture.size[::-1]
 
 
 @pytest.mark.filterwarnings("ignore")  # its own libraries'
@@ -188,5 +188,5 @@ def test_this_project_s_own_reader(folders: list[Path], data: Path):
         opened = reid.open(data, name)
         expected = plain(folder)
         assert opened.rows["image_id"].to_pylist() == expected["image_id"].to_pylist()
-        found = opened.base.read_many("image", range(len(opened)))
-        assert found == bytes_in(expected["image"].to_pylist()), folder
+        encoded = opened.base.read_many("image", range(len(opened)))
+        assert encoded == bytes_in(expected["image"].to_pylist()), folder

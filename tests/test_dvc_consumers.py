@@ -128,11 +128,11 @@ def test_this_project_s_artifacts_are_read_by_dvc(second: Path):
     flow = YAML(typ="safe").load(ROOT / "dvc.yaml")
     with (second / "dvc.yaml").open("w") as file:
         YAML().dump({"artifacts": flow["artifacts"]}, file)
-    found = Repo(str(second)).artifacts.read()["dvc.yaml"]
-    assert set(found) == set(flow["artifacts"])
+    artifacts = Repo(str(second)).artifacts.read()["dvc.yaml"]
+    assert set(artifacts) == set(flow["artifacts"])
     many = [stage["do"] for stage in flow["stages"].values() if "foreach" in stage]
     built = {out for stage in many for out in stage.get("outs", []) if isinstance(out, str)}
-    for name, artifact in found.items():
+    for name, artifact in artifacts.items():
         assert artifact.type in ("dataset", "model"), name
         assert artifact.desc, name
         assert artifact.labels, name

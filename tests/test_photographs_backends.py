@@ -51,17 +51,17 @@ def test_a_backend_takes_photographs(
     dataset = "pictures" if stage == "crops" else "people"
     values = [f"dataset: {dataset}", f"backend: {backend}", *([further] if further else [])]
     if stage == "crops":
-        found = photographs.run(project, stage, ", ".join([*values, "nobody: whole_frame"]))
+        finished = photographs.run(project, stage, ", ".join([*values, "nobody: whole_frame"]))
         rows = reid.open("data", "crops/pictures", ["image"])
-        assert len(rows) == found.rows == len(photographs.BOXES)
+        assert len(rows) == finished.rows == len(photographs.BOXES)
         return
-    found = photographs.run(project, stage, ", ".join(values))
+    finished = photographs.run(project, stage, ", ".join(values))
     column = {"masks": "mask", "joints": "joints", "flow": "flow"}[stage]
     data = reid.open("data", dataset, ["image", column])
     rows = [row for batch in data.batches(4) for row in batch]
     made = [row for row in rows if row[column] is not None]
-    assert len(rows) == found.rows == 10
-    assert len(made) + manifest_of(found.folder, "")["rejects"] == 10
+    assert len(rows) == finished.rows == 10
+    assert len(made) + manifest_of(finished.folder, "")["rejects"] == 10
     for row in made if stage != "joints" else []:
         assert row[column].shape[:2] == row["image"].shape[:2]
     if backend == "dis":

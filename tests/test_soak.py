@@ -21,7 +21,7 @@ CORPUS: dict[str, list[int]] = json.loads(
 SMALL = 15  # seeds of each target
 
 
-def found(cases) -> list[str]:
+def failures(cases) -> list[str]:
     return [f"{c.target} {c.seed}: {c.steps}: {c.finding}" for c in cases if c.finding]
 
 
@@ -29,13 +29,13 @@ def found(cases) -> list[str]:
 def test_mutated_inputs_give_rows_or_one_line(target: str):
     seeds = [*range(SMALL), *CORPUS.get(target, [])]
     with memory_folder() as base:
-        assert found(mutations.cases(target, seeds, base)) == []
+        assert failures(mutations.cases(target, seeds, base)) == []
 
 
 @pytest.mark.parametrize("target", damage.TARGETS)
 def test_damaged_shards_are_found_by_verify_and_give_no_other_row(target: str):
     with memory_folder() as base:
-        assert found(damage.cases(target, range(80), base)) == []
+        assert failures(damage.cases(target, range(80), base)) == []
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_damaged_shards_are_found_by_verify_and_give_no_other_row(target: str):
 def test_killed_commands_go_on_to_the_same_bytes(target: str):
     number = kills.TARGETS.index(target)
     with memory_folder() as base:
-        assert found(kills.cases(target, range(number, number + 1), base)) == []
+        assert failures(kills.cases(target, range(number, number + 1), base)) == []
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_commands_go_on_once_there_is_space(target: str):
         cases = list(disk.cases(target, range(2), base))
     if all(case.outcome == "skipped" for case in cases):
         pytest.skip(cases[0].steps[-1])
-    assert found(cases) == []
+    assert failures(cases) == []
 
 
 # --------------------------------------------------------------------------- what was found, mended

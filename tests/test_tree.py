@@ -48,13 +48,13 @@ def test_help_loads_no_heavy_library():
 
 def imported(path: Path) -> set[str]:
     """The modules of this project that a file imports, anywhere in it."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] in ("pipeline", "reid", "tests")}
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in modules if name.split(".")[0] in ("pipeline", "reid", "tests")}
 
 
 def test_the_library_never_imports_the_builder():

@@ -35,5 +35,5 @@ def build_tiny(root: Path) -> Project:
 
 def built_folders(project: Project) -> list[Path]:
     """The folders of shards below a project's data, base rows first."""
-    found = (project.root / "data").glob("[12]-*/**/manifest.json")
-    return sorted(path.parent for path in found)
+    manifests = (project.root / "data").glob("[12]-*/**/manifest.json")
+    return sorted(path.parent for path in manifests)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.accuracy.truth import Measured, mean, rows_of_build
-from reid.arrays.poses import JOINT, JOINT_NAMES, joints_array
+from reid.arrays.poses import JOINT, JOINT_NAMES, MIRROR, joints_array
 from reid.project.errors import ReidError
 from reid.shards.folder import Shards
 
@@ -31,15 +31,6 @@ GROUPS = {
     "knees": ("right_knee", "left_knee"),
     "ankles": ("right_ankle", "left_ankle"),
 }
-OTHER_SIDE = {"right": "left", "left": "right"}
-
-
-def _mirrored(name: str) -> str:
-    side, _, joint = name.partition("_")
-    return f"{OTHER_SIDE[side]}_{joint}" if side in OTHER_SIDE else name
-
-
-MIRROR = np.array([JOINT[_mirrored(name)] for name in JOINT_NAMES])
 PAIRED = np.arange(len(JOINT_NAMES)) != MIRROR  # (18,) joints that have another side
 
 

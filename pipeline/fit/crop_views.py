@@ -8,17 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.fit.people import Example
-from reid.arrays.poses import JOINT_NAMES
+from reid.arrays.poses import MIRROR
 
 SHEETS = {"street": 200, "mall": 200, "hall": 120, "topview": 60}
 TRACKLET_STEP = 4  # of a long tracklet's frames, which differ little
 LARGEST = 160  # pixels of a crop, height or width
 MARGIN = 0.15  # about a person seen from above, of the longer side
-OTHER_SIDE = {"left": "right", "right": "left"}
-MIRRORED = [
-    JOINT_NAMES.index("_".join(OTHER_SIDE.get(word, word) for word in name.split("_")))
-    for name in JOINT_NAMES
-]
 
 
 class Crop(NamedTuple):
@@ -65,7 +60,7 @@ def mirror(crop: Crop) -> Crop:
     """Left to right; a left arm becomes a right one."""
     joints = None
     if crop.joints is not None:
-        joints = crop.joints[MIRRORED] * np.array([-1, 1, 1], np.float32)
+        joints = crop.joints[MIRROR] * np.array([-1, 1, 1], np.float32)
         joints[:, 0] += crop.image.shape[1]
     return Crop(crop.image[:, ::-1], crop.mask[:, ::-1], joints)
 

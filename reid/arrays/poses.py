@@ -25,6 +25,11 @@ JOINT_NAMES = (  # OpenPose's COCO order, 0-based
 
 JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 
+OTHER_SIDE = {"right": "left", "left": "right"}
+MIRROR = np.array([  # (18,) each joint's number on the other side; its own where it has no side
+    JOINT["_".join(OTHER_SIDE.get(word, word) for word in name.split("_"))] for name in JOINT_NAMES
+])  # fmt: skip
+
 # The paper numbers its joints from the top of the body to the bottom; neighbouring parts share the
 # joints of their boundary. Left and right always go together.
 HEAD = ("nose", "right_eye", "left_eye", "right_ear", "left_ear", "neck")

@@ -15,8 +15,8 @@ from tests.benchmarks.turns import row
 def rows_accuracy(project: Project) -> list[dict[str, Any]]:
     """A row for each build that has a goal: the limit is the goal, the ratio is to reach 1."""
     return [
-        row(f"accuracy of {found['stage']} {found['build']} by {found['backend']}, "
+        row(f"accuracy of {measured['stage']} {measured['build']} by {measured['backend']}, "
             f"{goal['name']}", goal["value"], goal["limit"], 1.0, most=goal["most"])
-        for found in current(project)
-        if (goal := found["goal"]) is not None
+        for measured in current(project)
+        if (goal := measured["goal"]) is not None
     ]  # fmt: skip

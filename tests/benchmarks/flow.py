@@ -61,8 +61,8 @@ def _timed(folder: Path, params: Params, tracklets: int, rounds: int) -> list[li
 
     def alone() -> None:
         for first in range(0, len(pairs), call):
-            found = estimator(pairs[first : first + call])
-            in_threads(lambda flow: encode_flow(*flow), found)
+            fields = estimator(pairs[first : first + call])
+            in_threads(lambda flow: encode_flow(*flow), fields)
 
     return take_turns([alone, lambda: whole((params.backend, {"rows": part}))], rounds)
 

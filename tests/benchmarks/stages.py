@@ -36,9 +36,9 @@ def rows_stages(folder: Path) -> list[dict[str, Any]]:
         for i in range(IMAGES)
     )
     count = sum(1 for _ in market1501.write(project.raw("made"), samples))
-    found = plan("made", Params(reader="market1501"), project)
-    engine.run(found, project, executor="local")
-    return [_ingest(found, project, encoded, count), _nothing(folder)]
+    planned = plan("made", Params(reader="market1501"), project)
+    engine.run(planned, project, executor="local")
+    return [_ingest(planned, project, encoded, count), _nothing(folder)]
 
 
 def _kept(work: Any, folder: Path) -> Callable[[Any], Any]:
@@ -47,10 +47,10 @@ def _kept(work: Any, folder: Path) -> Callable[[Any], Any]:
 
 
 def _ingest(
-    found: engine.Plan, project: Project, encoded: Sequence[bytes], count: int
+    planned: engine.Plan, project: Project, encoded: Sequence[bytes], count: int
 ) -> dict[str, Any]:
-    assert isinstance(found.work, IngestWork)
-    step, task = _kept(found.work, project.work / "bench"), found.tasks[0]
+    assert isinstance(planned.work, IngestWork)
+    step, task = _kept(planned.work, project.work / "bench"), planned.tasks[0]
     chosen = [encoded[i % len(encoded)] for i in range(task.rows)]
 
     def decode() -> None:

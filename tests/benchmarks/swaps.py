@@ -68,8 +68,8 @@ def _street(project: Project) -> None:
          "height": SIDE, "width": SIDE // 2}
     )  # fmt: skip
     build_world("street", scene, "market1501", project.raw("street").parent, workers=1)
-    found = ingest.plan("street", ingest.Params(reader="market1501"), project)
-    engine.run(found, project, executor="local")
+    planned = ingest.plan("street", ingest.Params(reader="market1501"), project)
+    engine.run(planned, project, executor="local")
     given = {"path": str(project.raw("street.truth")), "max_reject_rate": 1.0}
     for name, code in {"masks": masks, "joints": joints}.items():
         chosen = code.Params(backend="given", **given)
@@ -84,11 +84,11 @@ def _filling(project: Project, region: Any, shown: str) -> dict[str, Any]:
     chosen = backgrounds.Params(
         dataset="street", region=region, side=SIDE, same_viewpoint=False, max_reject_rate=1.0
     )
-    found = _planned("backgrounds", region, chosen, project)
-    task = next(t for t in found.tasks if t.name.startswith("train"))
-    engine.run(found, project, executor="local")
+    planned = _planned("backgrounds", region, chosen, project)
+    task = next(t for t in planned.tasks if t.name.startswith("train"))
+    engine.run(planned, project, executor="local")
     ready = _kernel_inputs(project, region, task, chosen)
-    step = engine.Keeping(found.work, Journal(project.work / "bench").folder).start()
+    step = engine.Keeping(planned.work, Journal(project.work / "bench").folder).start()
 
     def fill() -> None:
         for image, mask, radius in ready:

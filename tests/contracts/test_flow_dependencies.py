@@ -49,12 +49,12 @@ def computed_in(stage: str, project: Project) -> set[str]:
     if stage in STAGES:
         made = find_stage(stage)
         fields = made.params.model_fields
-        found = set(TEXTS)
+        reached = set(TEXTS)
         for backend in made.backends() or ("",):
             values = {name: field.get_default() for name, field in fields.items()}
             params = made.params.model_construct(**{**values, "backend": backend})
-            found |= codes.of_stage(made, params, project).modules
-        return found
+            reached |= codes.of_stage(made, params, project).modules
+        return reached
     paper = stage.removesuffix("_evaluate")
     if stage == paper:
         return modules(starts.of_training(paper, validated=True))

@@ -99,8 +99,8 @@ def write(path: Path, names: list[str], columns: pa.Table) -> Path:
 def test_labels_meet_images_by_name(backend: Backend, tmp_path: Path):
     names = ["train/a", "./train/b.jpg", "train\\c.PNG"]
     labels = backend.load(write(tmp_path / "t.parquet", names, backend.column([0, 1, 2])))
-    found = [labels.find(f"train/{name}", *backend.size) for name in "abc"]
-    assert len({pickle.dumps(label) for label in found}) == 3
+    each = [labels.find(f"train/{name}", *backend.size) for name in "abc"]
+    assert len({pickle.dumps(label) for label in each}) == 3
     assert labels.find("train/d", *backend.size) is None
 
 

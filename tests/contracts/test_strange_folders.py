@@ -255,8 +255,8 @@ def first(folder: Path) -> Path:
 
 def with_version(text: str) -> Callable[[pa.Table], pa.Table]:
     def change(table: pa.Table) -> pa.Table:
-        found = {**(table.schema.metadata or {}), b"reid.schema_version": text.encode()}
-        return table.replace_schema_metadata(found)
+        metadata = {**(table.schema.metadata or {}), b"reid.schema_version": text.encode()}
+        return table.replace_schema_metadata(metadata)
 
     return change
 

@@ -39,8 +39,8 @@ jet:
 """
 
 
-def person_box(place: Person) -> list[float]:
-    x, y = place
+def person_box(centre: Person) -> list[float]:
+    x, y = centre
     return [x, y, x + 12, y + 10]
 
 

@@ -106,7 +106,7 @@ def memory_folder() -> Iterator[Path]:
 
 def snapshot(folder: Path, but: Iterable[Path] = ()) -> dict[str, tuple[object, ...]]:
     """Kind, size, time and content of everything below a folder, without what lies in `but`."""
-    skipped, found = set(but), {}
+    skipped, states = set(but), {}
     stack = [folder]
     while stack:
         for path in stack.pop().iterdir():
@@ -119,8 +119,8 @@ def snapshot(folder: Path, but: Iterable[Path] = ()) -> dict[str, tuple[object, 
             elif path.is_file() and not path.is_symlink():
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
             time = status.st_mtime_ns if content is not None else 0  # a folder's is its entries'
-            found[str(path)] = (status.st_mode, time, content)
-    return found
+            states[str(path)] = (status.st_mode, time, content)
+    return states
 
 
 def changes(before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, ...]]) -> str:

@@ -115,7 +115,7 @@ class Damage:
     def read(self, name: str, case: Case) -> bool:
         """Whether a reader noticed before the value was used, or the values are right."""
         try:
-            found = READERS[name](self.path)
+            values = READERS[name](self.path)
         except ReidError as error:
             self.counts[f"{name}: refused"] += 1
             if not str(error).isprintable():
@@ -125,20 +125,20 @@ class Damage:
             case.fail(f"{name}: {last_lines(error)}")
             return True
         expected = self.values[name]
-        if found == expected:
+        if values == expected:
             self.counts[f"{name}: right all the same"] += 1
             return True
-        return self.differs(name, found, case)
+        return self.differs(name, values, case)
 
-    def differs(self, name: str, found: Values, case: Case) -> bool:
+    def differs(self, name: str, values: Values, case: Case) -> bool:
         """Wrong values without an error: what kind, and whether decoding shows it."""
         expected = self.values[name]
-        wrong = [c for c in expected if found.get(c) != expected[c]]
+        wrong = [c for c in expected if values.get(c) != expected[c]]
         if wrong != ["image"]:
             self.counts[f"{name}: labels unseen ({', '.join(wrong)})"] += 1
             return False
-        pairs = zip(found["image"], expected["image"], strict=False)
-        if [len(d or b"") for d in found["image"]] != [len(d) for d in expected["image"]]:
+        pairs = zip(values["image"], expected["image"], strict=False)
+        if [len(d or b"") for d in values["image"]] != [len(d) for d in expected["image"]]:
             case.fail(f"{name}: a picture of another length, without an error")
         changed = [data for data, right in pairs if data != right]
         with contextlib.suppress(images.BadImage):

@@ -133,9 +133,9 @@ class Build:
         project = self.copy("killed")
         for _ in range(random.choice((1, 1, 2, 3))):
             case.steps.append(self.kill(project, random))
-            found = contents(project / self.step.published)
-            if found not in (self.old, self.new, {}):
-                case.fail(f"half published: {sorted(found)[:5]} of {sorted(self.new)[:5]}")
+            published = contents(project / self.step.published)
+            if published not in (self.old, self.new, {}):
+                case.fail(f"half published: {sorted(published)[:5]} of {sorted(self.new)[:5]}")
         finished = start(project, self.step, pool=False)
         errors = finished.communicate(timeout=SECONDS)[1]
         case.outcome = "rows"

@@ -139,11 +139,11 @@ def hdf5(random: Random, path: Path) -> str:
     import h5py
 
     with h5py.File(path, "r+") as file:
-        found: list[str] = []
-        file.visit(found.append)
-        if not found:
+        paths: list[str] = []
+        file.visit(paths.append)
+        if not paths:
             return "nothing in it"
-        name = random.choice(found)
+        name = random.choice(paths)
         item = file[name]
         kinds = ("gone", "outside", "loop", "bomb", "group", "array", "array", "renamed")
         kind = random.choice(kinds)

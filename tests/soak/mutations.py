@@ -126,10 +126,10 @@ class Attempt:
     def named(self, name: str) -> str:
         """The data set's name as the command would get it, where YAML can be read."""
         try:
-            found = [*section(load(self.project), "ingest", "on")]
+            builds = [*section(load(self.project), "ingest", "on")]
         except Exception:  # the attempt itself will meet it
             return name
-        return str(found[0]) if found else name
+        return str(builds[0]) if builds else name
 
     @contextlib.contextmanager
     def as_user(self) -> Iterator[None]:
@@ -175,21 +175,21 @@ class Attempt:
         problems = verify(folder)
         if problems:
             self.case.fail(f"published what is not sound: {problems[0]}")
-        found = images_of(folder)
-        if trees.secret() in found.values() and "links" not in self.touched:
+        built = images_of(folder)
+        if trees.secret() in built.values() and "links" not in self.touched:
             self.case.fail("an image from outside is in a shard")
         if self.touched <= {"images"}:
-            lost = [i for i, data in self.field.images.items() if self.is_lost(i, data, found)]
+            lost = [i for i, data in self.field.images.items() if self.is_lost(i, data, built)]
             if lost:
                 self.case.fail(f"lost good rows: {', '.join(lost[:3])} ({len(lost)} in all)")
 
-    def is_lost(self, image_id: str, data: bytes, found: dict[str, bytes]) -> bool:
+    def is_lost(self, image_id: str, data: bytes, built: dict[str, bytes]) -> bool:
         """Whether a row is gone whose own files, colour and depth, nobody touched."""
         stem = image_id.rpartition("/")[2]
         related = {stem, stem.replace("rgb_", "depth_")}
         if self.field.reader == "dpit":  # maps belong to images by their place in the video
             related = {s for s in self.stems if s[:6] == stem[:6]}
-        return not related & self.stems and found.get(image_id) != data
+        return not related & self.stems and built.get(image_id) != data
 
 
 def ingest(name: str, *, repair: bool = False) -> None:

@@ -29,7 +29,7 @@ from pipeline.engine.executors.work import Outcomes, PayloadLost, Work
 from pipeline.engine.journal import alive
 from reid.project.errors import ReidError
 from reid.project.layout import this_process
-from reid.project.threads import cores, thread_limit
+from reid.project.threads import THREAD_COUNTS, cores
 
 DEATHS = 3  # of workers on one payload, or before any began: more are an error
 SEEN_S = 10.0  # a network file system may show the marker late
@@ -217,7 +217,7 @@ class Pool:
         self.failed_starts = 0  # in a row
         self.at_work = time.monotonic()  # when a worker was last there
         options = {"num_cpus": shape.threads, "num_gpus": shape.gpus, "max_restarts": 0}
-        threads = dict.fromkeys(thread_limit.NAMES, str(shape.threads))
+        threads = dict.fromkeys(THREAD_COUNTS, str(shape.threads))
         self.actor = ray.remote(Worker).options(
             **options, scheduling_strategy="SPREAD", runtime_env={"env_vars": threads}
         )

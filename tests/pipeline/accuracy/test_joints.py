@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.accuracy.joints import GROUPS, MIRROR, measured
+from pipeline.accuracy.joints import GROUPS, measured
 from pipeline.world.truth import Truth, write_truth
-from reid.arrays.poses import JOINT, JOINT_NAMES, joints_column
+from reid.arrays.poses import JOINT, JOINT_NAMES, MIRROR, joints_column
 from reid.project.errors import ReidError
 from tests.conftest import standing_joints
 

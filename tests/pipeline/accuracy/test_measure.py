@@ -127,10 +127,10 @@ def test_what_was_built_anew_since_is_left_out(project: Project):
 def test_the_truth_against_itself_reaches_no_goal(project: Project, path: str, itself: bool):
     folder = project.derived("masks", "small")
     write_manifest(folder, parameters={"backend": "given", "path": path})
-    found = measure(project, "masks", "small")
-    assert found.get("truth_itself", False) is itself
-    assert (found["goal"] is None) is itself
-    line = section._goal(found)
+    result = measure(project, "masks", "small")
+    assert result.get("truth_itself", False) is itself
+    assert (result["goal"] is None) is itself
+    line = section._goal(result)
     assert (line[""] == "the truth against itself: no accuracy") is itself
     assert (line["value"] == "0.650") is not itself
     assert len(rows_accuracy(project)) == (0 if itself else 1)

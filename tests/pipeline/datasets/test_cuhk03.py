@@ -114,9 +114,9 @@ def test_without_the_configuration_split_1_is_the_default(root):
         assert row["query"] == row["gallery"] == (row["person"] in (2, 3))
 
 
-@pytest.mark.parametrize("place", ["cuhk03_release", "."], ids=["beside the mat", "above"])
-def test_the_configuration_may_lie_in_either_place(root, place):
-    (root / CONFIG).rename(root / place / CONFIG)
+@pytest.mark.parametrize("folder", ["cuhk03_release", "."], ids=["beside the mat", "above"])
+def test_the_configuration_may_lie_in_either_place(root, folder):
+    (root / CONFIG).rename(root / folder / CONFIG)
     assert cuhk03_labeled.read(root).protocols[0]["name"] == "new"
 
 

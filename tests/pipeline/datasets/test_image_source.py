@@ -88,8 +88,8 @@ def test_a_rendered_world_says_so_in_all_that_is_built_of_it(tmp_path, monkeypat
         assert "Other than published" not in card
     protocol = json.loads((project.shards("toy") / "protocol.json").read_text())
     assert protocol["protocols"][0]["published"] == {}
-    found = write_tree(Project(Path()), "toy", tmp_path / "tree")
-    assert any("Rendered world avenue" in note for note in found.notes)
+    tree = write_tree(Project(Path()), "toy", tmp_path / "tree")
+    assert any("Rendered world avenue" in note for note in tree.notes)
     assert "Rendered world avenue" in (tmp_path / "tree/README.md").read_text()
 
 

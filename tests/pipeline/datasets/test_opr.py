@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.datasets.base import LISTED, Sample
 from pipeline.datasets.opr import reader as opr
@@ -82,16 +80,6 @@ def test_counts(root):
         "images": 16, "identities": 4, "train": 8, "train_identities": 2, "query": 4,
         "query_identities": 2, "gallery": 4, "gallery_identities": 2,
     }  # fmt: skip
-
-
-@settings(max_examples=60)
-@given(st.sets(st.integers(1, 999), min_size=2, max_size=80), st.integers(1, 10))
-def test_a_split_is_two_halves_that_its_seed_gives(persons, seed):
-    listed = sorted(persons)
-    train, test = opr.split(listed, seed)
-    assert sorted(train + test) == listed
-    assert len(test) - len(train) in (0, 1)
-    assert (train, test) == opr.split(listed, seed)
 
 
 def test_64_persons_are_32_and_32_and_the_splits_differ():

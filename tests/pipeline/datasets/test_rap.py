@@ -286,15 +286,15 @@ LISTS = {  # damage of a list, none of whose good entries are lost: the rejects
 }
 
 
-@pytest.mark.parametrize(("change", "place", "reason"), LISTS.values(), ids=LISTS.keys())
-def test_a_bad_entry_of_a_list_is_a_reject_and_costs_no_row(root, change, place, reason):
+@pytest.mark.parametrize(("change", "entry", "reason"), LISTS.values(), ids=LISTS.keys())
+def test_a_bad_entry_of_a_list_is_a_reject_and_costs_no_row(root, change, entry, reason):
     expected = rap.read(root)
     fields = labels()
     change(fields)
     save(root, fields)
     listing = rap.read(root)
     (reject,) = listing.rejects
-    assert reject.image_id == f"{MAT}#partition_reid.{place}"
+    assert reject.image_id == f"{MAT}#partition_reid.{entry}"
     assert reject.reason.startswith(reason)
     assert listing.files == expected.files
     assert listing.found == expected.found

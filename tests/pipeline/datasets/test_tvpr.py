@@ -268,9 +268,9 @@ def test_what_is_written_is_read(tmp_path_factory, frames):
         recordings.setdefault(person, [])
         recordings[person] += [] if recording in recordings[person] else [recording]
     kept = {
-        place: (person, 1 + recordings[person].index(place[0]))
-        for place, person in frames.items()
-        if recordings[person].index(place[0]) < 2
+        frame_key: (person, 1 + recordings[person].index(frame_key[0]))
+        for frame_key, person in frames.items()
+        if recordings[person].index(frame_key[0]) < 2
     }
     written = [
         Sample(COLOUR, person, camera, "train", frame=frame, tracklet=recording,

@@ -33,11 +33,11 @@ def of(
     """The card of a built folder and its steps; it is put in place."""
     described = json.loads((folder / "manifest.json").read_text())
     paths = sorted((folder / "rows").iterdir())
-    found = card(stage, folder.name, described, paths, REJECTS, inputs=inputs, **further)
-    (folder / "README.md").write_bytes(found)
-    match = STEPS.search(found.decode())
+    text = card(stage, folder.name, described, paths, REJECTS, inputs=inputs, **further)
+    (folder / "README.md").write_bytes(text)
+    match = STEPS.search(text.decode())
     assert match is not None
-    return found.decode(), json.loads(match[1])
+    return text.decode(), json.loads(match[1])
 
 
 def cards(project: Project) -> dict[str, tuple[str, list[dict]]]:
@@ -67,11 +67,11 @@ def test_a_note_is_on_the_card_of_a_reader_that_has_one(built: Project):
 
 
 def test_every_step_below_is_told_once_and_in_order(built: Project):
-    found = cards(built)
-    assert [step["stage"] for step in found["ingest"][1]] == ["ingest"]
-    assert [step["stage"] for step in found["joints"][1]] == ["ingest", "joints"]
-    assert [step["stage"] for step in found["parts"][1]] == ["ingest", "joints", "parts"]
-    text, steps = found["parts"]
+    by_stage = cards(built)
+    assert [step["stage"] for step in by_stage["ingest"][1]] == ["ingest"]
+    assert [step["stage"] for step in by_stage["joints"][1]] == ["ingest", "joints"]
+    assert [step["stage"] for step in by_stage["parts"][1]] == ["ingest", "joints", "parts"]
+    text, steps = by_stage["parts"]
     manifest = json.loads((built.derived("joints", "toy") / "manifest.json").read_text())
     assert steps[1]["weights"] == manifest["weights"] != ""
     assert steps[1]["parameters"] == manifest["parameters"]

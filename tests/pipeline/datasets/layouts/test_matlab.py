@@ -187,21 +187,21 @@ def test_what_is_not_there_is_one_line(monkeypatch):
 def damaged(random: Random, data: bytearray) -> bytes:
     """Some bytes flipped, replaced, gone, doubled, or copied from elsewhere."""
     for _ in range(random.choice((1, 1, 1, 2, 3))):
-        place, kind = random.randrange(len(data)), random.randrange(6)
+        offset, kind = random.randrange(len(data)), random.randrange(6)
         if kind == 0:
-            data[place] ^= 1 << random.randrange(8)
+            data[offset] ^= 1 << random.randrange(8)
         elif kind == 1:
-            data[place] = random.choice((0, 1, 2, 5, 14, 15, 16, 17, 127, 128, 255))
+            data[offset] = random.choice((0, 1, 2, 5, 14, 15, 16, 17, 127, 128, 255))
         elif kind == 2:
-            place &= ~3
-            data[place : place + 4] = random.choice(WORDS).to_bytes(4, "little")
+            offset &= ~3
+            data[offset : offset + 4] = random.choice(WORDS).to_bytes(4, "little")
         elif kind == 3:
-            del data[place : place + random.choice((1, 4, 8, 16))]
+            del data[offset : offset + random.choice((1, 4, 8, 16))]
         elif kind == 4:
-            data[place:place] = data[place : place + random.choice((1, 4, 8, 16))]
+            data[offset:offset] = data[offset : offset + random.choice((1, 4, 8, 16))]
         else:
             other = random.randrange(len(data)) & ~7
-            data[place & ~7 : (place & ~7) + 8] = data[other : other + 8]
+            data[offset & ~7 : (offset & ~7) + 8] = data[other : other + 8]
     return bytes(data)
 
 

@@ -17,16 +17,14 @@ from pydantic import ValidationError
 from pipeline.datasets.ilids_vid import reader as ilids_vid
 from pipeline.world.build import build_world
 from pipeline.world.crowd import person_of, walker_of
-from pipeline.world.scenes import hall, scenes
+from pipeline.world.scenes import hall
 from pipeline.world.scenes.hall import Params
 from pipeline.world.scenes.hall_things import hall_thing
 from reid.arrays.flow import decode_known_flow
 from reid.arrays.images import decode, decode_depth, decode_mask
+from tests.pipeline.world.scenes.tiny import SCENES, shots_of
 
-TINY = Params(
-    seed=5, train_identities=3, images_min=6, images_max=9, height=64, width=32,
-    occluder_probability=1.0,
-)  # fmt: skip
+TINY = SCENES["hall"]
 CLEAR = Params(  # nobody else, and no noise: only the person and the window move
     seed=2, train_identities=2, images_min=5, images_max=6, occluder_probability=0, bystanders=0,
     noise=0, blur=0, jpeg_quality=98,
@@ -35,7 +33,7 @@ CLEAR = Params(  # nobody else, and no noise: only the person and the window mov
 
 @pytest.fixture(scope="module")
 def shots() -> list:
-    return list(TINY.render(1))
+    return shots_of("hall")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +84,6 @@ def test_the_default_hall_is_one_list_of_80_persons():
     "wrong",
     [
         pytest.param({"gap_max": 2}, id="frames left out"),
-        pytest.param({"images_min": 9, "images_max": 3}, id="fewer at most than at least"),
         pytest.param({"cameras": 1}, id="one camera"),
         pytest.param({"test_identities": -1}, id="fewer than nobody"),
     ],
@@ -94,11 +91,6 @@ def test_the_default_hall_is_one_list_of_80_persons():
 def test_parameters_that_make_no_sense(wrong):
     with pytest.raises(ValidationError):
         Params(**wrong)
-
-
-def test_a_world_of_params_yaml():
-    loaded = {"world": {"with": {}, "on": {"hall": {"scene": "hall", "layout": "ilids_vid"}}}}
-    assert scenes.of_world(loaded, "hall") == ("ilids_vid", Params())
 
 
 # ----------------------------------------------------------------------------------- the tracklets
@@ -124,18 +116,6 @@ def test_images_and_truth_have_the_size_asked_for(shots, clear):
         for sample, truth in result:
             assert sample.image.shape == (*size, 3)
             assert decode_mask(truth.mask).shape == decode_depth(truth.depth).shape == size
-
-
-def test_two_workers_give_the_same(shots):
-    for (one, truth), (two, other) in zip(shots, TINY.render(2), strict=True):
-        assert (one.image == two.image).all()
-        assert (one.person, one.camera, one.frame) == (two.person, two.camera, two.frame)
-        assert (truth.mask, truth.flow, truth.depth) == (other.mask, other.flow, other.depth)
-
-
-def test_another_seed_gives_another_hall(shots):
-    other = next(TINY.model_copy(update={"seed": 6}).render())
-    assert not np.array_equal(other[0].image, shots[0][0].image)
 
 
 def test_cameras_differ_in_light_view_and_background():
@@ -272,13 +252,6 @@ def test_things_stand_on_the_floor(kind):
 
 
 # ---------------------------------------------------------------------------------------- the flow
-
-
-def test_only_the_last_frame_of_a_tracklet_has_no_flow(shots):
-    for tracklet in tracklets_of(shots):
-        assert [truth.flow is None for _, truth in tracklet] == [False] * (len(tracklet) - 1) + [
-            True
-        ]
 
 
 def test_flow_of_what_stands_is_the_move_of_the_window_and_no_more(clear):

@@ -16,22 +16,18 @@ from pipeline import datasets
 from pipeline.world import depth_sensor
 from pipeline.world.build import build_world
 from pipeline.world.scenes import corridor, topview
-from pipeline.world.scenes.scenes import of_world
 from pipeline.world.scenes.topview import Params
 from pipeline.world.truth import SCHEMA, people_of
 from reid.arrays.images import decode, decode_depth, decode_gray, decode_mask
-from reid.project.errors import ReidError
+from tests.pipeline.world.scenes.tiny import SCENES, shots_of
 
-SMALL = Params(
-    train_identities=4, images_min=4, images_max=5, gap_min=5, gap_max=9, height=60, width=80,
-    people_per_recording=3, occluder_probability=0.6,
-)  # fmt: skip
+SMALL = SCENES["topview"]
 FOCAL_PX = 72.0  # of such a frame, about
 
 
 @pytest.fixture(scope="module")
 def shots() -> list:
-    return list(SMALL.render(1))
+    return shots_of("topview")
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +67,11 @@ def test_everyone_passes_and_comes_back_in_the_same_recording(people, together, 
         pytest.param({"box_jitter": 0.1}, id="no detector cuts whole frames"),
         pytest.param({"width": 320, "height": 120}, id="wider than the camera"),
         pytest.param({"camera_height": 1.8}, id="among the heads"),
-        pytest.param({"images_min": 9, "images_max": 3}, id="fewer at most than at least"),
     ],
 )
 def test_parameters_that_make_no_sense(wrong):
     with pytest.raises(ValidationError):
         Params(**wrong)
-
-
-def test_a_world_of_params_yaml():
-    loaded = {"world": {"with": {}, "on": {"top": {"scene": "topview", "layout": "tvpr"}}}}
-    assert of_world(loaded, "top") == ("tvpr", Params())
-    loaded["world"]["on"]["top"]["test_identities"] = 5
-    with pytest.raises(ReidError, match=r"world\.on\.top\.test_identities"):
-        of_world(loaded, "top")
 
 
 # ---------------------------------------------------------------------------------------- frames
@@ -149,15 +136,6 @@ def test_labels_follow_the_plan(shots):
     assert frames == sorted(set(frames))
     for sample, _ in shots:
         assert sample.role == ("train" if sample.camera == 1 else "query")
-
-
-def test_frames_do_not_depend_on_the_number_of_workers(shots):
-    again = list(SMALL.render(2))
-    assert len(again) == len(shots)
-    for (one, truth), (other, same) in zip(shots, again, strict=True):
-        assert one.encoded == other.encoded
-        assert (one.depth_mm == other.depth_mm).all()
-        assert truth.instances == same.instances
 
 
 # ------------------------------------------------------------------------------------- the sensor
