@@ -123,15 +123,9 @@ def test_a_feature_is_of_its_sample_alone(made: Made):
 def test_attention_maps_are_weights_of_the_views_places(made: Made):
     ready = made.ready()
     with torch.inference_mode():
-<<<<<<< HEAD
-        found = made.method.attention_maps(made.network.eval(), ready)
-    assert found.keys() <= ready.keys()
-    for weights in (w for layers in found.values() for w in layers.values()):
-=======
-        maps = made.paper.attention_maps(made.network.eval(), ready)
+        maps = made.method.attention_maps(made.network.eval(), ready)
     assert maps.keys() <= ready.keys()
     for weights in (w for layers in maps.values() for w in layers.values()):
->>>>>>> less
         assert weights.shape[0] == len(made.targets)
         assert weights.ndim in (3, 4)
         assert (weights >= 0).all()
