@@ -74,24 +74,25 @@ def _trainings(project: Project) -> Iterator[dict[str, Any]]:
 
     for name in names:
         experiment = experiments.load(project, name)
-        weights = experiment.paper.weights(experiment.params)
         model = str(getattr(experiment.params, "backbone", "") or "")
-        line: dict[str, Any] = {
-            "stage": "train", "backend": experiment.paper.name, "build": name, "model": model,
-            "weights": weights or "none: from scratch", "file": "", "address": "",
-            "licence": "" if not weights else "the file's own",
-        }  # fmt: skip
-        path = project.root / weights if weights else None
-        if weights == backbones.PRETRAINED:
-            published = backbones.published(model)
-            path = published.file
-            line |= {"address": published.address, "licence": published.licence}
-        there = path is not None and path.is_file()
-        yield line | {
-            "file": str(path or ""), "there": there,
-            "megabytes": round(path.stat().st_size / 1e6, 1) if path and there else None,
-            "sha256": file_hash(path) if path and there else None,
-        }  # fmt: skip
+        begins = list(filter(None, experiment.paper.weights(experiment.params)))
+        for start in begins or [""]:
+            line: dict[str, Any] = {
+                "stage": "train", "backend": experiment.paper.name, "build": name, "model": model,
+                "weights": start or "none: from scratch", "file": "", "address": "",
+                "licence": "" if not start else "the file's own",
+            }  # fmt: skip
+            path = project.root / start if start else None
+            if start == backbones.PRETRAINED:
+                published = backbones.published(model)
+                path = published.file
+                line |= {"address": published.address, "licence": published.licence}
+            there = path is not None and path.is_file()
+            yield line | {
+                "file": str(path or ""), "there": there,
+                "megabytes": round(path.stat().st_size / 1e6, 1) if path and there else None,
+                "sha256": file_hash(path) if path and there else None,
+            }  # fmt: skip
 
 
 def _line(choice: Choice, build: str, root: Path, pinned: dict[str, Pin]) -> dict[str, Any]:
