@@ -75,15 +75,15 @@ def _trainings(project: Project) -> Iterator[dict[str, Any]]:
     for name in names:
         experiment = experiments.load(project, name)
         model = str(getattr(experiment.params, "backbone", "") or "")
-        begins = list(filter(None, experiment.paper.weights(experiment.params)))
-        for start in begins or [""]:
+        of_backbone, *others = experiment.paper.weights(experiment.params) or [""]
+        for start in (of_backbone, *filter(None, others)):
             line: dict[str, Any] = {
                 "stage": "train", "backend": experiment.paper.name, "build": name, "model": model,
                 "weights": start or "none: from scratch", "file": "", "address": "",
                 "licence": "" if not start else "the file's own",
             }  # fmt: skip
             path = project.root / start if start else None
-            if start == backbones.PRETRAINED:
+            if start is of_backbone and start == backbones.PRETRAINED:
                 published = backbones.published(model)
                 path = published.file
                 line |= {"address": published.address, "licence": published.licence}
