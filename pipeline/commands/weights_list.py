@@ -76,14 +76,14 @@ def _trainings(project: Project) -> Iterator[dict[str, Any]]:
         experiment = experiments.load(project, name)
         model = str(getattr(experiment.params, "backbone", "") or "")
         of_backbone, *others = experiment.paper.weights(experiment.params) or [""]
-        for start in (of_backbone, *filter(None, others)):
+        for start, whole in [(of_backbone, True), *((each, False) for each in others if each)]:
             line: dict[str, Any] = {
                 "stage": "train", "backend": experiment.paper.name, "build": name, "model": model,
                 "weights": start or "none: from scratch", "file": "", "address": "",
                 "licence": "" if not start else "the file's own",
             }  # fmt: skip
             path = project.root / start if start else None
-            if start is of_backbone and start == backbones.PRETRAINED:
+            if whole and start == backbones.PRETRAINED:
                 published = backbones.published(model)
                 path = published.file
                 line |= {"address": published.address, "licence": published.licence}
