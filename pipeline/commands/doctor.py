@@ -21,7 +21,7 @@ from reid.project.layout import Project
 
 LIBRARIES = (
     "reid-pipeline", "numpy", "pyarrow", "opencv-contrib-python", "simplejpeg", "torch",
-    "torchvision", "lightning", "timm", "ultralytics", "mmpose", "ptlflow", "detectron2", "dvc",
+    "torchvision", "timm", "ultralytics", "mmpose", "ptlflow", "detectron2", "dvc",
 )  # fmt: skip
 BACKENDS = {  # what each stage's backends need
     "joints: mmpose": "mmpose",

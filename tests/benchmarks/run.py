@@ -46,6 +46,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from tests.benchmarks.networks import rows_networks
     from tests.benchmarks.ray import rows_ray
     from tests.benchmarks.stages import rows_stages
+    from tests.benchmarks.starts import rows_starts
     from tests.benchmarks.swaps import rows_swaps
     from tests.benchmarks.turns import rows_io
 
@@ -54,6 +55,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=project.work, prefix="bench-") as folder:
         rows += rows_io(Path(folder) / "io", images)
         rows += rows_stages(Path(folder) / "stages")
+        rows += rows_starts(Path(folder) / "starts")
         rows += rows_swaps(Path(folder) / "swaps")
         rows += rows_flow(Path(folder) / "flow")
         rows += rows_networks(Path(folder) / "networks")
