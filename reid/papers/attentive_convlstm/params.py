@@ -52,6 +52,7 @@ class Params(Strict):
 
     margin: float = Field(default=2.0, gt=0)  # Euclidean distance of different persons
     pairs: Count = 1  # of clips in a batch
+    rounds: Count = 1  # over the persons in an epoch: more make a longer training
     epochs: Count = 500
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "one_cycle"] = "constant"  # one_cycle: up for 0.3 of it, to zero

@@ -22,13 +22,13 @@ from reid.project.errors import ReidError
 class Pairs:
     """Batches [a1, b1, a2, b2, ...] of two different tracklets each: negative, positive, ...
 
-    An epoch has every person once in a positive pair, two of his tracklets, and as many negative
-    pairs: a tracklet of each of two persons, drawn anew each time. Persons with one tracklet are
-    in negative pairs alone. The last batch may have fewer pairs.
+    An epoch has every person once, or in each of several `rounds` once, in a positive pair, two of
+    his tracklets, and as many negative pairs: a tracklet of each of two persons, drawn anew each
+    time. Persons with one tracklet are in negative pairs alone. The last batch may have fewer.
     """
 
-    def __init__(self, targets: np.ndarray, pairs: int, seed: int):
-        self.pairs, self.seed = pairs, seed
+    def __init__(self, targets: np.ndarray, pairs: int, seed: int, rounds: int = 1):
+        self.pairs, self.seed, self.rounds = pairs, seed, rounds
         self.tracklets = [np.flatnonzero(targets == person) for person in np.unique(targets)]
         self.twice = [rows for rows in self.tracklets if len(rows) > 1]
         if len(self.tracklets) < 2 or not self.twice:
@@ -38,13 +38,14 @@ class Pairs:
             )
 
     def __len__(self) -> int:
-        return -(-2 * len(self.twice) // self.pairs)
+        return -(-2 * self.rounds * len(self.twice) // self.pairs)
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The epoch's batches of tracklet numbers."""
         generator = np.random.default_rng([self.seed, epoch])
         drawn: list[np.ndarray] = []
-        for person in generator.permutation(len(self.twice)):
+        persons = [generator.permutation(len(self.twice)) for _ in range(self.rounds)]
+        for person in np.concatenate(persons):
             others = generator.choice(len(self.tracklets), 2, replace=False)
             drawn.append(np.array([generator.choice(self.tracklets[other]) for other in others]))
             drawn.append(generator.choice(self.twice[person], 2, replace=False))
@@ -53,8 +54,8 @@ class Pairs:
 
 
 def sampler(params: Params, targets: np.ndarray, seed: int) -> Sampler:
-    """Pairs of tracklets, negative and positive in turn; twice as many as persons an epoch."""
-    return Pairs(targets, params.pairs, seed)
+    """Pairs of tracklets, negative and positive in turn; twice as many as persons a round."""
+    return Pairs(targets, params.pairs, seed, params.rounds)
 
 
 def together(params: Params) -> int:

@@ -359,6 +359,15 @@ def test_pairs_alternate_and_never_hold_a_tracklet_twice():
     assert met == set(range(10))
 
 
+def test_an_epoch_of_several_rounds_has_every_person_in_each():
+    sampler = paper.sampler(Params(rounds=3), TARGETS, seed=3)
+    batches = sampler.batches(0)
+    assert len(batches) == len(sampler) == 3 * 8
+    positive = [TARGETS[batch[0]] for batch in batches[1::2]]
+    for first in (0, 4, 8):
+        assert sorted(positive[first : first + 4]) == [0, 1, 3, 4]
+
+
 def test_pairs_depend_on_seed_and_epoch_alone():
     one, two = (method.sampler(Params(), TARGETS, seed=3) for _ in range(2))
     three = method.sampler(Params(), TARGETS, seed=4)
