@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-LEAST = {"devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "workers": 0}
+LEAST = {
+    "devices": 1, "minutes": 0, "queries": 1, "repeats": 1, "rows": 1, "seeds": 1, "sheets": 0,
+    "splits": 0, "steps": 0, "threads": 0, "top": 1, "workers": 0,
+}  # fmt: skip
 
 
 def checked(parameter: typer.CallbackParam, value: Any) -> Any:
@@ -33,7 +36,7 @@ def checked(parameter: typer.CallbackParam, value: Any) -> Any:
         nearest = did_you_mean(value, ["auto", "cpu", "cuda"])
         raise ReidError(f"--device: no `{value}`{nearest} (there are auto, cpu, cuda, cuda:1 ...)")
     if name in LEAST and value is not None and value < LEAST[name]:
-        raise ReidError(f"--{name}: {value}, must be at least {LEAST[name]}")
+        raise ReidError(f"--{name}: {value:g}, must be at least {LEAST[name]}")
     return value
 
 
@@ -99,8 +102,9 @@ def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
 
 
 def heading(name: str) -> str:
-    """A column's name as a reader says it: `r1`, `rank1` and `val_rank1` are rank-1."""
-    return re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+    """A column's name as a reader says it: `r1`, `rank1` are rank-1, `map` is mAP."""
+    name = re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+    return re.sub(r"(^|[ _])m(ap|inp)\b", lambda m: f"{m[1] and ' '}m{m[2].upper()}", name)
 
 
 def short(value: Any) -> str:

@@ -75,7 +75,9 @@ def train(
 @app.command(rich_help_panel=USE)
 def rehearse(
     experiment: Name,
-    steps: Annotated[int, typer.Option(help="How many; the first is not timed.")] = 10,
+    steps: Annotated[
+        int, typer.Option(help="How many; the first is not timed.", callback=checked)
+    ] = 10,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
