@@ -17,6 +17,10 @@ from pipeline.backends.array_pickle import read_arrays
 from reid.nn.weight_values import check_values
 from reid.project.errors import ReidError
 
+NO_DOWNLOAD = (
+    "`weights: world` (fitted to rendered people; see `reid weights`), "
+    "or `backend: given` with labels that you have (docs/own-data.md)"
+)
 UNTRUSTED = "set `trusted: true` if you trust it, or save its tensors as .safetensors"
 
 
@@ -121,5 +125,5 @@ def no_download(what: str, path: Path, error: object) -> ReidError:
     """The error of a download that failed: where to put the file, and the other ways."""
     return ReidError(
         f"cannot download {what} ({' '.join(str(error).split())}); put the file in {path.parent} "
-        f"as {path.name}, or set `weights` to a path"
+        f"as {path.name}, or set `weights` to a path. Without a download: {NO_DOWNLOAD}"
     )

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 USE = "Train and evaluate"  # the part of `reid --help` that several files have commands in
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 LEAST = {
+<<<<<<< HEAD
     "devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "trainings": 1, "workers": 0,
+=======
+    "devices": 1, "minutes": 0, "queries": 1, "repeats": 1, "rows": 1, "seeds": 1, "sheets": 0,
+    "splits": 0, "steps": 0, "threads": 0, "top": 1, "workers": 0,
+>>>>>>> own
 }  # fmt: skip
 
 
@@ -36,7 +41,7 @@ def checked(parameter: typer.CallbackParam, value: Any) -> Any:
         nearest = did_you_mean(value, ["auto", "cpu", "cuda"])
         raise ReidError(f"--device: no `{value}`{nearest} (there are auto, cpu, cuda, cuda:1 ...)")
     if name in LEAST and value is not None and value < LEAST[name]:
-        raise ReidError(f"--{name}: {value}, must be at least {LEAST[name]}")
+        raise ReidError(f"--{name}: {value:g}, must be at least {LEAST[name]}")
     return value
 
 
@@ -102,8 +107,9 @@ def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
 
 
 def heading(name: str) -> str:
-    """A column's name as a reader says it: `r1`, `rank1` and `val_rank1` are rank-1."""
-    return re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+    """A column's name as a reader says it: `r1`, `rank1` are rank-1, `map` is mAP."""
+    name = re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
+    return re.sub(r"(^|[ _])m(ap|inp)\b", lambda m: f"{m[1] and ' '}m{m[2].upper()}", name)
 
 
 def short(value: Any) -> str:

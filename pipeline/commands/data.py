@@ -76,7 +76,9 @@ def datasets(
         for name, info in infos.items():
             console().print(f"[bold]{name}[/bold]", markup=True)
             for key, value in info.items():
-                console().print(f"  {key}: {value}", markup=False)
+                counts = value.items() if isinstance(value, dict) else ()
+                told = ", ".join(f"{count:,} {what}" for what, count in counts) or value or "none"
+                console().print(f"  {key}: {told}", markup=False)
 
     show(infos, as_json, lines)
 
@@ -172,7 +174,7 @@ def inspect(
     Example: reid inspect parts/street --sheet parts.png
     """
     from reid.arrays.images import encode_png
-    from reid.look.inspect import contact_sheet, rows_table
+    from reid.look.inspect import contact_sheet, pictured, rows_table
     from reid.shards.folder import Shard, Shards
 
     target = None if sheet is None else sheet.absolute()  # `project` changes the working folder
@@ -180,7 +182,7 @@ def inspect(
     opened = Shards(path) if path.is_dir() else Shard(path)
     found = rows_table(opened, rows)
     if target is not None:
-        target.write_bytes(encode_png(contact_sheet(opened, range(min(rows, len(opened))))))
+        target.write_bytes(encode_png(contact_sheet(opened, pictured(opened, rows))))
 
     def lines() -> None:
         columns = list(found[0]) if found else []

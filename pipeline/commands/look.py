@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Device, Json, Name, console, show, table
+from pipeline.commands.console import Device, Json, Name, checked, console, show, table
 from pipeline.commands.here import project
 from pipeline.commands.names import check_dataset, check_experiment, check_run
 
@@ -44,7 +44,7 @@ def search(
     experiment: Name,
     image: Annotated[str, typer.Argument(help="A JPEG or PNG file, or an image_id.")],
     dataset: Annotated[str | None, typer.Option(help="Whose gallery; its own by default.")] = None,
-    top: Annotated[int, typer.Option(help="How many gallery images.")] = 10,
+    top: Annotated[int, typer.Option(help="How many gallery images.", callback=checked)] = 10,
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -87,7 +87,7 @@ def search(
 def compare(
     first: Name,
     second: Name,
-    queries: Annotated[int, typer.Option(help="From the best to the worst.")] = 3,
+    queries: Annotated[int, typer.Option(help="From the best to the worst.", callback=checked)] = 3,
     out: Annotated[Path | None, typer.Option(help="The picture, a .png file.")] = None,
 ) -> None:
     """The first five gallery images of two evaluated runs side by side, right and wrong.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.build import BUILD
-from pipeline.commands.console import Device, Json, console, show, table, visible
+from pipeline.commands.console import Device, Json, checked, console, show, table, visible
 from pipeline.commands.data import LOOK
 from pipeline.commands.here import project
 from reid.project.errors import ReidError
@@ -26,11 +26,15 @@ def fit_backend(
         typer.Argument(help=", ".join(BACKENDS)),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = FITTED,
-    steps: Annotated[int, typer.Option(min=0, help="0 = the recipe's.")] = 0,
-    sheets: Annotated[int, typer.Option(min=0, help="Sheets of a view; 0 = the recipe's.")] = 0,
-    minutes: Annotated[float, typer.Option(min=0, help="Stop then, to go on later.")] = 0,
+    steps: Annotated[int, typer.Option(help="0 = the recipe's.", callback=checked)] = 0,
+    sheets: Annotated[
+        int, typer.Option(help="Sheets of a view; 0 = the recipe's.", callback=checked)
+    ] = 0,
+    minutes: Annotated[
+        float, typer.Option(help="Stop then, to go on later.", callback=checked)
+    ] = 0,
     start: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="0 = one a core.")] = 0,
+    threads: Annotated[int, typer.Option(help="0 = one a core.", callback=checked)] = 0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

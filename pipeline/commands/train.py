@@ -79,7 +79,9 @@ def _run_by_torchrun(devices: int) -> NoReturn:
 @app.command(rich_help_panel=USE)
 def rehearse(
     experiment: Name,
-    steps: Annotated[int, typer.Option(help="How many; the first is not timed.")] = 10,
+    steps: Annotated[
+        int, typer.Option(help="How many; the first is not timed.", callback=checked)
+    ] = 10,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -103,8 +103,6 @@ def fit_backend(
         state, done = training.fit(
             lesson, recipe, examples, project.work / "fit", device=device, stop=stop,
             start=load_state(start, trusted=False) if start else None,
-            say=lambda p: say(f"{p.step:,} of {p.steps:,} steps, loss {p.loss:.3f}, "
-                              f"{p.images_per_second:.1f} examples/s"),
         )  # fmt: skip
     finally:
         limit.cancel()

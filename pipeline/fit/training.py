@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -30,7 +29,6 @@ from reid.training.loop import Loop, Stopped
 
 LOG = logging.getLogger(__name__)
 KEEP_MINUTES = 1.0  # between two checkpoints: what a kill may cost
-SAY_SECONDS = 20.0
 WARM_UP = 0.03  # of the steps
 AVERAGED = 0.999  # of the averaged weights stay in a step; fewer at the beginning
 
@@ -66,25 +64,25 @@ class Lesson(Generic[Kept, Drawn]):
     slow: tuple[str, float] = ("", 1.0)  # a part's name, and its share of the learning rate
 
 
-@dataclass(frozen=True)
-class Progress:
-    step: int
-    steps: int
-    loss: float  # mean since the last time
-    images_per_second: float
-
-
 class FitTask:
     """A lesson's network, its average, and the steps of a recipe as one epoch."""
 
     epochs = check_every = 1
 
     def __init__(
+<<<<<<< HEAD
         self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], devices: Devices,
         start: dict[str, Tensor] | None, say: Callable[[Progress], None],
     ):  # fmt: skip
         self.lesson, self.recipe, self.examples = lesson, recipe, examples
         self.devices, self.device, self.say = devices, devices.device.type, say
+=======
+        self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], fabric: Fabric,
+        start: dict[str, Tensor] | None,
+    ):  # fmt: skip
+        self.lesson, self.recipe, self.examples = lesson, recipe, examples
+        self.fabric, self.device = fabric, fabric.device.type
+>>>>>>> own
         self.title = f"fit-backend {lesson.weights}"
         torch.manual_seed(recipe.seed)
         self.network = lesson.network(self.device)
@@ -97,7 +95,6 @@ class FitTask:
             "network": self.network, "average": self.average, "optimizer": self.optimizer
         }  # fmt: skip
         self.per_epoch = recipe.steps, recipe.steps * recipe.batch
-        self.said, self.losses = monotonic(), list[Tensor]()
 
     @property
     def key(self) -> str:
@@ -121,18 +118,7 @@ class FitTask:
         norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         self.optimizer.step()
         _follow(self.average, network, min(AVERAGED, (step + 1) / (step + 10)))
-        self._count(loss.detach(), step + 1)
         return torch.where(norm.isfinite(), loss.detach(), torch.nan).double().reshape(1)
-
-    def _count(self, loss: Tensor, done: int) -> None:
-        """Say the mean loss and the speed, now and then."""
-        self.losses.append(loss)
-        now = monotonic()
-        if now - self.said > SAY_SECONDS or done == self.recipe.steps:
-            speed = len(self.losses) * self.recipe.batch / max(now - self.said, 1e-6)
-            mean = float(torch.stack(self.losses).mean())
-            self.say(Progress(done, self.recipe.steps, mean, speed))
-            self.said, self.losses = now, []
 
     def end_epoch(self, state: State) -> dict[str, Any]:
         return {"steps": state.step, "loss": state.sums[0] / state.step}
@@ -146,15 +132,19 @@ def fit(
     *,
     device: str,
     start: dict[str, Tensor] | None = None,
-    say: Callable[[Progress], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> tuple[dict[str, Tensor], bool]:
     """Fit, or go on from the checkpoint in `folder`; the averaged weights and whether it is done.
 
     `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
     """
+<<<<<<< HEAD
     devices = launched(device, "bf16-mixed" if recipe.bfloat16 else "32-true")
     task = FitTask(lesson, recipe, examples, devices, start, say)
+=======
+    fabric = launched(device, 1, "bf16-mixed" if recipe.bfloat16 else "32-true")
+    task = FitTask(lesson, recipe, examples, fabric, start)
+>>>>>>> own
     path = folder / f"{lesson.weights}-{task.key}.pt"
     loop = Loop(task, path, LOG, every_minutes=KEEP_MINUTES, stop=stop or threading.Event())
     try:

@@ -36,6 +36,20 @@ def rows_table(shard: Shard | Shards, count: int) -> list[dict[str, Any]]:
     return shard.table(shard.scalar_columns, 0, count).to_pylist()
 
 
+def pictured(source: Shard | Shards, count: int) -> list[int]:
+    """The first `count` rows that have a picture; backgrounds of test rows, for one, have none."""
+    found: list[int] = []
+    before = 0
+    for shard in _open(source):
+        size = f"{_first_image(shard)}_size"
+        known = shard.table([size])[size].to_pylist() if size in shard.columns else [1] * len(shard)
+        found += [before + row for row, bytes_ in enumerate(known) if bytes_ is not None]
+        before += len(shard)
+        if len(found) >= count:
+            break
+    return found[:count] or list(range(min(count, before)))
+
+
 def contact_sheet(
     source: Path | Sequence[Path] | Shard | Shards,
     rows: Sequence[int],

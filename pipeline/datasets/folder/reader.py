@@ -8,10 +8,10 @@
                     roles: {train: train, test: [query, gallery]}   # of the folders so named
                     published: {train: 1200}                        # counts to compare with
 
-One of the three; where roles are drawn by a split (see `split`) names of person/camera_frame.jpg
-need none. The pattern matches whole paths below the folder and may also have the groups tracklet,
-frame, viewpoint and role. As elsewhere, person -1 is junk and 0 a distractor, and both may be in
-the gallery alone: number people from 1. An image without a role is left out.
+One of the three; where `split` of the ingest's parameters draws the roles, none is needed for names
+person/camera_frame.jpg. The pattern matches whole paths below the folder and may also have the
+groups tracklet, frame, viewpoint and role. As elsewhere, person -1 is junk and 0 a distractor, and
+both may be in the gallery alone: number people from 1. An image without a role is left out.
 
 Persons and cameras may be names: they get numbers from 1 on in natural order, which names.json
 beside the shards keeps. The images of a tracklet without frame numbers are numbered in the natural

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from pipeline.commands import networks
-from pipeline.commands.console import heading, short
+from pipeline.commands.console import LEAST, heading, short
 from pipeline.commands.main import app
 from pipeline.fit.run import LESSONS
 from pipeline.stages import STAGES
@@ -62,14 +62,13 @@ def test_a_wrong_device_is_one_line(command: str):
     refused(command, ["--device", "gpu0"], "--device: no `gpu0` (there are auto, cpu, cuda")
 
 
-@pytest.mark.parametrize("command", taking("--workers"))
-def test_a_wrong_number_of_workers_is_one_line(command: str):
-    refused(command, ["--workers", "-4"], "--workers: -4, must be at least 0")
-
-
-@pytest.mark.parametrize("devices", ["-1", "0"])
-def test_a_wrong_number_of_devices_is_one_line(devices: str):
-    refused("reid train", ["--devices", devices], f"--devices: {devices}, must be at least 1")
+@pytest.mark.parametrize("option", sorted(LEAST))
+def test_a_number_that_is_too_small_is_one_line_wherever_it_is_taken(option: str):
+    assert taking(f"--{option}")
+    less = LEAST[option] - 1
+    for command in taking(f"--{option}"):
+        said = f"--{option}: {less}, must be at least {LEAST[option]}"
+        refused(command, [f"--{option}", str(less)], said)
 
 
 def refused(command: str, options: list[str], said: str) -> None:
@@ -117,6 +116,9 @@ def test_a_device_that_is_not_there_is_one_line(toy: Project, monkeypatch: pytes
         (["table", "attention_driven", "6", "--dataset", "tyo"], "did you mean `toy`?"),
         (["fit-backend", "joints_mmpos"], "did you mean `joints_mmpose`?"),
         (["adopt", "prats", "toy"], "no stage `prats`; did you mean `parts`?"),
+        (["adopt", "nosuch", "toy"], "no stage `nosuch` (there are ingest, joints, parts,"),
+        (["adopt", "trian", "toy-inter"], "no stage `trian`; did you mean `train`?"),
+        (["remove", "tyo"], "did you mean `toy`?"),
         (["adopt", "train", "toy-baselin"], "did you mean `toy-baseline`?"),
         (["plan", "prats", "toy"], "no stage `prats`; did you mean `parts`?"),
         (["plan", "parts", "tyo"], "did you mean `toy`?"),
@@ -173,6 +175,7 @@ def test_the_version_is_said():
         pytest.param("reid parts t", ["toy"], id="a stage's build"),
         pytest.param("reid plan pa", ["parts"], id="a stage"),
         pytest.param("reid summary str", ["strong_baseline"], id="a paper"),
+        pytest.param("reid remove toy-i", ["toy-inter"], id="what may be removed"),
         pytest.param("reid evalu", ["evaluate"], id="a command"),
     ],
 )
@@ -194,7 +197,7 @@ def test_status_tells_of_experiments_and_the_report(built: Project):
     shown = invoke("status")
     lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
     assert "not trained" in lines["toy-baseline"]
-    assert lines["experiment"].split()[-2:] == ["rank-1", "map"]
+    assert lines["experiment"].split()[-2:] == ["rank-1", "mAP"]
     assert "report: not written; `reid report` writes it" in shown
     assert {line["stage"] for line in json.loads(invoke("status", "--json"))} == {
         "ingest", "joints", "parts",
@@ -232,6 +235,7 @@ def test_stages_say_whether_they_make_data_sets():
         ("r1", "rank-1"), ("rank1", "rank-1"), ("val_rank1", "val rank-1"), ("rank10", "rank-10"),
         ("chance r1", "chance rank-1"), ("chance_rank1", "chance rank-1"),
         ("paper, mars r1", "paper, mars rank-1"), ("person", "person"), ("rank", "rank"),
+        ("map", "mAP"), ("val_map", "val mAP"), ("minp", "mINP"), ("mapped", "mapped"),
     ],
 )  # fmt: skip
 def test_rank_1_has_one_spelling(name: str, said: str):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from reid.arrays import images
-from reid.look.inspect import CAPTION_HEIGHT, MARGIN, contact_sheet, rows_table
+from reid.look.inspect import CAPTION_HEIGHT, MARGIN, contact_sheet, pictured, rows_table
 from reid.project.errors import ReidError
 from reid.shards import schema
 from reid.shards.folder import Shard, Shards, with_sizes, write_shard
@@ -51,6 +51,12 @@ def test_rows_hold_no_bytes(folder):
     assert rows[1]["image_size"] is None
     assert "image" not in rows[0]
     assert len(rows_table(Shards(folder).shards[0], 9)) == 3
+
+
+def test_rows_without_a_picture_are_passed_over(folder):
+    assert pictured(Shards(folder), 3) == [0, 2, 3]
+    assert pictured(Shards(folder), 9) == [0, 2, 3, 5]
+    assert pictured(Shards(folder).shards[0], 9) == [0, 2]
 
 
 def test_pictures_stand_in_a_grid(folder):
