@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 USE = "Train and evaluate"  # the part of `reid --help` that several files have commands in
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 LEAST = {
-<<<<<<< HEAD
-    "devices": 1, "repeats": 1, "rows": 1, "seeds": 1, "splits": 0, "trainings": 1, "workers": 0,
-=======
     "devices": 1, "minutes": 0, "queries": 1, "repeats": 1, "rows": 1, "seeds": 1, "sheets": 0,
-    "splits": 0, "steps": 0, "threads": 0, "top": 1, "workers": 0,
->>>>>>> own
+    "splits": 0, "steps": 0, "threads": 0, "top": 1, "trainings": 1, "workers": 0,
 }  # fmt: skip
 
 

@@ -70,19 +70,11 @@ class FitTask:
     epochs = check_every = 1
 
     def __init__(
-<<<<<<< HEAD
         self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], devices: Devices,
-        start: dict[str, Tensor] | None, say: Callable[[Progress], None],
-    ):  # fmt: skip
-        self.lesson, self.recipe, self.examples = lesson, recipe, examples
-        self.devices, self.device, self.say = devices, devices.device.type, say
-=======
-        self, lesson: Lesson[Any, Any], recipe: Recipe, examples: Sequence[Any], fabric: Fabric,
         start: dict[str, Tensor] | None,
     ):  # fmt: skip
         self.lesson, self.recipe, self.examples = lesson, recipe, examples
-        self.fabric, self.device = fabric, fabric.device.type
->>>>>>> own
+        self.devices, self.device = devices, devices.device.type
         self.title = f"fit-backend {lesson.weights}"
         torch.manual_seed(recipe.seed)
         self.network = lesson.network(self.device)
@@ -138,13 +130,8 @@ def fit(
 
     `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
     """
-<<<<<<< HEAD
     devices = launched(device, "bf16-mixed" if recipe.bfloat16 else "32-true")
-    task = FitTask(lesson, recipe, examples, devices, start, say)
-=======
-    fabric = launched(device, 1, "bf16-mixed" if recipe.bfloat16 else "32-true")
-    task = FitTask(lesson, recipe, examples, fabric, start)
->>>>>>> own
+    task = FitTask(lesson, recipe, examples, devices, start)
     path = folder / f"{lesson.weights}-{task.key}.pt"
     loop = Loop(task, path, LOG, every_minutes=KEEP_MINUTES, stop=stop or threading.Event())
     try:
