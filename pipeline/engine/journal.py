@@ -83,7 +83,7 @@ class Journal:
         return outcome
 
     def adopt(self, former: str, key: str, code: str) -> None:
-        """Take the finished shard `former`, which the code `code` computed, as `key` too."""
+        """Keep the finished shard `former`, which the code `code` computed, under `key` as well."""
         outcome = self.outcome(former)
         if outcome is None:
             raise KeyError(former)
@@ -125,7 +125,7 @@ def unused(work: Path) -> list[Path]:
 
 
 def _keys(noted: Path) -> set[str]:
-    """The keys of a data set. Raises `ReidError` where they are not known: nothing may go then."""
+    """The keys of a data set. `ReidError` where they cannot be read: nothing is removed then."""
     try:
         return set(json.loads(noted.read_text("utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
