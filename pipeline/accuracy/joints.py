@@ -114,7 +114,10 @@ def _distance(people: People, joints: np.ndarray) -> np.ndarray:
 
 
 def _swapped(people: People, compared: np.ndarray) -> np.ndarray:
-    """Of each image that has joints to compare, (N, 18) bool, whether they fit better mirrored."""
+    """Whether an image's joints fit better mirrored, of each image that has joints to compare.
+
+    `compared` (N, 18) bool says which these are.
+    """
     own = np.where(compared, _distance(people, people.estimated), 0).sum(1)
     other = np.where(compared, _distance(people, people.estimated[:, MIRROR]), 0).sum(1)
     return (other < own)[compared.any(1)]

@@ -53,7 +53,7 @@ def _rows_of(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
 def rows_of_build(
     built: Shards, truth: Path, columns: Sequence[str]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Of every row of a build its number, and the ground truth of its image in `columns`.
+    """The number of each row of a build, and the ground truth of its image in `columns`.
 
     `image_id` is among the columns. Images that the build does not have are left out; an image
     of the build that the ground truth does not know is an error.

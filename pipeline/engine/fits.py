@@ -27,7 +27,7 @@ class Kept:
 
     @property
     def identity(self) -> Any:
-        """What of it decides the rows."""
+        """The part of it that decides the rows."""
         return {"facts": self.facts, "table": self.sha256} if self.path else self.facts
 
     @property
@@ -61,7 +61,7 @@ def run(
 
 
 def adopt(stage: AnyStage, project: Project, former: Any, identity: Any) -> None:
-    """Take the fit that an earlier code made, by its identity, as of the code now."""
+    """Let the fit that earlier code made, known by its identity, count as made by the code now."""
     old, new = key_of(["fit", former]), key_of(["fit", identity])
     folder = project.work / stage.name
     if _kept(folder, old) is None or _kept(folder, new) is not None:

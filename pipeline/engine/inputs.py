@@ -65,10 +65,10 @@ class Inputs:
             check_digest(path, self.shards[name][path.name]["sha256"])
 
     def training_rows(self) -> Iterator[pa.Table]:
-        """The columns of `fit_reads` of training rows, a shard at a time, and their `position`.
+        """The training rows, a shard at a time: the columns of `fit_reads`, and `position`.
 
-        That is a row's number among all rows of the data set. For a fit without labels all rows
-        of shards called `all` are training rows: their data set draws its splits at random.
+        The position is a row's number among all rows of the data set. For a fit without labels all
+        rows of shards called `all` are training rows: their data set draws its splits at random.
         """
         first = 0
         for name in sorted(self.shards["rows"]):
@@ -115,7 +115,7 @@ def find(stage: AnyStage, dataset: str, params: DerivedParams, project: Project)
 
 
 def side_by_side(files: Mapping[str, Path], reads: Reads, start: int, stop: int) -> pa.Table:
-    """The columns of `reads`, and image_id, of rows start to stop of one shard in each input.
+    """image_id and the columns of `reads`, each from its input, of one shard's rows start to stop.
 
     A column whose name is taken is called `<input>.<column>`.
     """

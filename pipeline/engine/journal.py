@@ -11,41 +11,32 @@ Temporary files carry host and process: `.work/` may be shared by several machin
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from reid.project.errors import ReidError
 from reid.project.layout import as_json, link, sha256_of, this_host, this_process, write_atomically
+from reid.project.threads import is_running
 from reid.shards.folder import Shard, write_shard
 
 ABANDONED_S = 7 * 24 * 3600.0  # another host's temporary file, untouched so long, is nobody's
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(BaseModel):
     """What is known of a finished shard."""
 
-    rows: int
-    bytes: int
-    sha256: str
-    rejects: list[list[str]]  # [image_id, reason]
-    adopted: str = ""  # the fingerprint of the code that computed it, where it is not its key's
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    def __post_init__(self) -> None:
-        """Raises `ValueError` where a damaged note has other values than these."""
-        noted: dict[str, Any] = vars(self)  # read from a file: whatever it says
-        counts = (noted["rows"], noted["bytes"])
-        pairs = [len(r) == 2 and all(isinstance(t, str) for t in r) for r in noted["rejects"]]
-        texts = isinstance(noted["sha256"], str) and isinstance(noted["adopted"], str)
-        sound = texts and isinstance(noted["rejects"], list)
-        if not (sound and all(pairs) and all(type(n) is int and n >= 0 for n in counts)):
-            raise ValueError("not the note of a shard")
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+    sha256: str
+    rejects: list[Annotated[list[str], Field(min_length=2, max_length=2)]]  # image_id, reason
+    adopted: str = ""  # the fingerprint of the code that computed it, where it is not its key's
 
 
 class Journal:
@@ -60,9 +51,9 @@ class Journal:
     def outcome(self, key: str) -> Outcome | None:
         """What was noted of a finished shard; None where it is missing or was left half done."""
         try:
-            noted = Outcome(**json.loads((self.folder / f"{key}.json").read_text("utf-8")))
+            noted = Outcome.model_validate_json((self.folder / f"{key}.json").read_bytes())
             whole = self.shard(key).stat().st_size == noted.bytes
-        except (OSError, ValueError, TypeError, RecursionError):
+        except (OSError, ValueError):
             return None
         return noted if whole else None
 
@@ -86,17 +77,17 @@ class Journal:
         temporary = self.folder / f".{key}.{this_process()}.tmp"
         write_shard(temporary, table, metadata)
         size, digest = temporary.stat().st_size, sha256_of(temporary)
-        outcome = Outcome(table.num_rows, size, digest, rejects)
-        write_atomically(self.folder / f"{key}.json", as_json(asdict(outcome)))
+        outcome = Outcome(rows=table.num_rows, bytes=size, sha256=digest, rejects=rejects)
+        write_atomically(self.folder / f"{key}.json", as_json(outcome.model_dump()))
         temporary.replace(self.shard(key))
         return outcome
 
     def adopt(self, former: str, key: str, code: str) -> None:
-        """Take the finished shard `former`, which the code `code` computed, as `key` too."""
+        """Keep the finished shard `former`, which the code `code` computed, under `key` as well."""
         outcome = self.outcome(former)
         if outcome is None:
             raise KeyError(former)
-        note = {**asdict(outcome), "adopted": outcome.adopted or code}
+        note = {**outcome.model_dump(), "adopted": outcome.adopted or code}
         temporary = self.folder / f".{key}.{this_process()}.tmp"
         temporary.unlink(missing_ok=True)
         link(self.shard(former), temporary)
@@ -134,7 +125,7 @@ def unused(work: Path) -> list[Path]:
 
 
 def _keys(noted: Path) -> set[str]:
-    """The keys of a data set. Raises `ReidError` where they are not known: nothing may go then."""
+    """The keys of a data set. `ReidError` where they cannot be read: nothing is removed then."""
     try:
         return set(json.loads(noted.read_text("utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -148,10 +139,4 @@ def alive(temporary: Path) -> bool:
     host, _, number = temporary.name.split(".")[-2].rpartition("-")
     if host not in ("", this_host()):  # nobody here can ask for it; files without a host are ours
         return time.time() - temporary.stat().st_mtime < ABANDONED_S
-    try:
-        os.kill(int(number), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    return number.isdecimal() and is_running(int(number))

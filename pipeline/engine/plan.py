@@ -50,10 +50,11 @@ def plan(
     stage: AnyStage, build: str, params: DerivedParams, project: Project, device: str,
     former: Code | None = None,
 ) -> Plan:  # fmt: skip
-    """What makes a build of `stage`, by default the one named after its data set: a task a shard.
+    """The plan of a build of `stage`: one task for each shard.
 
-    A build that is named otherwise says in `params.dataset` whose rows it is of. Tasks also tell
-    the keys that they had under the `former` code, whose fit is taken as of the code now.
+    A build is of the data set that it is named after, or of `params.dataset`. With the `former`
+    code, tasks also tell the keys that they had under it, and its fit counts as made by the code
+    now.
     """
     if "/" in build:
         raise ReidError(
@@ -146,7 +147,7 @@ class MapWork(Work):
         return function
 
     def needs_gpu(self) -> bool:
-        """Whether it runs a network, and not by choice on the processor."""
+        """Whether it runs a network, and its user did not choose the CPU."""
         return self.device != "cpu" and self.stage.needs_device(self.params)
 
     def _build(self) -> Step:
@@ -164,7 +165,7 @@ class MapWork(Work):
 def _tables(
     files: dict[str, Path], reads: Reads, batch: int, around: int
 ) -> Iterator[tuple[pa.ChunkedArray, pa.Table]]:
-    """The calls of a step over one shard: the image_ids of their rows, and their tables."""
+    """The image_ids and the table of each call of a step over one shard."""
     rows = Shard(files["rows"]).num_rows
     for start in range(0, rows, batch):
         stop = min(start + batch, rows)

@@ -29,10 +29,10 @@ def counts(paths: list[Path]) -> dict[str, dict[str, int]]:
 
 
 def carried(base: Path, paths: list[Path]) -> dict[str, bytes]:
-    """protocol.json of new rows that come of those in the folder `base`: its rules, by name.
+    """protocol.json of new rows that were made of the rows in the folder `base`: the same rules.
 
-    Members are told by columns and labels, which the new rows have. Counts are their own, and
-    none are published.
+    The rules name members by columns and labels, which the new rows have too. Counts are those of
+    the new rows; no published ones stand beside them.
     """
     rows = pa.concat_tables([Shard(path).table(["person"]) for path in paths])
     people = {person for person in rows["person"].unique().to_pylist() if person > 0}

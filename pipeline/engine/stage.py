@@ -52,7 +52,7 @@ class Step(ABC):
 
     @abstractmethod
     def __call__(self, ready: Any) -> Any:
-        """What is made of what `prepare` returned."""
+        """The main work, on what `prepare` returned."""
 
     def finish(self, made: Any) -> pa.Table | NewRows:
         """Runs behind in a thread, such as encoding."""
@@ -79,17 +79,17 @@ class Resources(Generic[Fitted]):
 
 
 def no_weights(params: DerivedParams, root: Path) -> str:
-    """Of a stage that no outside file decides."""
+    """The hash for a stage that reads no outside file: empty."""
     return ""
 
 
 def usual_rows(params: DerivedParams) -> int:
-    """The rows of a call, where a stage does not mind."""
+    """The rows of one call, for a stage that asks for no other number."""
     return 256
 
 
 def no_network(params: DerivedParams) -> bool:
-    """Of a stage that runs no network."""
+    """The answer of a stage that runs no network."""
     return False
 
 

@@ -23,7 +23,7 @@ class Crop(NamedTuple):
 
 
 def examples(sheet: Sequence[Example]) -> list[Crop]:
-    """The crops of a sheet; of whole frames the person's surroundings."""
+    """The crops of a sheet; a whole frame is cut to the person and a margin."""
     step = TRACKLET_STEP if any(one.flow is not None for one in sheet) and len(sheet) > 40 else 1
     return [crop for one in sheet[::step] if (crop := _crop(one)) is not None]
 

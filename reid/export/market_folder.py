@@ -57,7 +57,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Labels:
-    """Persons and cameras of the data set as the names have them."""
+    """The persons and cameras that are written, by those of the data set."""
 
     person: Mapping[int, int]
     camera: Mapping[int, int]
@@ -91,7 +91,7 @@ def write_tree(
 
 
 def _check_path(out: Path) -> None:
-    """`ReidError` where the folder's path itself matches what readers search a whole path for."""
+    """`ReidError` where readers would take a part of the folder's own path for a label."""
     if match := SEEN.search(f"{out.resolve()}/"):
         raise ReidError(
             f"{out}: torchreid and fast-reid would take `{match[0]}` in its path for a person and "
@@ -115,7 +115,7 @@ def _under(data: Data, dataset: str, protocol: str) -> Data:
 
 
 def _labels(data: Data, protocol: Protocol, dataset: str, wide: bool) -> Labels:
-    """Which person and camera each label becomes: itself, where all fit into names."""
+    """The written person and camera of each label: the label itself, where all fit into names."""
     apart = dict.fromkeys(protocol.distractors, DISTRACTOR) | dict.fromkeys(protocol.junk, JUNK)
     distinct = {
         "persons": sorted({*data.labels("person").tolist()} - apart.keys()),

@@ -95,7 +95,7 @@ def export_network(experiment: Experiment, project: Project, out: Path) -> list[
 
 
 def _samples(experiment: Experiment, project: Project) -> Batch:
-    """`CHECKED` prepared test samples; of clips, as many frames as a test looks at in one."""
+    """`CHECKED` prepared test samples; a clip has as many frames as in the test."""
     paper, params = experiment.paper, experiment.params
     data = experiment.open(project)
     tested = tested_rows(data)
@@ -154,7 +154,7 @@ def trace(module: nn.Module, samples: Batch, clips: Clips | None, name: str) -> 
 
 
 def _choices(free: dict[int, str]) -> Iterator[dict[int, str]]:
-    """All open, then one less from the first on, then none."""
+    """All axes open, then without the first, and so on to none."""
     for first in range(len(free) + 1):
         yield {axis: name for axis, name in free.items() if axis >= first}
 

@@ -85,7 +85,7 @@ def sha256_of(path: Path) -> str:
 
 
 def check_regular(path: Path) -> None:
-    """Raises `ReidError` where `path` is neither a file nor absent: reading a pipe has no end."""
+    """Raises `ReidError` where `path` is no file, such as a pipe, whose reading has no end."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
         raise ReidError(f"{path}: is {what}, not a file; remove it")
@@ -139,7 +139,7 @@ def read_object(path: Path, entries: Mapping[str, type], hint: str) -> dict[str,
 
 
 def as_json(value: Mapping[str, Any] | list[Any]) -> bytes:
-    """The one way that JSON files are written here: sorted, indented, newline at the end."""
+    """JSON as all files of this project have it: sorted, indented, newline at the end."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reid.project.errors import ReidError
+from reid.project.threads import is_running
 
 NAMED_S = 2.0  # until who has just got a lock has written its name
 HOLDER = re.compile(r"process (\d+) on (\S+), since .+")
@@ -56,10 +57,4 @@ def _has_ended(holder: str) -> bool:
     named = HOLDER.fullmatch(holder)
     if named is None or named[2] != socket.gethostname():
         return False
-    try:
-        os.kill(int(named[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # somebody else's, and alive
-        return False
-    return False
+    return not is_running(int(named[1]))

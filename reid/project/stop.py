@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def stoppable(stop: threading.Event | None = None) -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event, `stop` or a new one; a second signal breaks.
+    """SIGINT and SIGTERM set an event, `stop` or a new one; a second one raises KeyboardInterrupt.
 
-    In a thread that is not the main one signals are somebody else's.
+    Only in the main thread: Python lets no other one handle signals.
     """
     event = stop or threading.Event()
 

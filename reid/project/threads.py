@@ -16,6 +16,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_running(process: int) -> bool:
+    """Whether a process of this machine, of whatever user, has not ended."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def end_with(parent: int) -> None:
     """End this process as soon as its parent has, killed or not: else a pool's workers wait on."""
 

@@ -15,7 +15,7 @@ def on_ray(
     work: Work, payloads: Sequence[Any], workers: int,
     *, address: str = "", gpus_per_worker: float = 1,
 ) -> Outcomes:  # fmt: skip
-    """Actors of a Ray cluster; without an address, of a Ray that is started here and ended again.
+    """Actors of a Ray cluster. Without an address, Ray is started on this machine and ended again.
 
     `gpus_per_worker` is asked for by work that runs a network, where the cluster has GPUs.
     """
@@ -43,7 +43,7 @@ def chosen(name: str, *, address: str = "", gpus_per_worker: float = 1) -> Execu
 def of_settings(
     settings: Mapping[str, Any], name: str | None = None, address: str | None = None
 ) -> Executor:
-    """The executor that params.yaml's section `run` says; a command's `name`, `address` go first.
+    """The executor of params.yaml's section `run`, unless a command gives `name` or `address`.
 
     The section's address and GPUs are Ray's alone, and stay there when another executor is named.
     """

@@ -127,7 +127,7 @@ def nodes(ray: Any) -> list[Node]:
 
 
 def shape_of(nodes: Sequence[Node], workers: int, payloads: int, gpus: float) -> Shape:
-    """As many actors as asked for, or as have room, with the most cores that all of them can have.
+    """As many actors as were asked for, or as there is room for; each has as many cores as fit.
 
     Without a GPU in the cluster none is asked for. More workers than fit wait for nodes to come.
     """
@@ -223,7 +223,7 @@ class Pool:
         )
 
     def outcomes(self, payloads: Sequence[Any]) -> Outcomes:
-        """Each payload's index and outcome; a payload whose worker died goes to another."""
+        """The index and outcome of each payload; that of a worker that died goes to another."""
         self.todo, left = deque(range(len(payloads))), len(payloads)
         for _ in range(self.shape.actors):
             self.start_worker()

@@ -16,11 +16,11 @@ from reid.project.errors import ReidError
 
 
 class Work(Protocol):
-    """What a worker needs to know, picklable: a class of this one, for the defaults."""
+    """What a worker needs to know. Subclasses are picklable."""
 
     @abstractmethod
     def start(self) -> Callable[[Any], Any]:
-        """Load what is needed, once in each worker; what takes one payload."""
+        """Load what is needed, once in each worker; returns a function of one payload."""
         ...
 
     def needs_gpu(self) -> bool:
@@ -28,7 +28,7 @@ class Work(Protocol):
         return False
 
     def ended(self, process: str) -> None:
-        """Clear, in the driver, what a killed worker left behind."""
+        """Remove, in the main process, what a killed worker left behind."""
 
 
 Outcomes = Generator[tuple[int, Any], None, None]  # closing it ends the workers

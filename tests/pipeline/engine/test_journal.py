@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.engine import journal
 from pipeline.engine.journal import Journal, note_keys, this_process, unused
+from reid.project.layout import as_json
 
 
 @pytest.fixture
@@ -65,3 +67,14 @@ def test_sweeping_takes_one_process_s_files_alone(tmp_path: Path):
 def test_a_folder_that_is_not_there_yet_can_be_asked_anew(tmp_path: Path):
     Journal(tmp_path / "none").refresh()
     Journal(tmp_path).refresh()
+
+
+@pytest.mark.parametrize(
+    "damage", [{"rows": -1}, {"rows": "1"}, {"rejects": [["a"]]}, {"sha256": None}, {"more": 1}]
+)
+def test_a_damaged_note_is_of_no_finished_shard(tmp_path: Path, damage):
+    kept = Journal(tmp_path).keep("key", pa.table({"image_id": ["a"]}), [["b", "why"]], {})
+    assert Journal(tmp_path).outcome("key") == kept
+    note = tmp_path / "key.json"
+    note.write_bytes(as_json({**json.loads(note.read_text()), **damage}))
+    assert Journal(tmp_path).outcome("key") is None
