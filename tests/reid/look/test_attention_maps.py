@@ -23,8 +23,9 @@ from reid.look.attention_maps import EVEN, Maps
 from reid.papers.attention_driven.attention import Decomposition
 from reid.papers.attention_driven.masks import BLOCKS
 from reid.papers.attention_driven.masks import masks as intra_masks
+from reid.papers.attention_driven.network import PartNetwork
 from reid.papers.attention_driven.paper import PAPER as attention_driven
-from reid.papers.attention_driven.paper import Params, PartNetwork
+from reid.papers.attention_driven.params import Params
 from reid.papers.attention_driven.sections import attention
 from reid.papers.multimodal_attention.paper import PAPER as multimodal_attention
 from reid.project.errors import ReidError
