@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from reid.project.layout import Project, as_json, key_of, write_atomically
+from reid.project.layout import Project, as_json, key_of, sha256_of, write_atomically
 from reid.report.render import Drawn
 
 CODE = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ class Cache:
 
     def __init__(self, project: Project):
         self.folder, self.publishing = project.work / "report", project.publishing
-        self.code = [state([CODE]), *map(metadata.version, DRAWING)]
+        self.code = [_code(), *map(_version, DRAWING)]
         self.used: set[Path] = set()
 
     def drawn(self, title: str, inputs: Iterable[Path], draw: Callable[[], Drawn]) -> Drawn:
@@ -42,6 +42,19 @@ class Cache:
         """Remove what this page does not consist of."""
         for path in set(self.folder.glob("*.json")) - self.used:
             path.unlink(missing_ok=True)
+
+
+def _code() -> list[list[str]]:
+    """The content of the library: its files may have the times of a package's build."""
+    files = sorted(p for p in CODE.rglob("*") if p.suffix != ".pyc" and p.is_file())
+    return [[str(file.relative_to(CODE)), sha256_of(file)] for file in files]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # another build of it, or none
+        return ""
 
 
 def state(paths: Iterable[Path]) -> list[list[object]]:
