@@ -59,7 +59,7 @@ class ClaimRow:
     dataset: str
     printed: Printed  # what the paper has between the rows; {} where it prints none
     differences: dict[str, Interval]  # by metric, mAP and r1; {} before both rows are trained
-    queries: int  # of all trainings that both rows have
+    queries: int  # that both rows searched, of each training on average
     persons: int  # who are searched
     seeds: int
     splits: int  # random splits; 0: the data set's own
@@ -258,7 +258,7 @@ def _row(of_paper: Asked, claim: Claim, is_control: bool) -> ClaimRow:
         # On a rendered world a claim stands as it is printed, else on that data set alone.
         printed={d: n for d, n in claim.printed.items() if on.world or d == on.reader},
         differences=differences,
-        queries=sum(len(pair.person) for pair in pairs),
+        queries=round(sum(len(pair.person) for pair in pairs) / max(len(pairs), 1)),
         persons=len({*np.concatenate([pair.person for pair in pairs])}) if pairs else 0,
         seeds=len({pair.seed for pair in pairs}),
         splits=len({pair.split for pair in pairs}) if of_paper.splits else 0,
@@ -392,7 +392,8 @@ def _of(row: ClaimRow) -> str:
     kind = "split" if row.splits else "seed"
     if not count:
         return ""
-    return f"{count} {kind}{'s' if count > 1 else ''}, {row.queries} queries, {row.persons} persons"
+    kinds = f"{kind}s" if count > 1 else kind
+    return f"{count} {kinds} x {row.queries} queries, {row.persons} persons"
 
 
 def printed_shown(printed: Printed) -> str:

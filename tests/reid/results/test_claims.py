@@ -83,7 +83,8 @@ def test_a_row_says_what_was_compared(rows: list[results.ClaimRow]):
     assert (first.better, first.worse) == ("Aligned", "Baseline")
     assert first.printed["market1501"] == {"r1": 3.35, "mAP": 6.21}
     assert (first.seeds, first.splits, first.persons) == (2, 0, 4)
-    assert first.queries == 2 * 12
+    assert first.queries == 12
+    assert results.lines(rows)[0]["trainings"] == "2 seeds x 12 queries, 4 persons"
     assert len(first.trainings) == 2
     assert set(first.differences) == {"mAP", "r1"}
     for found in first.differences.values():
