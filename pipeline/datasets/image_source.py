@@ -1,7 +1,8 @@
 """Where a data set's images come from: people before cameras, or a world that was rendered.
 
 A rendered world lies in a real data set's layout and is read by its reader. What tells them apart
-is a file in the raw folder itself, which a copy, a link or `dvc import` of the folder has too.
+is a file in the raw folder itself, which a copy, a link or `dvc import` of the folder has too. Of a
+world that was rendered before there was such a file, the ground truth lies beside it.
 
 Reads   0-raw/<dataset>/rendered.json, also through a link, beside the layout's own folder or in it
 Writes  the same, for `pipeline.world`
@@ -22,6 +23,7 @@ from reid.shards.manifest import OPEN, ImageSource
 
 FILE = "rendered.json"
 LICENCE = "Apache-2.0"  # of this project, whose programs draw every pixel
+UNKNOWN = "unknown"  # scene and layout of a world without the file
 ABOVE = 2  # folders above a linked one that may be the world's own
 
 
@@ -46,9 +48,8 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
 
     Of a rendered world nothing of the real data set's source, licence and citation is true.
     """
-    told = next(
-        filter(None, (read_checked(path, rendered_adapter()) for path in _files(root))), None
-    )
+    found = (read_checked(path, rendered_adapter()) for path in _files(root))
+    told = next(filter(None, found), None) or _by_truth(root)
     if told is None:
         return {
             "kind": "photographs", "title": info["title"], "licence": info["licence"],
@@ -63,6 +64,13 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
         "scene": told["scene"],
         "layout": told["layout"],
     }
+
+
+def _by_truth(root: Path) -> Rendered | None:
+    """What is known of a world with its truth, and nothing else, beside it."""
+    if not any(each.with_name(f"{each.name}.truth").is_dir() for each in (root, root.resolve())):
+        return None
+    return {"world": root.name, "scene": UNKNOWN, "layout": UNKNOWN, "licence": LICENCE}
 
 
 @cache

@@ -177,7 +177,9 @@ def _publish(
     target = project.built(plan.stage, plan.dataset)
     made = {t.name: t.key for t, o in zip(plan.tasks, done, strict=True) if _shown(plan, o)}
     if not made:
-        raise ReidError(f"{plan.stage} {plan.dataset}: no rows were made; nothing was published")
+        few = f" First rejects: {_few(rejects)}" if rejects else ""
+        title = f"{plan.stage} {plan.dataset}"
+        raise ReidError(f"{title}: no rows were made; nothing was published.{few}")
     shards = [
         {"name": t.name, "rows": o.rows, "bytes": o.bytes, "sha256": o.sha256}
         | ({"adopted": o.adopted} if o.adopted else {})
@@ -220,8 +222,12 @@ def _is_published(target: Path, manifest: bytes, shards: list[dict[str, Any]]) -
 def _check_rejects(plan: Plan, rejects: list[tuple[str, str]]) -> None:
     total = max(1, sum(task.rows for task in plan.tasks) + len(plan.rejects))
     if len(rejects) / total > plan.max_reject_rate:
-        few = "; ".join(f"{image_id}: {reason}" for image_id, reason in rejects[:3])
         raise ReidError(
             f"{plan.stage} {plan.dataset}: {len(rejects)} of {total} rows rejected, more than "
-            f"max_reject_rate {plan.max_reject_rate:g}; nothing was published. First: {few}"
+            f"max_reject_rate {plan.max_reject_rate:g}; nothing was published. "
+            f"First: {_few(rejects)}"
         )
+
+
+def _few(rejects: list[tuple[str, str]]) -> str:
+    return "; ".join(f"{image_id}: {reason}" for image_id, reason in rejects[:3])

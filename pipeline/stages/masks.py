@@ -29,8 +29,9 @@ from pipeline.backends.masks import given as masks_given
 from pipeline.backends.masks.person_mask import PersonMask
 from pipeline.backends.weights import identity
 from pipeline.engine.stage import Resources, Stage, Step
-from reid.arrays.images import BadImage, Decoded, decode_all, encode_png
+from reid.arrays.images import BadImage, Decoded, decode_all, decode_mask, encode_png
 from reid.project.params import DerivedParams
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 
 SCHEMA = pa.schema(
@@ -42,6 +43,7 @@ SCHEMA = pa.schema(
         pa.field("mask_area", pa.int32()),
     ]
 )
+LOOKED_AT = 256  # masks of a build, whether they may be inverted
 MAX_ASPECT = 20  # an image longer than this many times its width is no crop of a person
 
 
@@ -98,6 +100,28 @@ def unmatched(params: Params, image_ids: Iterable[str]) -> list[str]:
     if params.backend != "given":
         return []
     return masks_given.load(Path(params.path)).unmatched(image_ids)
+
+
+def notes(params: Params, rows: Shards, folder: Path) -> list[str]:
+    """Whether given masks look as if background were their person: no file says which is."""
+    del rows
+    if params.backend != "given":
+        return []
+    encoded = Shards(folder).shards[0].table(["mask"])["mask"].slice(0, LOOKED_AT).to_pylist()
+    masks = [decode_mask(cell["bytes"]) for cell in encoded if cell]
+    odd = sum(_is_inverted(mask) for mask in masks)
+    if 2 * odd <= len(masks):
+        return []
+    return [
+        f"in {odd} of the first {len(masks)} masks all four corners are the person's and the "
+        "middle is not: are they inverted?"
+    ]
+
+
+def _is_inverted(mask: np.ndarray) -> bool:
+    """Whether an (H, W) bool mask has its four corners and not its middle."""
+    height, width = mask.shape
+    return bool(mask[[0, 0, -1, -1], [0, -1, 0, -1]].all()) and not mask[height // 2, width // 2]
 
 
 class Given(Step):
@@ -191,4 +215,5 @@ STAGE = Stage(
     libraries=("torch", "torchvision", "detectron2", "ultralytics", "pycocotools"),
     reads_anywhere=reads_anywhere,
     unmatched=unmatched,
+    notes=notes,
 )

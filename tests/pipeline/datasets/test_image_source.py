@@ -93,6 +93,15 @@ def test_a_rendered_world_says_so_in_all_that_is_built_of_it(tmp_path, monkeypat
     assert "Rendered world avenue" in (tmp_path / "tree/README.md").read_text()
 
 
+def test_a_world_without_the_file_is_known_by_its_truth(tmp_path):
+    (tmp_path / "avenue").mkdir()
+    assert image_source(tmp_path / "avenue", INFO)["kind"] == "photographs"
+    (tmp_path / "avenue.truth").mkdir()
+    source = image_source(tmp_path / "avenue", INFO)
+    assert (source["kind"], source["scene"]) == ("rendered", "unknown")
+    assert not any(text in str(source) for text in REAL)
+
+
 def test_shards_of_a_rendered_world_are_those_of_equal_photographs(tmp_path, monkeypatch):
     """What is said of the images is beside the rows, not in them: no key and no byte changes."""
     project = make_project(tmp_path / "p", persons=4)

@@ -1,6 +1,7 @@
 """The masks stage: rows in, rows out, why a row is rejected, and the whole of it in a project."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from reid.arrays.images import decode_mask, encode_jpeg, encode_png
 from reid.look.inspect import contact_sheet
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
 from reid.shards.verify import verify
 from tests.conftest import reid
@@ -217,6 +219,19 @@ def truth(toy: Project) -> list[str]:
     ]
     write_truth(toy.raw("toy.truth"), rows)
     return ids
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_masks_that_look_inverted_are_told(toy: Project, truth: list[str], inverted: bool):
+    blank = encode_png(np.zeros((64, 32), np.uint16))
+    picture = encode_png(silhouette(0) != inverted)
+    rows = [(name, Truth(picture, blank, blank), None) for name in truth]
+    shutil.rmtree(toy.raw("toy.truth"))
+    write_truth(toy.raw("toy.truth"), rows)
+    engine.run(make_plan("masks", "toy", toy), toy, executor="local")
+    params = Params(backend="given", path="data/0-raw/toy.truth")
+    lines = masks.notes(params, Shards(toy.shards("toy")), toy.derived("masks", "toy"))
+    assert [line.endswith("are they inverted?") for line in lines] == [True] * inverted
 
 
 def test_a_project_with_given_masks(toy: Project, truth: list[str]):

@@ -45,7 +45,7 @@ def test_experiments_stand_beside_the_paper_s_row(project: Project):
     (title, lines), *others = results.evaluated(project).items()
     assert not others
     assert title == (
-        "attention_driven on toy (photographs; 36 training images of 4 persons; 12 queries, "
+        "attention_driven on toy (rendered; 36 training images of 4 persons; 12 queries, "
         "24 gallery images)"
     )
     assert [line["experiment"] for line in lines] == ["toy-baseline", "toy-inter"]
@@ -64,7 +64,7 @@ def test_the_tables_for_programs_say_what_made_them(project: Project):
     (one,) = found["tables"]
     assert {one["title"]: one["rows"]} == results.evaluated(project)
     told = one["paper"], one["dataset"], one["kind"], one["seeds"]
-    assert told == ("attention_driven", "toy", "photographs", [0])
+    assert told == ("attention_driven", "toy", "rendered", [0])
 
 
 def test_a_short_training_on_a_real_data_set_is_no_printed_row(project: Project):
