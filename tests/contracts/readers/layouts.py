@@ -46,10 +46,11 @@ LABELS = {  # files whose bytes say what the rows are; an empty or foreign one i
     "mars": NEEDED["mars"][3:], "folder": ("labels.csv",), "prid2011": ("splits_prid2011.json",),
     "ilids_vid": ("train-test people splits/train_test_splits_ilidsvid.mat",),
 }  # fmt: skip
-ABOVE = {  # the folder that a download unpacks to, which may be given or the one above it
-    "market1501": "Market-1501-v15.09.15", "dukemtmc_reid": "DukeMTMC-reID", "mars": "MARS",
-    "dukemtmc_video": "DukeMTMC-VideoReID", "ilids_vid": "iLIDS-VID", "prid2011": "prid2011",
-}  # fmt: skip
+ABOVE = (  # a reader, and a name of its folder that it knows in the folder above
+    ("market1501", "Market-1501-v15.09.15"), ("dukemtmc_reid", "DukeMTMC-reID"), ("mars", "MARS"),
+    ("dukemtmc_video", "DukeMTMC-VideoReID"), ("ilids_vid", "iLIDS-VID"), ("prid2011", "prid2011"),
+    ("ilids_vid", "ilids-vid"),
+)  # fmt: skip
 LIMITS: dict[str, dict[str, tuple[int, int]]] = {  # the least and the most that a label may be
     "market1501": {"person": (-1, 9_999), "camera": (1, 6), "tracklet": (0, 9),
                    "frame": (0, 999_999)},

@@ -165,9 +165,8 @@ def test_a_linked_folder_is_a_folder(name, written, tmp_path):
     assert same(read(name, root), read(name, written[name]))
 
 
-@pytest.mark.parametrize("name", ABOVE)
-def test_the_folder_above_is_as_good(name, written, tmp_path):
-    inner = ABOVE[name]
+@pytest.mark.parametrize(("name", "inner"), ABOVE)
+def test_the_folder_above_is_as_good(name, inner, written, tmp_path):
     home = copy(written, name, tmp_path).rename(tmp_path / inner)
     above, itself = read(name, tmp_path), read(name, home)
     assert above.files["image_id"] == itself.files["image_id"]

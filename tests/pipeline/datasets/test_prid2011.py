@@ -135,22 +135,13 @@ def test_without_the_file_ten_drawn_halves_of_those_with_long_sequences(root, tm
             assert one["rule"]["seed"] == number
 
 
-@pytest.mark.parametrize("inner", ["", "prid_2011", "prid2011"])
-def test_the_folder_may_be_given_from_within_or_from_above(root, tmp_path, inner):
-    expected = prid2011.read(root)
-    given = root
-    if inner == "prid_2011":
-        (root / JSON).rename(root / inner / JSON)
-        given = root / inner
-    if inner == "prid2011":
-        given = tmp_path / "above"
-        given.mkdir()
-        root.rename(given / inner)
-    listing = prid2011.read(given)
-    assert listing.protocols == expected.protocols
-    assert rows_of(listing).keys() == rows_of(expected).keys()
-    assert all((given / row["path"]).is_file() for row in listing.files.to_pylist())
-    assert prid2011.locate(given) == (given / inner if inner == "prid2011" else given)
+def test_the_inner_folder_is_as_good_with_the_splits_in_it(root):
+    whole = prid2011.read(root)
+    (root / JSON).rename(root / "prid_2011" / JSON)
+    inner = prid2011.read(root / "prid_2011")
+    assert inner.protocols == whole.protocols
+    assert rows_of(inner).keys() == rows_of(whole).keys()
+    assert all((root / "prid_2011" / path).is_file() for path in inner.files["path"].to_pylist())
 
 
 # ------------------------------------------------------------------------------ damage of folders
