@@ -36,7 +36,10 @@ def commands() -> str:
     about = (
         "What each command takes. `reid COMMAND --help` says the same. Commands run inside a "
         "project: a folder with\nparams.yaml, or any folder below it. `--json` prints what a "
-        "program can read. An error that you can mend is one\nline, and the status is 2.\n"
+        "program can read. An error that you can mend is one\nline, and the status is 2.\n\n"
+        "Long work shows a bar: how far it is, its speed, the time that is left, its log in "
+        "`.work/logs`; without a terminal a\nline every 30 seconds. "
+        "`reid --install-completion` lets the tab key complete names.\n"
     )
     return "\n".join([MADE, "# Commands\n", about, *sections])
 

@@ -22,6 +22,7 @@ from typing import Any
 from pipeline.datasets.base import check_target
 from reid.project.errors import ReidError
 from reid.project.layout import as_json, write_atomically
+from reid.project.progress import Meter, advance
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 IMAGES = (
@@ -54,10 +55,11 @@ def scan(raw_root: Path, dataset: str) -> dict[str, Any]:
             f"{folder}: no such folder; `reid add` links a downloaded data set there, `reid world` "
             "renders one"
         )
-    found = {"dataset": dataset, **digest(folder)}
-    truth = raw_root / f"{dataset}.truth"
-    if truth.is_dir():
-        found["truth"] = digest(truth)
+    with Meter(f"scan {dataset}", unit="files"):
+        found = {"dataset": dataset, **digest(folder)}
+        truth = raw_root / f"{dataset}.truth"
+        if truth.is_dir():
+            found["truth"] = digest(truth)
     path, data = raw_root / f"{dataset}.json", as_json(found)
     if not (path.is_file() and path.read_bytes() == data):
         write_atomically(path, data)
@@ -113,6 +115,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, int | str, str]]:
                 else:
                     size = _size(entry)
                     yield below + entry.name, size, _content(entry.path, size)
+                    advance()
         except OSError as error:
             raise ReidError(f"{place}: cannot be read ({error.strerror})") from None
 

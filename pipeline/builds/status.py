@@ -15,6 +15,7 @@ from reid.papers import PAPERS
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.project.progress import Meter, advance
 from reid.shards.manifest import manifest_of, read_manifest
 
 WATCHED = {  # what a plan shares with a manifest, and how a change of it reads
@@ -156,8 +157,11 @@ def verify(project: Project, dataset: str = "") -> dict[str, list[str]]:
     from reid.shards.verify import verify as verify_folder
 
     found: dict[str, list[str]] = {}
-    for folder, base in built(project, dataset):
-        found[str(folder)] = [str(problem) for problem in verify_folder(folder, base)]
+    folders = built(project, dataset)
+    with Meter("verify", len(folders), unit="folders"):
+        for folder, base in folders:
+            found[str(folder)] = [str(problem) for problem in verify_folder(folder, base)]
+            advance()
     if not found:
         raise ReidError(f"nothing is built{f' of {dataset}' if dataset else ''}; run `dvc repro`")
     return found

@@ -41,11 +41,13 @@ def accuracy(
     Example: reid accuracy masks mall
     """
     from pipeline.accuracy.measure import MEASURES, measure
+    from reid.project.progress import Meter
 
     home = project()
     if stage in MEASURES:
         check_build(home, stage, build)
-    measured = measure(home, stage, build)
+    with Meter(f"accuracy {stage} {build}"):
+        measured = measure(home, stage, build)
     found = measured["numbers"]
     rows = [[k, f"{v:.3f}" if isinstance(v, float) else v] for k, v in found.items()]
 

@@ -252,3 +252,9 @@ def test_rank_1_has_one_spelling(name: str, said: str):
 )  # fmt: skip
 def test_numbers_are_short(value, said: str):
     assert short(value) == said
+
+
+@pytest.mark.parametrize("split", ["0", "1", "50", "-0.5"])
+def test_a_share_that_is_none_is_one_line(toy: Project, split: str):
+    with pytest.raises(ReidError, match=rf"--split: {split}, must be between 0 and 1"):
+        invoke("add", "folder", "--root", ".", "--split", split)
