@@ -13,7 +13,7 @@ from pipeline.builds.remove import remove
 from pipeline.datasets import READERS
 from reid.project.errors import ReidError
 from reid.project.params import load
-from tests.test_flow import ROOT
+from tests.copies import ROOT
 
 WORLDS = ("street", "mall", "topview", "hall")
 FURTHER = """\
