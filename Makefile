@@ -32,7 +32,7 @@ demo: install  ## raw folder to report, on rendered worlds
 	@echo "report: $(CURDIR)/data/4-reports/report.html"
 
 demo-images demo-video: install
-	python demo.py $(@:demo-%=%)
+	python -m tests.demo $(@:demo-%=%)
 
 tables: install  ## the papers' tables on the rendered worlds, several seeds, and their claims
 	reid table attention_driven 6 --dataset street --seeds 3
@@ -43,7 +43,7 @@ tables: install  ## the papers' tables on the rendered worlds, several seeds, an
 		--row 'two streams, no attention, pooling' --row 'MA, weighted addition, 4 frames'
 	reid table attentive_convlstm 2 --dataset hall --splits 10
 	reid sources --seeds 3
-	cd claims && reid claims --build --trainings 4
+	cd tests/claims && reid claims --build --trainings 4
 
 # The longest file first, or one process ends long after the other.
 test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-import demo
+from tests import demo
 from tests.copies import ROOT
 
 

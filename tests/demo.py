@@ -1,6 +1,6 @@
 """What `make demo` runs: a half of the demo by DVC, saying at each stage how much is left.
 
-    python demo.py images
+    python -m tests.demo images
 
 The halves run side by side on half of the cores each: small networks gain little from a second
 thread, and one worker less is one import of torch less.
