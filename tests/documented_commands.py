@@ -97,7 +97,12 @@ def _pip(arguments: list[str]) -> None:
         assert {*(match[2] or "").split(",")} - {""} <= {*project["optional-dependencies"]}
 
 
+def _cd(arguments: list[str]) -> None:
+    (folder,) = arguments
+    assert (ROOT / folder).is_dir(), folder
+
+
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
-    "reid": _reid, "make": _make, "dvc": _dvc, "python": _python, "torchrun": _torchrun,
-    "pip": _pip,
+    "cd": _cd, "reid": _reid, "make": _make, "dvc": _dvc, "python": _python, "pip": _pip,
+    "torchrun": _torchrun,
 }  # fmt: skip
