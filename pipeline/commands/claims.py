@@ -61,7 +61,9 @@ def claims(
         check_paper(name)
     check_dataset(home, dataset)
     from reid.results import claims as results
+    from reid.results import claims_shown as texts
     from reid.results.tables import Run
+    from reid.results.training_time import rehearsed_seconds, work
 
     def say(line: str) -> None:
         if not as_json:
@@ -79,19 +81,20 @@ def claims(
         )
         for paper in results.papers_of(home, papers or (), claim or ())
     ]  # fmt: skip
-    say(f"claims: {results.work(each, results.rehearsed_seconds(home, device)).told()}")
+    experiments = [experiment for one in each for experiment in one.experiments]
+    say(f"claims: {work(home, experiments, rehearsed_seconds(home, device)).told()}")
     for one in () if plan else results.train(each):
-        results.write(home, results.claim_rows(one))
+        texts.write(home, results.claim_rows(one))
     found = {one.run.paper: results.claim_rows(one) for one in each}
 
     def shown() -> None:
         for rows in found.values():
-            lines = results.lines(rows)
+            lines = texts.lines(rows)
             columns = list(lines[0])
-            table(results.title(rows), columns, [[line[c] for c in columns] for line in lines])
-        console().print(results.RULE, markup=False)
+            table(texts.title(rows), columns, [[line[c] for c in columns] for line in lines])
+        console().print(texts.RULE, markup=False)
 
-    show([results.as_object(row) for rows in found.values() for row in rows], as_json, shown)
+    show([texts.as_object(row) for rows in found.values() for row in rows], as_json, shown)
 
 
 def _build(home: Project) -> None:

@@ -5,18 +5,12 @@ random splits where a data set has such, and compared query by query. A training
 not done again, so a stopped run goes on where it was, and rows of a table are those of a claim.
 
 Reads   3-runs: each evaluation's ranked.parquet (a query's average precision and first match)
-Writes  4-reports/claims/<paper>-<data set>.json and .md; .work/claims-seconds.json, the seconds
-        that each row's training took
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Collection, Generator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,24 +20,18 @@ from reid.papers.claim import Claim
 from reid.papers.table import Printed, Row
 from reid.project import params
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, key_of, read_object, write_atomically
+from reid.project.layout import Project, read_object
 from reid.project.names import unknown
 from reid.results import printed_row as printed_rows
 from reid.results import tables
 from reid.results.bootstrap import Interval, Paired, Verdict, interval
-from reid.results.made_with import made_with
 from reid.results.tables import Run, Training
+from reid.results.training_time import timed
 from reid.shards.folder import Shard
 from reid.shards.protocol import protocols_of
 
 JUDGED = "mAP"  # by which a claim is judged: at rank 1 a query counts as nothing or all
 METRICS = (JUDGED, "r1")
-TIMED_STEPS = 3  # of a rehearsal
-RULE = (
-    "Shown: all of the 95 % interval of the difference of mAP is above 0; opposite: all of it is "
-    "below; else not shown. Points of per cent. Intervals: paired bootstrap over persons, and over "
-    "trainings where there are several."
-)
 
 
 @dataclass(frozen=True)
@@ -99,6 +87,11 @@ class Asked:
             found += [] if row in found else [row]
         return found
 
+    @property
+    def experiments(self) -> list[Experiment]:
+        """All that its rows are trained as."""
+        return [training.experiment for row in self.rows for training in self.of_row(row)]
+
 
 def asked(run: Run, trainings: int, names: Collection[str] = ()) -> Asked:
     """The claims of `run.paper`, or of them those of these names, on `run.dataset`."""
@@ -132,86 +125,6 @@ def papers_of(project: Project, named: Collection[str], names: Collection[str] =
     return [p for p, each in claimed.items() if (set(each) & set(names) if names else each)]
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is to be trained, and the seconds that it will take."""
-
-    trainings: int  # all that the claims are of
-    missing: int
-    seconds: float
-    rehearsed: int  # rows whose seconds are of a rehearsal, the others' of earlier trainings
-
-    def told(self) -> str:
-        """In one line."""
-        if not self.missing:
-            return f"{self.trainings} trainings, all of them done"
-        how = f", {self.rehearsed} rows of them rehearsed" if self.rehearsed else ""
-        return (
-            f"{self.missing} of {self.trainings} trainings are to be done, about "
-            f"{self.seconds / 3600:.2f} hours (by the seconds of earlier trainings{how})"
-        )
-
-
-def work(each: Sequence[Asked], rehearse: Callable[[Experiment], float]) -> Work:
-    """What the claims need; `rehearse` gives the seconds of a row that was never trained."""
-    there = {
-        t.experiment.name: (a.run.project, t) for a in each for r in a.rows for t in a.of_row(r)
-    }
-    missing = [
-        (project, training.experiment)
-        for project, training in there.values()
-        if tables.metrics_of(project, training.experiment) is None
-    ]
-    seconds: dict[str, float] = {}
-    rehearsed = 0
-    for project, experiment in missing:
-        known, row = _seconds(project), _row_key(experiment)
-        if row in seconds:
-            continue
-        rehearsed += row not in known
-        seconds[row] = known[row] if row in known else rehearse(experiment)
-    total = sum(seconds[_row_key(experiment)] for _, experiment in missing)
-    return Work(len(there), len(missing), total, rehearsed)
-
-
-def rehearsed_seconds(project: Project, device: str) -> Callable[[Experiment], float]:
-    """How long a training takes, by a few steps of it."""
-    from reid.training.rehearse import rehearse
-
-    def seconds(experiment: Experiment) -> float:
-        found = rehearse(experiment, project, steps=TIMED_STEPS, device=device)
-        return found["prepare_s"] + 3600 * found["hours"]
-
-    return seconds
-
-
-def _row_key(experiment: Experiment) -> str:
-    """A row, whatever its seed and split."""
-    told = {k: v for k, v in experiment.described().items() if k not in ("seed", "protocol")}
-    return key_of([experiment.paper.name, told])
-
-
-def _seconds(project: Project) -> dict[str, float]:
-    path = project.work / "claims-seconds.json"
-    return read_object(path, {}, "reid claims, without that file") or {}
-
-
-def _trained(run: Run, training: Training) -> None:
-    """Train and evaluate what is missing, and keep how long it took."""
-    if tables.metrics_of(run.project, training.experiment) is not None:
-        return
-    begun = time.monotonic()
-    run.result(training)
-    took, row, known = (
-        time.monotonic() - begun,
-        _row_key(training.experiment),
-        _seconds(run.project),
-    )
-    # One that went on from a checkpoint took less than a whole one.
-    known[row] = max(took, known.get(row, 0.0))
-    write_atomically(run.project.work / "claims-seconds.json", as_json(known))
-
-
 # ------------------------------------------------------------------------------ trained, compared
 
 
@@ -224,7 +137,10 @@ def train(each: Sequence[Asked]) -> Generator[Asked]:
         for of_paper in each:
             if count <= of_paper.trainings:
                 for row in of_paper.rows:
-                    _trained(of_paper.run, of_paper.of_row(row, count)[-1])
+                    training = of_paper.of_row(row, count)[-1]
+                    if not _done(of_paper.run.project, training):
+                        with timed(of_paper.run.project, training.experiment):
+                            of_paper.run.result(training)
                 yield of_paper
 
 
@@ -293,8 +209,12 @@ def paired(project: Project, better: Experiment, worse: Experiment, metric: str)
 def _queries(project: Project, experiment: Experiment, metric: str) -> dict[str, tuple[int, float]]:
     """Of each query with a match, by its image_id: its person, and its share of the metric."""
     folder = project.run(experiment.name) / "evaluate"
-    if read_object(folder / "metrics.json", {}, f"reid evaluate {experiment.name}") is None:
-        raise ReidError(f"{folder}: not evaluated")
+    told = read_object(folder / "metrics.json", {}, f"reid evaluate {experiment.name}")
+    if told is None or told.get("single_gallery_shot"):
+        raise ReidError(
+            f"{folder}: has no mAP, by which claims are judged: its rule draws one gallery image a "
+            "person; name another data set"
+        )
     labels = Shard(folder / "features.parquet").table(["image_id", "person"]).to_pydict()
     person = dict(zip(labels["image_id"], labels["person"], strict=True))
     ranked = Shard(folder / "ranked.parquet").table(
@@ -306,103 +226,3 @@ def _queries(project: Project, experiment: Experiment, metric: str) -> dict[str,
         if first > 0
     }
     return {query: (person[query], value) for query, value in values.items()}
-
-
-# ---------------------------------------------------------------------------------------- as text
-
-
-def write(project: Project, rows: Sequence[ClaimRow]) -> Path:
-    """Claims of one paper on one data set as JSON and Markdown; returns the JSON's path."""
-    stem = f"{rows[0].paper}-{rows[0].dataset.replace('/', '-')}"
-    path = folder_of(project) / f"{stem}.json"
-    write_atomically(path, as_json([as_object(row) for row in rows]), project.publishing)
-    shown = {"title": title(rows), "rows": lines(rows), "note": f"{RULE} {made_with()}"}
-    write_atomically(path.with_suffix(".md"), tables.markdown(shown), project.publishing)
-    return path
-
-
-def as_object(row: ClaimRow) -> dict[str, Any]:
-    """A row as JSON holds it, its verdict beside."""
-    return {**asdict(row), "verdict": row.verdict}
-
-
-def folder_of(project: Project) -> Path:
-    return project.reports / "claims"
-
-
-def stored(project: Project) -> list[ClaimRow]:
-    """The rows that `reid claims` has written, of trainings that are still those evaluated.
-
-    Those of the project `claims` below this one are among them. `ReidError` for a file that is
-    not as it was written.
-    """
-    found = [row for path in sorted(folder_of(project).glob("*.json")) for row in _read(path)]
-    own = [row for row in found if _is_there(project, row)]
-    below = Project(project.root / "claims")
-    return own + (stored(below) if (below.root / params.PARAMS_FILE).is_file() else [])
-
-
-def _read(path: Path) -> list[ClaimRow]:
-    try:
-        return [_of_object(one) for one in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReidError(f"{path}: cannot be read ({error!r}); run `reid claims`") from None
-
-
-def _of_object(one: dict[str, Any]) -> ClaimRow:
-    values = {key: value for key, value in one.items() if key != "verdict"}
-    values["differences"] = {m: Interval(**v) for m, v in one["differences"].items()}
-    values["trainings"] = tuple(tuple(names) for names in one["trainings"])
-    return ClaimRow(**values)
-
-
-def _is_there(project: Project, row: ClaimRow) -> bool:
-    """Whether all evaluations are of the trainings that a row names by their keys."""
-    named = {name: key for a, b, c, d in row.trainings for name, key in ((a, b), (c, d))}
-    for name, key in named.items():
-        path = project.run(name) / "evaluate" / "metrics.json"
-        found = read_object(path, {}, f"reid evaluate {name}")
-        if found is None or found.get("training") != key:
-            return False
-    return True
-
-
-def title(rows: Sequence[ClaimRow]) -> str:
-    return f"{rows[0].paper}: what it claims, on {rows[0].dataset}"
-
-
-def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:
-    """Rows as a table shows them."""
-    return [
-        {
-            "claim": f"control: {row.claim}" if row.is_control else row.claim,
-            "differs in": row.differs,
-            "paper": printed_shown(row.printed),
-            "mAP": _shown(row.differences.get(JUDGED)),
-            "rank-1": _shown(row.differences.get("r1")),
-            "trainings": _of(row),
-            "verdict": row.verdict,
-        }
-        for row in rows
-    ]
-
-
-def _of(row: ClaimRow) -> str:
-    count = len(row.trainings)
-    kind = "split" if row.splits else "seed"
-    if not count:
-        return ""
-    kinds = f"{kind}s" if count > 1 else kind
-    return f"{count} {kinds} x {row.queries} queries, {row.persons} persons"
-
-
-def printed_shown(printed: Printed) -> str:
-    """What the paper has on the first of its data sets; JSON has all."""
-    for dataset, numbers in printed.items():
-        shown = [f"{m} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
-        return f"{dataset} {', '.join(shown)}"
-    return tables.NOT_PRINTED
-
-
-def _shown(found: Interval | None) -> str:
-    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" if found else ""

@@ -18,7 +18,9 @@ from reid.papers import PAPERS, paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results import claims as results
+from reid.results import claims_shown as texts
 from reid.results.tables import Run
+from reid.results.training_time import work
 from reid.shards.folder import Shard
 from tests.conftest import make_project
 
@@ -54,7 +56,7 @@ def asked(project: Project, said: list[str], trainings: int = 2, names=NAMES) ->
 @pytest.fixture(scope="module")
 def rows(project: Project, said: list[str]) -> list[results.ClaimRow]:
     of_paper = asked(project, said)
-    before = results.work([of_paper], lambda experiment: 100.0)
+    before = work(project, of_paper.experiments, lambda experiment: 100.0)
     assert (before.trainings, before.missing, before.rehearsed) == (6, 6, 3)
     assert before.seconds == 600
     assert "6 of 6 trainings" in before.told()
@@ -66,15 +68,15 @@ def rows(project: Project, said: list[str]) -> list[results.ClaimRow]:
     assert len(said) == 3
     one = results.claim_rows(of_paper)
     assert [len(row.trainings) for row in one] == [1, 1]
-    between = results.work([of_paper], never)
+    between = work(project, of_paper.experiments, never)
     assert (between.missing, between.rehearsed) == (3, 0)
     assert between.seconds > 0
     assert "rehearsed" not in between.told()
 
     for again in results.train([of_paper]):
-        results.write(project, results.claim_rows(again))
+        texts.write(project, results.claim_rows(again))
     assert len(said) == 6, "what was there is not trained again"
-    assert results.work([of_paper], never).told() == "6 trainings, all of them done"
+    assert work(project, of_paper.experiments, never).told() == "6 trainings, all of them done"
     return results.claim_rows(of_paper)
 
 
@@ -84,7 +86,7 @@ def test_a_row_says_what_was_compared(rows: list[results.ClaimRow]):
     assert first.printed["market1501"] == {"r1": 3.35, "mAP": 6.21}
     assert (first.seeds, first.splits, first.persons) == (2, 0, 4)
     assert first.queries == 12
-    assert results.lines(rows)[0]["trainings"] == "2 seeds x 12 queries, 4 persons"
+    assert texts.lines(rows)[0]["trainings"] == "2 seeds x 12 queries, 4 persons"
     assert len(first.trainings) == 2
     assert set(first.differences) == {"mAP", "r1"}
     for found in first.differences.values():
@@ -119,42 +121,55 @@ def test_each_query_is_compared_with_itself(project: Project, said: list[str]):
     assert not itself.difference.any()
 
 
+def test_a_rule_of_single_gallery_images_is_one_line(project: Project, said: list[str], rows):
+    of_paper = asked(project, said)
+    better, worse = (of_paper.of_row(row)[0].experiment for row in of_paper.rows[:2])
+    path = project.run(worse.name) / "evaluate/metrics.json"
+    text = path.read_text()
+    path.write_text(json.dumps({**json.loads(text), "single_gallery_shot": True}))
+    try:
+        with pytest.raises(ReidError, match="has no mAP, by which claims are judged"):
+            results.paired(project, better, worse, "mAP")
+    finally:
+        path.write_text(text)
+
+
 def test_rows_are_read_back_until_their_trainings_are_others(project: Project, rows):
-    assert results.stored(project) == rows
+    assert texts.stored(project) == rows
     metrics = project.run(rows[1].trainings[0][0]) / "evaluate/metrics.json"
     text = metrics.read_text()
     metrics.write_text(json.dumps({**json.loads(text), "training": "another"}))
     try:
-        assert results.stored(project) == rows[:1]
+        assert texts.stored(project) == rows[:1]
     finally:
         metrics.write_text(text)
 
 
 def test_rows_of_the_project_below_are_among_them(project: Project, rows, tmp_path):
     above = Project(tmp_path)
-    assert results.stored(above) == []
+    assert texts.stored(above) == []
     (tmp_path / "claims").symlink_to(project.root.resolve())
-    assert results.stored(above) == rows
+    assert texts.stored(above) == rows
 
 
 def test_a_damaged_file_of_rows_is_one_line(project: Project, rows):
-    path = results.folder_of(project) / "other.json"
+    path = texts.folder_of(project) / "other.json"
     path.write_text('[{"paper": "x"}]')
     try:
         with pytest.raises(ReidError, match=r"other\.json: cannot be read .* run `reid claims`"):
-            results.stored(project)
+            texts.stored(project)
     finally:
         path.unlink()
 
 
 def test_the_page_names_rule_and_verdicts(project: Project, rows):
-    (path,) = results.folder_of(project).glob("*.md")
+    (path,) = texts.folder_of(project).glob("*.md")
     text = path.read_text()
     assert (
         "| aligned > strips | parts by joints, not equal strips | market1501 mAP +6.21, r1 +3.35 |"
         in text
     )
-    assert results.RULE in text
+    assert texts.RULE in text
     for row in rows:
         assert f"| {row.verdict} |" in text
 
@@ -214,7 +229,7 @@ def test_the_documentation_lists_every_claim():
     page = (Path(__file__).parents[3] / "docs/claims.md").read_text("utf-8")
     for paper in PAPERS:
         for claim in paper_of(paper).claims:
-            told = results.printed_shown(claim.printed)
+            told = texts.printed_shown(claim.printed)
             assert f"| {paper} | {claim.name} | {claim.differs} | {told} |" in page
 
 
@@ -222,7 +237,7 @@ def test_what_is_not_printed_and_not_measured_says_so():
     row = results.ClaimRow(
         "a_paper", "a > b", "one thing", "a", "b", True, "toy", {}, {}, 0, 0, 0, 0, ()
     )
-    (line,) = results.lines([row])
+    (line,) = texts.lines([row])
     assert line["claim"] == "control: a > b"
     assert line["paper"] == "not printed"
     assert (line["mAP"], line["rank-1"], line["verdict"]) == ("", "", "not measured")

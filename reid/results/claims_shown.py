@@ -1,0 +1,124 @@
+"""Claims as files and as tables: what `reid claims` writes, and the report reads.
+
+Reads, writes  4-reports/claims/<paper>-<data set>.json; beside it the same as Markdown
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reid.papers.table import Printed
+from reid.project import params
+from reid.project.errors import ReidError
+from reid.project.layout import Project, as_json, read_object, write_atomically
+from reid.results import tables
+from reid.results.bootstrap import Interval
+from reid.results.claims import JUDGED, METRICS, ClaimRow
+from reid.results.made_with import made_with
+
+RULE = (
+    "Shown: all of the 95 % interval of the difference of mAP is above 0; opposite: all of it is "
+    "below; else not shown. Points of per cent. Intervals: paired bootstrap over persons, and over "
+    "trainings where there are several."
+)
+
+
+def write(project: Project, rows: Sequence[ClaimRow]) -> Path:
+    """Claims of one paper on one data set as JSON and Markdown; returns the JSON's path."""
+    stem = f"{rows[0].paper}-{rows[0].dataset.replace('/', '-')}"
+    path = folder_of(project) / f"{stem}.json"
+    write_atomically(path, as_json([as_object(row) for row in rows]), project.publishing)
+    shown = {"title": title(rows), "rows": lines(rows), "note": f"{RULE} {made_with()}"}
+    write_atomically(path.with_suffix(".md"), tables.markdown(shown), project.publishing)
+    return path
+
+
+def as_object(row: ClaimRow) -> dict[str, Any]:
+    """A row as JSON holds it, its verdict beside."""
+    return {**asdict(row), "verdict": row.verdict}
+
+
+def folder_of(project: Project) -> Path:
+    return project.reports / "claims"
+
+
+def stored(project: Project) -> list[ClaimRow]:
+    """The rows that `reid claims` has written, of trainings that are still those evaluated.
+
+    Those of the project `claims` below this one are among them. `ReidError` for a file that is
+    not as it was written.
+    """
+    found = [row for path in sorted(folder_of(project).glob("*.json")) for row in _read(path)]
+    own = [row for row in found if _is_there(project, row)]
+    below = Project(project.root / "claims")
+    return own + (stored(below) if (below.root / params.PARAMS_FILE).is_file() else [])
+
+
+def _read(path: Path) -> list[ClaimRow]:
+    try:
+        return [_of_object(one) for one in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReidError(f"{path}: cannot be read ({error!r}); run `reid claims`") from None
+
+
+def _of_object(one: dict[str, Any]) -> ClaimRow:
+    values = {key: value for key, value in one.items() if key != "verdict"}
+    values["differences"] = {m: Interval(**v) for m, v in one["differences"].items()}
+    values["trainings"] = tuple(tuple(names) for names in one["trainings"])
+    return ClaimRow(**values)
+
+
+def _is_there(project: Project, row: ClaimRow) -> bool:
+    """Whether all evaluations are of the trainings that a row names by their keys."""
+    named = {name: key for a, b, c, d in row.trainings for name, key in ((a, b), (c, d))}
+    for name, key in named.items():
+        path = project.run(name) / "evaluate" / "metrics.json"
+        found = read_object(path, {}, f"reid evaluate {name}")
+        if found is None or found.get("training") != key:
+            return False
+    return True
+
+
+def title(rows: Sequence[ClaimRow]) -> str:
+    return f"{rows[0].paper}: what it claims, on {rows[0].dataset}"
+
+
+def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:
+    """Rows as a table shows them."""
+    return [
+        {
+            "claim": f"control: {row.claim}" if row.is_control else row.claim,
+            "differs in": row.differs,
+            "paper": printed_shown(row.printed),
+            "mAP": _shown(row.differences.get(JUDGED)),
+            "rank-1": _shown(row.differences.get("r1")),
+            "trainings": _of(row),
+            "verdict": row.verdict,
+        }
+        for row in rows
+    ]
+
+
+def _of(row: ClaimRow) -> str:
+    count = len(row.trainings)
+    kind = "split" if row.splits else "seed"
+    if not count:
+        return ""
+    kinds = f"{kind}s" if count > 1 else kind
+    return f"{count} {kinds} x {row.queries} queries, {row.persons} persons"
+
+
+def printed_shown(printed: Printed) -> str:
+    """What the paper has on the first of its data sets; JSON has all."""
+    for dataset, numbers in printed.items():
+        shown = [f"{m} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
+        return f"{dataset} {', '.join(shown)}"
+    return tables.NOT_PRINTED
+
+
+def _shown(found: Interval | None) -> str:
+    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" if found else ""
