@@ -27,9 +27,10 @@ class IntraAttention(nn.Module):
     feature of that size on the way down. The result is a mask by itself, or is decomposed into
     one weight per place and one per channel, whose product makes the mask.
 
-    `norm` is batch normalisation before the sigmoid, as the attention of Li et al. (Harmonious
-    attention network, CVPR 2018) and of Wang et al. (Residual attention network, CVPR 2017) has
-    it. Without it a product of weights grows until each sigmoid is saturated, and no mask learns.
+    `norm` is batch normalisation of the mask's convolutions, as the attention of Li et al.
+    (Harmonious attention network, CVPR 2018) and of Wang et al. (Residual attention network, CVPR
+    2017) has it. Without it their product grows until each sigmoid is saturated, and no mask
+    learns.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class IntraAttention(nn.Module):
         self.entry = _unit(inputs, outputs, stride)
         self.down = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
         self.up = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
-        self.mask = Decomposition(outputs) if decomposition else nn.Conv2d(outputs, outputs, 1)
-        self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
+        one = nn.Conv2d(outputs, outputs, 1)
+        self.mask = Decomposition(outputs, norm) if decomposition else one
+        self.norm = _norm(outputs, norm)
 
     def start(self) -> None:
         """Begin with small weights, or without `norm` with a mask of 1/2 everywhere.
@@ -73,19 +75,25 @@ def _unit(inputs: int, outputs: int, stride: int = 1) -> Bottleneck:
     return Bottleneck(inputs, outputs, outputs // 4, stride, "parameter_free")
 
 
+def _norm(channels: int, norm: bool) -> nn.Module:
+    return nn.BatchNorm2d(channels) if norm else nn.Identity()
+
+
 class Decomposition(nn.Module):
     """A weight per place times a weight per channel, mixed by a 1x1 convolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: bool = True) -> None:
         super().__init__()
         self.spatial = nn.Conv2d(channels, 1, 3, padding=1)
         self.channel = nn.Conv2d(channels, channels, 1)
         self.mix = nn.Conv2d(channels, channels, 1)
+        self.norm_spatial = _norm(1, norm)
+        self.norm_channel = _norm(channels, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W), before the sigmoid."""
-        place = self.spatial(x)  # (B, 1, H, W)
-        channel = self.channel(x.mean((2, 3), keepdim=True))  # (B, C, 1, 1)
+        place = self.norm_spatial(self.spatial(x))  # (B, 1, H, W)
+        channel = self.norm_channel(self.channel(x.mean((2, 3), keepdim=True)))  # (B, C, 1, 1)
         return self.mix(place * channel)
 
 

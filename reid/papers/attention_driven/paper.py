@@ -11,10 +11,10 @@ Differs where the paper is silent or unclear:
   - Conv1, the one shared layer, has its own batch normalisation for the whole body and for parts.
   - intra-attention: a residual unit to the block's output size (middle a quarter, parameter-free
     shortcut), one unit a level down and up, skips by sum; the mask comes from a 3x3 convolution
-    to one map times a 1x1 convolution of the channel means, a 1x1 convolution, batch
-    normalisation and a sigmoid. The paper names no normalisation; without it (`mask_norm`) the
+    to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid, with
+    batch normalisation after each convolution. The paper names none; without it (`mask_norm`) the
     product grows until, within some hundred steps, the sigmoids are all at 0 or 1, and no mask
-    learns. Its gain and shift have no weight decay.
+    learns. Gains and shifts have no weight decay.
   - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
     asks for it.
   - "FC fusion" is one fully connected layer over the joined features of the whole body and the

@@ -31,7 +31,7 @@ class Params(Strict):
     shortcut: Shortcut = "projection"
     mask: Mask = "residual"  # eq. 7; plain: eq. 5
     decomposition: bool = True  # of the mask into a place's and a channel's weight
-    mask_norm: bool = True  # batch normalisation before the mask's sigmoid
+    mask_norm: bool = True  # batch normalisation of the mask's convolutions
     inter_global: bool = False  # weigh the whole body's feature too (with inter-attention)
     height: int = Field(default=384, ge=32)  # pixels of the whole body
     width: int = Field(default=192, ge=32)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reid.papers.attention_driven.readings import READINGS
 from reid.papers.table import Row, Table, columns, others, printed
 
 FIVE = "r1 r5 r10 r20 mAP"
@@ -293,20 +294,7 @@ TABLE_12 = Table(
     "Ours by `reid summary attention_driven`.",
 )
 
-READINGS = Table(
-    "readings of what the paper leaves open",
-    (
-        Row("as read", {}, {"model": "intra_inter"}, "6: Intra+inter"),
-        Row(
-            "whole and parts of length 1", {}, {"model": "intra_inter", "normalize_features": True}
-        ),
-        Row("masks without normalisation", {}, {"model": "intra_inter", "mask_norm": False}),
-    ),
-    "Not a table of the paper. The first two are one training, tested twice.",
-)
-
 TABLES: dict[int | str, Table] = {
     2: TABLE_2, 3: TABLE_3, 4: TABLE_4, 5: TABLE_5, 6: TABLE_6, 7: TABLE_7, 8: TABLE_8, 9: TABLE_9,
-    10: TABLE_10, 11: TABLE_11, 12: TABLE_12,
-    "readings": READINGS,
+    10: TABLE_10, 11: TABLE_11, 12: TABLE_12, "readings": READINGS,
 }  # fmt: skip

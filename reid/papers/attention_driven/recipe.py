@@ -62,7 +62,9 @@ def optimizer(params: Params, module: nn.Module) -> torch.optim.Optimizer:
     Masks' batch normalisation has no weight decay, which would draw each mask towards 1/2.
     """
     masks = [layer for layer in module.modules() if isinstance(layer, IntraAttention)]
-    free = [parameter for mask in masks for parameter in mask.norm.parameters()]
+    parts = [layer for m in masks for part in (m.mask, m.norm) for layer in part.modules()]
+    norms = [layer for layer in parts if isinstance(layer, nn.BatchNorm2d)]
+    free = [parameter for norm in norms for parameter in norm.parameters()]
     ids = {id(parameter) for parameter in free}
     decayed = [parameter for parameter in module.parameters() if id(parameter) not in ids]
     groups: list[dict[str, Any]] = [{"params": decayed}]

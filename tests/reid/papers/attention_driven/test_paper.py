@@ -324,8 +324,8 @@ def test_all_decays_but_the_normalisation_of_masks():
     decayed, free = method.optimizer(small(), network).param_groups
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     assert (decayed["weight_decay"], free["weight_decay"]) == (5e-4, 0)
-    assert len(free["params"]) == 2 * 3 * 5, "gain and shift of three blocks in five branches"
-    assert all("attention.norm" in names[id(parameter)] for parameter in free["params"])
+    assert len(free["params"]) == 2 * 3 * 3 * 5, "gain and shift, thrice in 3 blocks of 5 branches"
+    assert all(".norm" in names[id(parameter)] for parameter in free["params"])
     assert len(decayed["params"]) + len(free["params"]) == len(names)
 
 
