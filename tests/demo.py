@@ -14,29 +14,30 @@ import subprocess
 import sys
 import time
 
-# The stages of each half, with the CPU seconds that each took on a machine of two cores.
-SECONDS: dict[str, dict[str, float]] = {
+# The stages of each half, with about the CPU seconds of each, for their shares: of stages and first
+# epochs that were measured on two busy cores, the rest estimated. A run finds its own pace.
+SECONDS: dict[str, dict[str, int]] = {
     "images": {
-        "world@street": 40, "ingest@street": 3, "joints@street": 20, "parts@street": 4,
-        "attention_driven@street-baseline": 75, "attention_driven_evaluate@street-baseline": 8,
-        "attention_driven@street-intra-inter": 75,
-        "attention_driven_evaluate@street-intra-inter": 8,
-        "accuracy@joints-street": 3,
-        "world@mall": 45, "ingest@mall": 3, "masks@mall": 60, "backgrounds@mall": 10,
-        "implicit_attention@mall-baseline": 60, "implicit_attention_evaluate@mall-baseline": 7,
-        "implicit_attention@mall-full-body": 60, "implicit_attention_evaluate@mall-full-body": 7,
-        "backgrounds@mall-upper": 10, "swaps@mall": 6, "accuracy@masks-mall": 4,
+        "world@street": 34, "ingest@street": 3, "joints@street": 25, "parts@street": 4,
+        "attention_driven@street-baseline": 62, "attention_driven_evaluate@street-baseline": 5,
+        "attention_driven@street-intra-inter": 65,
+        "attention_driven_evaluate@street-intra-inter": 6,
+        "accuracy@joints-street": 2,
+        "world@mall": 40, "ingest@mall": 3, "masks@mall": 74, "backgrounds@mall": 7,
+        "implicit_attention@mall-baseline": 55, "implicit_attention_evaluate@mall-baseline": 4,
+        "implicit_attention@mall-full-body": 58, "implicit_attention_evaluate@mall-full-body": 4,
+        "backgrounds@mall-upper": 7, "swaps@mall": 5, "accuracy@masks-mall": 2,
     },
     "video": {
-        "world@topview": 30, "ingest@topview": 3, "crops@topview": 20, "jet@topview-crops": 4,
-        "multimodal_attention@topview-rgb-d": 60, "multimodal_attention_evaluate@topview-rgb-d": 6,
-        "multimodal_attention@topview-mat": 60, "multimodal_attention_evaluate@topview-mat": 6,
-        "jet@topview": 5, "accuracy@crops-topview": 3,
-        "world@hall": 40, "ingest@hall": 4, "flow@hall": 100,
-        "mutual_attention@hall-one-stream": 40, "mutual_attention_evaluate@hall-one-stream": 6,
-        "mutual_attention@hall-mutual": 60, "mutual_attention_evaluate@hall-mutual": 6,
-        "attentive_convlstm@hall-convlstm": 40, "attentive_convlstm_evaluate@hall-convlstm": 10,
-        "accuracy@flow-hall": 4,
+        "world@topview": 35, "ingest@topview": 4, "crops@topview": 26, "jet@topview-crops": 3,
+        "multimodal_attention@topview-rgb-d": 54, "multimodal_attention_evaluate@topview-rgb-d": 3,
+        "multimodal_attention@topview-mat": 54, "multimodal_attention_evaluate@topview-mat": 3,
+        "jet@topview": 4, "accuracy@crops-topview": 2,
+        "world@hall": 87, "ingest@hall": 4, "flow@hall": 115,
+        "mutual_attention@hall-one-stream": 30, "mutual_attention_evaluate@hall-one-stream": 5,
+        "mutual_attention@hall-mutual": 50, "mutual_attention_evaluate@hall-mutual": 5,
+        "attentive_convlstm@hall-convlstm": 33, "attentive_convlstm_evaluate@hall-convlstm": 8,
+        "accuracy@flow-hall": 6,
     },
 }  # fmt: skip
 STAGE = re.compile(r"(Running s|S)tage '([^']+)'")  # begun, or done already
@@ -48,7 +49,7 @@ class Progress:
 
     def __init__(self, half: str, now: float) -> None:
         self.half, self.begun, self.left = half, now, dict(SECONDS[half])
-        self.done_s = self.running_s = 0.0
+        self.done_s = self.running_s = 0
 
     def read(self, line: str, now: float) -> str | None:
         """One line of a stage that begins, None for all else; `now` in seconds."""

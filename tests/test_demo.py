@@ -9,7 +9,7 @@ from tests import demo
 from tests.copies import ROOT
 
 
-def test_the_halves_are_the_stages_of_the_flow():
+def test_the_halves_are_stages_of_the_flow():
     flow = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     params = YAML(typ="safe").load(ROOT / "params.yaml")
     named = {
@@ -19,8 +19,8 @@ def test_the_halves_are_the_stages_of_the_flow():
         for key in params[stage["foreach"].removeprefix("${").removesuffix("}").split(".")[0]]["on"]
     }
     halves = [{*stages} for stages in demo.SECONDS.values()]
-    assert set.union(*halves) == named
-    assert sum(map(len, halves)) == len(named), "no stage is in both"
+    assert set.union(*halves) <= named, "what else params.yaml names, `dvc repro` runs afterwards"
+    assert set.isdisjoint(*halves)
 
 
 @pytest.fixture
