@@ -360,7 +360,7 @@ def test_pairs_alternate_and_never_hold_a_tracklet_twice():
 
 
 def test_an_epoch_of_several_rounds_has_every_person_in_each():
-    sampler = paper.sampler(Params(rounds=3), TARGETS, seed=3)
+    sampler = method.sampler(Params(rounds=3), TARGETS, seed=3)
     batches = sampler.batches(0)
     assert len(batches) == len(sampler) == 3 * 8
     positive = [TARGETS[batch[0]] for batch in batches[1::2]]
