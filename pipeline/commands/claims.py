@@ -91,7 +91,7 @@ def claims(
         for rows in found.values():
             lines = texts.lines(rows)
             columns = list(lines[0])
-            table(texts.title(rows), columns, [[line[c] for c in columns] for line in lines])
+            table(texts.title(rows[0]), columns, [[line[c] for c in columns] for line in lines])
         console().print(texts.RULE, markup=False)
 
     show([texts.as_object(row) for rows in found.values() for row in rows], as_json, shown)

@@ -3,7 +3,7 @@
 Everything is in the page: no network, and one script of its own. It holds no time and no path, so
 the same data give the same bytes. Chapters whose inputs are unchanged are not drawn again.
 
-Reads   1-shards, 2-derived, 3-runs, 4-reports/tables, 4-reports/accuracy; 0-raw/<world>.truth
+Reads   1-shards, 2-derived, 3-runs, 4-reports/{tables,claims,accuracy}; 0-raw/<world>.truth
 Writes  4-reports/report.html, at most `MOST_BYTES` of it
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from reid.report.blocks import Chapter, Section, Table, Text, table
 from reid.report.cache import Cache
 from reid.report.render import Drawn
 from reid.results import built as sources
+from reid.results import claims_shown
 from reid.results import tables as results
 from reid.results.built import BuiltData, Runs
 from reid.results.made_with import by_kind, kind_of, made_with, seeds
@@ -101,7 +103,8 @@ def parts(project: Project, built: list[BuiltData], runs: list[Runs]) -> Iterato
     data = project.root / "data"
     shards = [data / "1-shards", data / "2-derived"]
     every = [*shards, project.root / "params.yaml", project.run("x").parent]
-    yield Part("Results", [*every, project.reports / "tables"], lambda: _results(project, runs))
+    inputs = [*every, project.reports / "tables", claims_shown.folder_of(project)]
+    yield Part("Results", inputs, lambda: _results(project, runs))
     yield Part("Failures", every, lambda: _failures(runs))
     for found in runs:
         own = [run.folder for run in [*found.named, *found.others]]
@@ -120,7 +123,7 @@ def parts(project: Project, built: list[BuiltData], runs: list[Runs]) -> Iterato
 def _results(project: Project, runs: list[Runs]) -> list[Section | None]:
     from reid.report.sections.results import all_experiments
 
-    return [all_experiments(runs), beside(project), tables(project)]
+    return [all_experiments(runs), claims(project), beside(project), tables(project)]
 
 
 def _failures(runs: list[Runs]) -> list[Section | None]:
@@ -175,6 +178,18 @@ def beside(project: Project) -> Section | None:
     caption = "{}. The paper's numbers are of other data sets than a rendered world."
     blocks = [table(rows, caption.format(title)) for title, rows in found.items() if rows]
     return Section("Beside the papers", blocks) if blocks else None
+
+
+def claims(project: Project) -> Section | None:
+    """What the papers claim, and what is shown here, as `reid claims` has written it."""
+    rows = claims_shown.stored(project)
+    if not rows:
+        return None
+    shown = [
+        table(claims_shown.lines(alike), claims_shown.title(alike[0]))
+        for alike in (list(group) for _, group in groupby(rows, key=claims_shown.title))
+    ]
+    return Section("What the papers claim", [Text(claims_shown.RULE), *shown])
 
 
 def tables(project: Project) -> Section | None:

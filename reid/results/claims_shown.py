@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from reid.papers.table import Printed
-from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, read_object, write_atomically
 from reid.results import tables
@@ -32,7 +31,7 @@ def write(project: Project, rows: Sequence[ClaimRow]) -> Path:
     stem = f"{rows[0].paper}-{rows[0].dataset.replace('/', '-')}"
     path = folder_of(project) / f"{stem}.json"
     write_atomically(path, as_json([as_object(row) for row in rows]), project.publishing)
-    shown = {"title": title(rows), "rows": lines(rows), "note": f"{RULE} {made_with()}"}
+    shown = {"title": title(rows[0]), "rows": lines(rows), "note": f"{RULE} {made_with()}"}
     write_atomically(path.with_suffix(".md"), tables.markdown(shown), project.publishing)
     return path
 
@@ -49,13 +48,10 @@ def folder_of(project: Project) -> Path:
 def stored(project: Project) -> list[ClaimRow]:
     """The rows that `reid claims` has written, of trainings that are still those evaluated.
 
-    Those of the project `claims` below this one are among them. `ReidError` for a file that is
-    not as it was written.
+    `ReidError` for a file that is not as it was written.
     """
     found = [row for path in sorted(folder_of(project).glob("*.json")) for row in _read(path)]
-    own = [row for row in found if _is_there(project, row)]
-    below = Project(project.root / "claims")
-    return own + (stored(below) if (below.root / params.PARAMS_FILE).is_file() else [])
+    return [row for row in found if _is_there(project, row)]
 
 
 def _read(path: Path) -> list[ClaimRow]:
@@ -83,8 +79,9 @@ def _is_there(project: Project, row: ClaimRow) -> bool:
     return True
 
 
-def title(rows: Sequence[ClaimRow]) -> str:
-    return f"{rows[0].paper}: what it claims, on {rows[0].dataset}"
+def title(row: ClaimRow) -> str:
+    """Of the claims of a row's paper on its data set."""
+    return f"{row.paper}: what it claims, on {row.dataset}"
 
 
 def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:

@@ -17,6 +17,8 @@ from reid.experiments import Experiment
 from reid.papers import PAPERS, paper_of
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.report import page
+from reid.report.blocks import Table, Text
 from reid.results import claims as results
 from reid.results import claims_shown as texts
 from reid.results.tables import Run
@@ -145,11 +147,14 @@ def test_rows_are_read_back_until_their_trainings_are_others(project: Project, r
         metrics.write_text(text)
 
 
-def test_rows_of_the_project_below_are_among_them(project: Project, rows, tmp_path):
-    above = Project(tmp_path)
-    assert texts.stored(above) == []
-    (tmp_path / "claims").symlink_to(project.root.resolve())
-    assert texts.stored(above) == rows
+def test_the_report_shows_them(project: Project, rows: list[results.ClaimRow]):
+    section = page.claims(project)
+    assert section is not None
+    rule, table = section.blocks
+    assert rule == Text(texts.RULE)
+    assert isinstance(table, Table)
+    verdicts = [line[[c.text for c in table.columns].index("verdict")].text for line in table.rows]
+    assert verdicts == [row.verdict for row in rows]
 
 
 def test_a_damaged_file_of_rows_is_one_line(project: Project, rows):
