@@ -131,7 +131,7 @@ def test_the_truth_against_itself_reaches_no_goal(project: Project, path: str, i
     assert result.get("truth_itself", False) is itself
     assert (result["goal"] is None) is itself
     line = section._goal(result)
-    assert (line[""] == "the truth against itself: no accuracy") is itself
+    assert (line["judged"] == "the truth against itself: no accuracy") is itself
     assert (line["value"] == "0.650") is not itself
     assert len(rows_accuracy(project)) == (0 if itself else 1)
 

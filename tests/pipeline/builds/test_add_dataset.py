@@ -484,13 +484,13 @@ def test_the_part_network_has_the_classic_split_of_cuhk03_and_the_strong_baselin
 
 
 BESIDE = {  # each experiment that is added, and what its paper prints of it, in the tables' order
-    "market1501-baseline": "r1 86.63 mAP 66.25",
+    "market1501-part-baseline": "r1 86.63 mAP 66.25",
     "market1501-intra-inter": "r1 94.65 mAP 85.22 r5 98.21 r10 98.96 r20 99.38",
-    "dukemtmc_reid-baseline": "r1 75.98 mAP 57.23",
+    "dukemtmc_reid-part-baseline": "r1 75.98 mAP 57.23",
     "dukemtmc_reid-intra-inter": "r1 84.78 mAP 71.92 r5 92.1 r10 94.3",
-    "cuhk03_labeled-baseline": "r1 85.46", "cuhk03_labeled-intra-inter": "r1 94.96",
-    "cuhk03_detected-baseline": "r1 80.02", "cuhk03_detected-intra-inter": "r1 93.45",
-    "rap-baseline": "r1 48.5 r5 69.7 r10 77.6 mAP 33.5",
+    "cuhk03_labeled-part-baseline": "r1 85.46", "cuhk03_labeled-intra-inter": "r1 94.96",
+    "cuhk03_detected-part-baseline": "r1 80.02", "cuhk03_detected-intra-inter": "r1 93.45",
+    "rap-no-swaps": "r1 48.5 r5 69.7 r10 77.6 mAP 33.5",
     "rap-full-body": "r1 69.0 r5 83.6 r10 88.1 mAP 46.3",
     "tvpr-rgb-d-full-frames": "r1 63.83 r5 89.36 r10 93.62 r20 97.87",
     "tvpr-rgb-d": "r1 80.85 r5 92.55 r10 92.55 r20 95.74",
