@@ -298,6 +298,10 @@ def test_adopting_a_training_keeps_its_bytes_and_says_so(trained: Project, sourc
     before = (folder / "model.safetensors").stat().st_ino
     assert train.train(experiments.load(trained, "toy-baseline"), trained) == folder
     assert (folder / "model.safetensors").stat().st_ino == before, "not trained again"
+    shutil.rmtree(folder)  # as DVC does before it runs a stage
+    train.train(experiments.load(trained, "toy-baseline"), trained)
+    assert (folder / "model.safetensors").stat().st_ino == before, "not trained again"
+    assert of_toy(trained)["adopted"] == old["code"]
     assert evaluate(experiments.load(trained, "toy-baseline"), trained, device="cpu")["queries"]
 
 
