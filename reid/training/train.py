@@ -32,10 +32,10 @@ def train(
     code = experiment.code(project)
     key, name = experiment.key(project, code), experiment.name
     target = folder_of(name, project)
-    if training_key(name, project) == key:
+    work = project.work / "train" / key
+    if training_key(name, project) == key and is_as_kept(target, kept_of(work)):
         return target
     refuse_link(target)
-    work = project.work / "train" / key
     if kept_of(work).is_dir() and is_as_kept(kept_of(work), kept_of(work)):
         if is_first():
             with lock(work / "lock", f"train {name}"):

@@ -281,6 +281,15 @@ def test_what_a_training_publishes_is_in_its_key(trained: Project, sources: Path
     assert len(set(keys)) == len(keys)
 
 
+def test_weights_that_were_written_into_are_published_anew(trained: Project):
+    experiment, weights = experiments.load(trained, "toy-baseline"), "train/model.safetensors"
+    path = trained.run("toy-baseline") / weights
+    whole = path.read_bytes()
+    path.write_bytes(b"")  # and so what is kept, the same file
+    train.train(experiment, trained, device="cpu")
+    assert path.read_bytes() == whole
+
+
 def test_an_evaluation_refuses_a_network_of_other_code(trained: Project, sources: Path):
     edit(sources, RECIPE, LOSS, LOSS + " * 1.0")
     with pytest.raises(ReidError, match=r"recipe\.loss changed\); run `reid train toy-baseline`"):
