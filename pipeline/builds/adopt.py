@@ -13,7 +13,8 @@ from reid.evaluation.trained import description_of
 from reid.experiments import Experiment
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, link
-from reid.project.publish import publishing
+from reid.project.publish import keep, publishing
+from reid.training.published import kept_of
 
 
 class Adopted(NamedTuple):
@@ -77,4 +78,5 @@ def adopt_training(experiment: Experiment, project: Project) -> Adopted:
         for file, data in {FILE: as_file(now), "experiment.json": as_json(described)}.items():
             (staged / file).unlink()  # the published file, by another name
             (staged / file).write_bytes(data)
+        keep(staged, kept_of(project.work / "train" / described["key"]))
     return Adopted("the network", differences(former, now))

@@ -134,7 +134,7 @@ def pretrain(
     if epochs is not None:
         recipe = recipe.model_copy(update={"epochs": epochs})
     params = network_params(home, paper, dataset)
-    folder = pretraining.pretrain(home, root, chosen, params, recipe, device)
+    folder = pretraining.pretrain(home, root, chosen, params, recipe, device, typer.echo)
     console().print(f"weights: {folder / 'weights.pt'}")
 
 

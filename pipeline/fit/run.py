@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pipeline.fit import people
+from reid.code.fingerprint import Start, of
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, sha256_of, write_atomically
 from reid.project.threads import cores
@@ -63,6 +64,13 @@ def lesson_of(backend: str) -> Lesson[Any, Any]:
     return LESSONS[names[backend]]()
 
 
+def fitted_by(backend: str) -> Start:
+    """Where the code starts that decides a backend's fitted weights."""
+    roots = ("pipeline.fit.run:LESSONS", "pipeline.fit.run:gather", "pipeline.fit.training:FitTask",
+             "reid.training.loop:Loop", "reid.training.devices:launched")  # fmt: skip
+    return Start(roots, {"pipeline.fit.run:LESSONS": (backend,)})
+
+
 def fit_backend(
     backend: str,
     project: Project,
@@ -102,6 +110,7 @@ def fit_backend(
     try:
         state, done = training.fit(
             lesson, recipe, examples, project.work / "fit", device=device, stop=stop,
+            code=of(fitted_by(lesson.weights), project.code).fingerprint,
             start=load_state(start, trusted=False) if start else None,
         )  # fmt: skip
     finally:

@@ -123,16 +123,18 @@ def fit(
     folder: Path,
     *,
     device: str,
+    code: str = "",
     start: dict[str, Tensor] | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[dict[str, Tensor], bool]:
     """Fit, or go on from the checkpoint in `folder`; the averaged weights and whether it is done.
 
-    `start` are weights to begin with. Set `stop` to end with a checkpoint after the step.
+    A checkpoint of other `code` is not gone on with. `start` are weights to begin with. Set `stop`
+    to end with a checkpoint after the step.
     """
     devices = launched(device, "bf16-mixed" if recipe.bfloat16 else "32-true")
     task = FitTask(lesson, recipe, examples, devices, start)
-    path = folder / f"{lesson.weights}-{task.key}.pt"
+    path = folder / f"{lesson.weights}-{task.key}{code[:8]}.pt"
     loop = Loop(task, path, LOG, every_minutes=KEEP_MINUTES, stop=stop or threading.Event())
     try:
         loop.run()

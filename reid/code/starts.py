@@ -1,4 +1,4 @@
-"""Where the code of a training and of an evaluation starts."""
+"""Where the code of a training, a pretraining and an evaluation starts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,22 @@ def of_training(paper: str, validated: bool) -> Start:
     roots = (
         PAPERS, "reid.experiments:Experiment", "reid.training.experiment_task:ExperimentTask",
         "reid.training.loop:Loop", "reid.training.devices:launched",
+        "reid.training.run:description", "reid.training.published:save_weights",
     )  # fmt: skip
     return Start(
         roots, {PAPERS: (paper,)}, dict.fromkeys(VALUES, left_out),
         omitted=KEYS if validated else KEYS | VALIDATION,
     )  # fmt: skip
+
+
+def of_pretraining(paper: str) -> Start:
+    """What decides the weights that a paper's network is pretrained to."""
+    unread = SHOWN - {"pretraining"} | TESTED | TRAINED - {"optimizer"}
+    roots = (
+        PAPERS, "reid.training.pretrain:PretrainTask", "reid.training.pretrain:ImageFolder",
+        "reid.training.loop:Loop", "reid.training.devices:launched",
+    )  # fmt: skip
+    return Start(roots, {PAPERS: (paper,)}, dict.fromkeys(VALUES, frozenset(unread)))
 
 
 def of_evaluation(paper: str) -> Start:

@@ -16,9 +16,9 @@ from typing import Any
 
 from reid.evaluation.trained import check_code, training_key
 from reid.experiments import Experiment
-from reid.project.layout import Project, key_of, read_object
+from reid.project.layout import Project, key_of, read_object, sha256_of
 from reid.project.locks import lock
-from reid.project.publish import keep, publish_again, publishing
+from reid.project.publish import is_as_kept, keep, publish_again, publishing
 
 WRITTEN = {"features.parquet", "metrics.json", "cmc.csv", "ranked.parquet"}
 
@@ -41,8 +41,10 @@ def evaluation_key(
     dataset: str | None = None, protocol: str | None = None,
 ) -> str:  # fmt: skip
     """A name for an evaluation of what is trained, on the data as it is, by the code as it is."""
+    weights = project.run(experiment.name) / "train" / "model.safetensors"
     return key_of(
         [
+            sha256_of(weights) if weights.is_file() else "",
             training_key(experiment.name, project), experiment.described(),
             dataset or experiment.params.dataset, experiment.tested(project, dataset, protocol),
             experiment.test_code(project).fingerprint,
@@ -66,9 +68,9 @@ def evaluate(
     key = evaluation_key(experiment, project, dataset, protocol)
     kept = project.work / "evaluate" / name
     with lock(project.work / "locks" / name, f"evaluate {experiment.name}"):
-        if _is_of(target, key):
+        if _is_of(target, key) and is_as_kept(target, kept):
             pass
-        elif _is_of(kept, key):
+        elif _is_of(kept, key) and is_as_kept(kept, kept):
             publish_again(kept, target, staging)
         else:
             from reid.evaluation.run import run

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reid.project.errors import ReidError
-from reid.project.layout import link
+from reid.project.layout import as_json, link, sha256_of, write_atomically
 
 
 @contextmanager
@@ -58,6 +59,27 @@ def keep(folder: Path, kept: Path) -> None:
     with publishing(kept, kept.with_name(kept.name + ".new")) as copy:
         for path in folder.iterdir():
             link(path, copy / path.name)
+    hashes = {path.name: sha256_of(path) for path in kept.iterdir()}
+    write_atomically(_hashes(kept), as_json(hashes))
+
+
+def is_as_kept(folder: Path, kept: Path) -> bool:
+    """Whether a folder has every file with the content that was kept, by their hashes.
+
+    What was kept are other names of published files: what is written into one, is in both. True
+    where no hashes are known: `.work` may be deleted.
+    """
+    try:
+        hashes: dict[str, str] = json.loads(_hashes(kept).read_text("utf-8"))
+        return all(sha256_of(folder / name) == value for name, value in hashes.items())
+    except FileNotFoundError:
+        return not _hashes(kept).is_file()
+    except (OSError, ValueError, AttributeError, ReidError):
+        return False
+
+
+def _hashes(kept: Path) -> Path:
+    return kept.with_name(f"{kept.name}.sha256.json")
 
 
 def publish_again(kept: Path, target: Path, staging: Path) -> None:

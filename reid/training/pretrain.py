@@ -1,7 +1,8 @@
 """Pretrains a paper's network on a folder of classified images, such as ImageNet.
 
 Reads   ROOT/<class>/*.jpg, or ROOT/train/<class>/*.jpg
-Writes  3-runs/pretrain-<paper>: weights.pt for `weights:` in params.yaml, history.csv
+Writes  3-runs/pretrain-<paper>: weights.pt for `weights:` in params.yaml, history.csv,
+        pretrain.json, code.json
 
 The loss is the sum of the cross entropies of all predictions.
 """
@@ -9,7 +10,7 @@ The loss is the sum of the cross entropies of all predictions.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from reid.arrays import images
+from reid.code.fingerprint import of as code_of
+from reid.code.published import FILE, as_file
+from reid.code.starts import of_pretraining
 from reid.data.samplers import Shuffle
 from reid.papers import PAPERS, paper_of
 from reid.papers.contract import Paper
@@ -32,7 +36,7 @@ from reid.project.threads import cores
 from reid.training.checkpoint import Part, State
 from reid.training.devices import Devices, launched
 from reid.training.loop import Loop, step_seed
-from reid.training.published import write_history
+from reid.training.published import FINISHED, other_code, write_history
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 MEAN = (123.675, 116.28, 103.53)  # ImageNet's channel means, 0 to 255
@@ -52,10 +56,15 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
             for path in sorted((base / name).iterdir())
             if path.suffix.lower() in ENDINGS and not path.name.startswith("._")
         ]
-        self.classes, self.size = classes, (height, width)
+        self.classes, self.size, self.base = classes, (height, width), base
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def listed(self) -> list[list[Any]]:
+        """The path below the folder and the bytes of each file: read by a key in their place."""
+        return [[str(p.relative_to(self.base)), p.stat().st_size] for p, _ in self.files]
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.files[index]
@@ -125,27 +134,38 @@ class PretrainTask:
 
 
 def pretrain(
-    project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str
-) -> Path:
-    """Pretrain, or go on, and publish. Returns the folder with weights.pt."""
+    project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:  # fmt: skip
+    """Pretrain, or go on, and publish. Returns the folder with weights.pt.
+
+    What was begun under other code is not continued; `say` gets a line with what changed.
+    """
     pretraining = pretraining_of(paper)
     data = ImageFolder(root, *pretraining.size(params))
     described = {"params": json.loads(params.model_dump_json()), "images": len(data)}
     described |= {"recipe": json.loads(recipe.model_dump_json()), "classes": data.classes}
     target = project.run(f"pretrain-{paper.name}")
     refuse_link(target)
-    work = project.work / "pretrain" / key_of([paper.name, described])
+    code = code_of(of_pretraining(paper.name), project.code)
+    key = key_of([paper.name, code.fingerprint, described, data.listed])
+    work = project.work / "pretrain" / key
     devices = launched(device, "32-true")
     with (
         lock(work / "lock", f"pretrain {paper.name}"),
         log_file(project.work / "logs" / f"pretrain-{paper.name}.log") as log,
     ):
+        for line in other_code(target.name, target, work, code):
+            log.info(line)
+            say(line)
         task = PretrainTask(data, paper, params, recipe, devices)
         state = Loop(task, work / "checkpoint.pt", log).run()
         with publishing(target, project.publishing / f"pretrain@{paper.name}") as folder:
             torch.save(pretraining.weights(task.model), folder / "weights.pt")
             write_history(folder / "history.csv", state.history)
             (folder / "pretrain.json").write_bytes(as_json(described))
+            (folder / FILE).write_bytes(as_file(code))
+        (work / FINISHED).touch()
     return target
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reid.code.fingerprint import Code
-from reid.code.published import FILE, as_file
+from reid.code.published import FILE, as_file, differences
+from reid.code.published import published as published_code
 from reid.project.layout import Project, as_json, link, write_atomically
 from reid.project.publish import keep, publishing
 
 if TYPE_CHECKING:
     from torch import nn
+
+NAME, FINISHED = "experiment", "finished"  # files in a training's work folder
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -37,6 +40,25 @@ def staging_of(name: str, project: Project) -> Path:
 def kept_of(work: Path) -> Path:
     """What is kept of a training that is published, in its work folder."""
     return work / "published"
+
+
+def other_code(name: str, target: Path, work: Path, code: Code) -> list[str]:
+    """Lines on trainings of that name by other code; records in `work` this one's code and name.
+
+    They are what is published at `target`, and what is half done beside `work`.
+    """
+    lines = list[str]()
+    if changed := differences(published_code(target), code):
+        lines.append(f"{name}: is trained anew; {changed}")
+    for path in sorted(work.parent.glob(f"*/{NAME}")):
+        other = path.parent
+        if other == work or (other / FINISHED).exists() or path.read_text("utf-8") != name:
+            continue
+        if changed := differences(published_code(other), code):
+            lines.append(f"{name}: begins anew, not from what is half done in {other}; {changed}")
+    write_atomically(work / FILE, as_file(code))
+    write_atomically(work / NAME, name.encode())
+    return lines
 
 
 def publish(

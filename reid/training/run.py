@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from reid.code.fingerprint import Code
-from reid.code.published import FILE, as_file, differences
-from reid.code.published import published as published_code
 from reid.experiments import Experiment
-from reid.project.layout import Project, write_atomically
+from reid.project.layout import Project
 from reid.project.progress import log_file
 from reid.training.checkpoint import State
 from reid.training.devices import first_locks, launched, wait_for_all
 from reid.training.experiment_task import ExperimentTask
 from reid.training.loop import Loop
-from reid.training.published import publish, save_weights
-
-EXPERIMENT, FINISHED = "experiment", "finished"  # files in a training's work folder
+from reid.training.published import FINISHED, folder_of, other_code, publish, save_weights
 
 
 def run(
@@ -37,7 +33,8 @@ def run(
     ):
         log.disabled = not devices.first
         if devices.first:
-            for line in _other_code(project, experiment, code, work):
+            target = folder_of(experiment.name, project)
+            for line in other_code(experiment.name, target, work, code):
                 log.info(line)
                 say(line)
         task = ExperimentTask(experiment, project, work, devices)
@@ -55,22 +52,6 @@ def run(
             publish(experiment.name, project, work, described, weights, state.history, code)
             (work / FINISHED).touch()
         wait_for_all(devices)
-
-
-def _other_code(project: Project, experiment: Experiment, code: Code, work: Path) -> list[str]:
-    """Lines on trainings of this experiment by other code; records in `work` its code and name."""
-    name, lines = experiment.name, list[str]()
-    if changed := differences(published_code(project.run(name) / "train"), code):
-        lines.append(f"{name}: is trained anew; {changed}")
-    for path in sorted(work.parent.glob(f"*/{EXPERIMENT}")):
-        other = path.parent
-        if other == work or (other / FINISHED).exists() or path.read_text("utf-8") != name:
-            continue
-        if changed := differences(published_code(other), code):
-            lines.append(f"{name}: begins anew, not from what is half done in {other}; {changed}")
-    write_atomically(work / FILE, as_file(code))
-    write_atomically(work / EXPERIMENT, name.encode())
-    return lines
 
 
 def description(experiment: Experiment, task: ExperimentTask, state: State) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from reid.evaluation.trained import training_key
 from reid.experiments import Experiment
 from reid.project.layout import Project
 from reid.project.locks import lock
-from reid.project.publish import publish_again, refuse_link
+from reid.project.publish import is_as_kept, publish_again, refuse_link
 from reid.training.published import folder_of, kept_of, staging_of
 
 
@@ -32,11 +32,11 @@ def train(
     code = experiment.code(project)
     key, name = experiment.key(project, code), experiment.name
     target = folder_of(name, project)
-    if training_key(name, project) == key:
+    work = project.work / "train" / key
+    if training_key(name, project) == key and is_as_kept(target, kept_of(work)):
         return target
     refuse_link(target)
-    work = project.work / "train" / key
-    if kept_of(work).is_dir():
+    if kept_of(work).is_dir() and is_as_kept(kept_of(work), kept_of(work)):
         if is_first():
             with lock(work / "lock", f"train {name}"):
                 publish_again(kept_of(work), target, staging_of(name, project))

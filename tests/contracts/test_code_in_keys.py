@@ -25,11 +25,15 @@ from reid.code import fingerprint
 from reid.code.published import as_file
 from reid.evaluation.evaluate import evaluate
 from reid.evaluation.features import trained_network
+from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.results.tables import metrics_of
 from reid.training import train
+from reid.training.pretrain import pretrain
 from tests.conftest import contents
+from tests.reid.training.test_pretrain import PARAMS, make_folder
+from tests.reid.training.test_pretrain import RECIPE as PRETRAINING
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("ingest", "joints", "parts")
@@ -266,6 +270,26 @@ def test_what_cannot_change_a_training_keeps_its_key(trained: Project, sources: 
         assert experiment.key(trained) == of_toy(trained)["key"], name
 
 
+def test_what_a_training_publishes_is_in_its_key(trained: Project, sources: Path):
+    experiment, keys = experiments.load(trained, "toy-baseline"), [of_toy(trained)["key"]]
+    for name, before, after in (
+        ("reid/training/published.py", "t.detach().cpu()", "t.detach().cpu().half()"),
+        ("reid/training/run.py", "task.mean.tolist()", "[0, 0, 0]"),
+    ):
+        edit(sources, name, before, after)
+        keys.append(experiment.key(trained))
+    assert len(set(keys)) == len(keys)
+
+
+def test_weights_that_were_written_into_are_published_anew(trained: Project):
+    experiment, weights = experiments.load(trained, "toy-baseline"), "train/model.safetensors"
+    path = trained.run("toy-baseline") / weights
+    whole = path.read_bytes()
+    path.write_bytes(b"")  # and so what is kept, the same file
+    train.train(experiment, trained, device="cpu")
+    assert path.read_bytes() == whole
+
+
 def test_an_evaluation_refuses_a_network_of_other_code(trained: Project, sources: Path):
     edit(sources, RECIPE, LOSS, LOSS + " * 1.0")
     with pytest.raises(ReidError, match=r"recipe\.loss changed\); run `reid train toy-baseline`"):
@@ -283,6 +307,10 @@ def test_adopting_a_training_keeps_its_bytes_and_says_so(trained: Project, sourc
     before = (folder / "model.safetensors").stat().st_ino
     assert train.train(experiments.load(trained, "toy-baseline"), trained) == folder
     assert (folder / "model.safetensors").stat().st_ino == before, "not trained again"
+    shutil.rmtree(folder)  # as DVC does before it runs a stage
+    train.train(experiments.load(trained, "toy-baseline"), trained)
+    assert (folder / "model.safetensors").stat().st_ino == before, "not trained again"
+    assert of_toy(trained)["adopted"] == old["code"]
     assert evaluate(experiments.load(trained, "toy-baseline"), trained, device="cpu")["queries"]
 
 
@@ -309,6 +337,32 @@ def test_a_training_half_done_under_other_code_is_left(toy: Project, sources: Pa
     assert "toy-baseline: begins anew, not from what is half done in" in line
     assert "code: reid.papers.attention_driven.recipe.loss changed" in line
     assert (half / "checkpoint.pt").read_bytes() == b"half done"
+
+
+def test_a_pretraining_is_done_anew_by_other_code_and_on_other_images(
+    toy: Project, sources: Path, tmp_path: Path
+):
+    root, said = make_folder(tmp_path), list[str]()
+
+    def epochs_done(epochs: int) -> list[str]:
+        recipe = PRETRAINING.model_copy(update={"epochs": epochs})
+        folder = pretrain(toy, root, PAPER, PARAMS, recipe, "cpu", said.append)
+        assert (folder / "code.json").is_file()
+        return sorted(str(path.parent.name) for path in toy.work.glob("pretrain/*/checkpoint.pt"))
+
+    first = epochs_done(1)
+    assert epochs_done(1) == first, "as it was"
+    edit(sources, "reid/training/pretrain.py", "predicted]).sum()", "predicted]).sum() * 0.0")
+    second = epochs_done(1)
+    assert len(second) == 2
+    assert said == [
+        "pretrain-attention_driven: is trained anew; "
+        "code: reid.training.pretrain.PretrainTask.step changed"
+    ]
+    edit(sources, "reid/papers/mutual_attention/network.py", "return", "return 0 *")
+    assert epochs_done(1) == second, "another paper's network"
+    (root / "train/red/0.jpg").write_bytes((root / "train/blue/0.jpg").read_bytes())
+    assert len(epochs_done(1)) == 3
 
 
 def test_a_damaged_description_or_metrics_is_one_line(trained: Project):

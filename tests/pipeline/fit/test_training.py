@@ -15,6 +15,7 @@ from torch import nn
 
 from pipeline.fit import people, run, training
 from pipeline.fit.training import Lesson, Recipe
+from reid.code import fingerprint
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 
@@ -93,6 +94,25 @@ def test_a_fit_begins_with_weights_of_its_own_network_alone(tmp_path: Path):
     other = {"scale": torch.ones(1)}
     with pytest.raises(ReidError, match="--start: not this model's weights"):
         training.fit(lesson(), still, EXAMPLES, tmp_path / "b", device="cpu", start=other)
+
+
+def test_a_fit_by_other_code_begins_anew(tmp_path: Path):
+    nothing = replace(lesson(), loss=lambda network, x, device, share: 0 * network(x).sum())
+    fitted = [
+        training.fit(taught, RECIPE, EXAMPLES, tmp_path, device="cpu", code=code)[0]["bias"].item()
+        for taught, code in ((lesson(), "a"), (nothing, "a"), (nothing, "b"))
+    ]
+    assert fitted[0] == fitted[1] != fitted[2]
+
+
+@pytest.mark.parametrize("backend", run.LESSONS)
+def test_the_code_of_a_fit_is_its_own_lesson_s(backend: str):
+    modules = fingerprint.of(run.fitted_by(backend)).modules
+    assert {name for name in modules if name.startswith("pipeline.fit.")} >= {
+        f"pipeline.fit.{backend.partition('_')[0]}", "pipeline.fit.training"
+    }  # fmt: skip
+    others = {f"pipeline.fit.{name.partition('_')[0]}" for name in run.LESSONS if name != backend}
+    assert not modules & others
 
 
 def test_the_cycle_rises_and_falls_to_nothing():

@@ -190,6 +190,39 @@ def test_what_is_evaluated_is_not_computed_again(
         again()
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("metrics.json", None), ("features.parquet", b""), ("cmc.csv", b"rank,share\n"),
+        ("../train/model.safetensors", b"other weights"),
+    ],
+)  # fmt: skip
+def test_what_was_written_into_is_computed_again(
+    trained: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: bytes | None,
+):
+    """Also where its second name, which is the same file, is asked for."""
+    project = copy_of(trained, tmp_path / "project")
+    folder, experiment = project.run("toy-baseline") / "evaluate", "toy-baseline"
+    shutil.rmtree(folder)
+    shutil.rmtree(project.work / "evaluate", ignore_errors=True)
+    evaluate(experiments.load(project, experiment), project, device="cpu")
+    key = json.loads((folder / "metrics.json").read_text())["key"]
+    (folder / name).write_bytes(json.dumps({"key": key}).encode() if damage is None else damage)
+
+    def computed(*_: Any, **__: Any) -> None:
+        raise Computed
+
+    monkeypatch.setattr("reid.evaluation.run.run", computed)
+    for _ in range(2):
+        with pytest.raises(Computed):
+            evaluate(experiments.load(project, experiment), project, device="cpu")
+        shutil.rmtree(folder, ignore_errors=True)  # as DVC does before it runs a stage
+
+
 @pytest.mark.parametrize(("pool", "reduce"), [("mean", np.mean), ("max", np.max)])
 def test_a_passage_s_images_become_one_feature(trained: Project, pool: str, reduce):
     """By plain loops: a person's images in a camera, queries and gallery apart."""
