@@ -182,13 +182,12 @@ def test_depth_in_metres_is_a_reject(tmp_path, farthest, used):
     depth = np.arange(12, dtype=np.uint16).reshape(4, 3)
     depth[0, 0] = farthest
     depth_file = images.encode_png(np.where(depth > 11, depth, depth % 3).astype(np.uint16))
-    listed = {"path": "a.png", "depth_path": "d.png", "image_id": "a"}
     files = {"a.png": images.encode_png(np.full((4, 3, 3), 9, np.uint8)), "d.png": depth_file}
     if used:
-        assert ingest.read_row(files.__getitem__, listed)["depth"]["bytes"] == depth_file
+        assert ingest.read_images(files.__getitem__, "a.png", "d.png").depth == depth_file
     else:
         with pytest.raises(images.BadImage, match="is it in metres"):
-            ingest.read_row(files.__getitem__, listed)
+            ingest.read_images(files.__getitem__, "a.png", "d.png")
 
 
 def test_a_shard_whose_images_are_all_broken_has_no_rows(tmp_path):
