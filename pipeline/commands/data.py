@@ -175,7 +175,7 @@ def inspect(
 
     Example: reid inspect parts/street --sheet parts.png
     """
-    from reid.arrays.images import encode_png
+    from reid.look import pictures
     from reid.look.inspect import contact_sheet, pictured, rows_table
     from reid.shards.folder import Shard, Shards
 
@@ -184,7 +184,7 @@ def inspect(
     opened = Shards(path) if path.is_dir() else Shard(path)
     found = rows_table(opened, rows)
     if target is not None:
-        target.write_bytes(encode_png(contact_sheet(opened, pictured(opened, rows))))
+        pictures.save(target, contact_sheet(opened, pictured(opened, rows)))
 
     def lines() -> None:
         columns = list(found[0]) if found else []

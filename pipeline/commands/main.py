@@ -65,7 +65,7 @@ def main() -> None:
             raise
         where = f": {error.filename}" if error.filename else ""
         _end(f"{os.strerror(error.errno)}{where}; {KEPT}: make room, or allow writing, {AGAIN}")
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:  # libraries have their own for memory
         if not _is_memory(error):
             raise
         said = visible(" ".join(str(error).split())[:200]) or "no more memory"
@@ -79,7 +79,9 @@ def _end(message: str) -> NoReturn:
 
 
 def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out: Python's or NumPy's, torch's on a GPU or a processor."""
+    """Whether memory ran out: Python's or NumPy's, torch's on a GPU or a processor, OpenCV's."""
     kinds = {kind.__name__ for kind in type(error).__mro__}  # torch is not imported for this
     told = str(error)
-    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in told
+    if kinds & {"MemoryError", "OutOfMemoryError"}:
+        return True
+    return "DefaultCPUAllocator" in told or "Insufficient memory" in told

@@ -236,11 +236,8 @@ class IngestWork(Work):
                     rejects.append((piece["image_id"][row].as_py(), str(error)))
             changed = Counter(r.changed for r in read if r.changed)
             said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
-            return (
-                _table(piece.take(pa.array(rows, pa.int64())), read, schema),
-                rejects,
-                {**self.footer, **said},
-            )
+            sound = piece.take(pa.array(rows, pa.int64()))
+            return _table(sound, read, schema), rejects, {**self.footer, **said}
 
         return function
 

@@ -2,7 +2,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Check a built data set: is every file, row and image what its manifest and columns say?
 
-Reads   manifest.json and rows/ of one folder in 1-shards or 2-derived
+Reads   manifest.json, protocol.json and rows/ of one folder in 1-shards or 2-derived
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from reid.project.errors import ReidError
 from reid.project.layout import sha256_of
 from reid.shards import schema
 from reid.shards.folder import Shard, compare_rows
-from reid.shards.manifest import Entry, listed_of
+from reid.shards.manifest import Entry, listed_of, read_manifest
+from reid.shards.protocol import PROTOCOL, read_protocols
 
 THREADS = min(8, os.cpu_count() or 1)  # decoders release the interpreter lock
 BATCH_ROWS = 256
@@ -50,15 +51,26 @@ def verify(folder: Path, base: Path | None = None) -> list[Problem]:
         return [Problem("manifest.json", None, str(error))]
     if manifest is None:
         return [Problem("manifest.json", None, f"{folder}: not built yet; run `dvc repro`")]
+    problems = [*_texts(folder, "stage" in manifest)]
     listed = {entry["name"]: entry for entry in manifest["shards"]}
     present = {path.name for path in (folder / "rows").glob("*")}
-    problems = [
+    problems += [
         Problem(n, None, "in the manifest, not in rows/") for n in listed if n not in present
     ]
     problems += [Problem(n, None, "in rows/, not in the manifest") for n in present - set(listed)]
     for name in sorted(present & set(listed)):
         problems += _verify_file(folder / "rows" / name, listed[name], base)
     return sorted(problems, key=lambda p: (p.file, -1 if p.row is None else p.row, p.what))
+
+
+def _texts(folder: Path, ours: bool) -> Iterator[Problem]:
+    """What is wrong with protocol.json, and with the whole manifest where a stage wrote it."""
+    readers = {"manifest.json": read_manifest if ours else listed_of, PROTOCOL: read_protocols}
+    for name, read in readers.items():
+        try:
+            read(folder)
+        except ReidError as error:
+            yield Problem(name, None, str(error).removeprefix(f"{folder / name}: "))
 
 
 def _verify_file(path: Path, entry: Entry, base: Path | None) -> Iterator[Problem]:

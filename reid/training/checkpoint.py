@@ -6,9 +6,10 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import Field, TypeAdapter
 
 from reid.nn.plain_pickle import load_plain
 from reid.project.errors import ReidError
@@ -22,13 +23,16 @@ class Part(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 @dataclass
 class State:
     """How far a training is."""
 
-    step: int = 0  # steps done
-    epoch: int = 0  # epochs done
-    batch: int = 0  # batches done of the epoch that is under way
+    step: Count = 0  # steps done
+    epoch: Count = 0  # epochs done
+    batch: Count = 0  # batches done of the epoch that is under way
     sums: list[float] = field(default_factory=list)  # of the epoch's steps, the loss first
     recent: list[list[float]] = field(default_factory=list)  # steps that are not in `sums` yet
     history: list[dict[str, Any]] = field(default_factory=list)  # a line for each epoch
@@ -62,7 +66,8 @@ class Checkpoint:
             return None
         try:
             stored = load_plain(path)
-            state, parts = State(**stored["state"]), dict(stored["parts"])
+            state = TypeAdapter(State).validate_python(vars(State(**stored["state"])))
+            parts = dict(stored["parts"])
             checkpoint = cls(path, stored["identity"], state, parts)
         except PermissionError as error:
             raise ReidError(f"{path}: cannot be read ({error.strerror})") from None

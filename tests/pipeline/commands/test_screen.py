@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -50,6 +51,12 @@ def torch_error() -> RuntimeError:
     return caught.value
 
 
+def opencv_error() -> cv2.error:
+    with pytest.raises(cv2.error, match="Insufficient memory") as caught:
+        cv2.resize(np.zeros((1, 1), np.uint8), (2**30, 2**30))
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
@@ -60,6 +67,7 @@ def torch_error() -> RuntimeError:
             torch.OutOfMemoryError("CUDA out of memory.\nTried"), "CUDA out of memory. Tried",
             id="a GPU",
         ),
+        pytest.param(opencv_error(), "Failed to allocate", id="OpenCV"),
     ],
 )  # fmt: skip
 def test_no_more_memory_is_one_line(capsys, monkeypatch, error, says):

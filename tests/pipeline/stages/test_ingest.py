@@ -190,6 +190,15 @@ def test_depth_in_metres_is_a_reject(tmp_path, farthest, used):
             ingest.read_images(files.__getitem__, "a.png", "d.png")
 
 
+def test_a_shard_whose_images_are_all_broken_has_no_rows(tmp_path):
+    png = images.encode_png(np.full((4, 3, 3), 9, np.uint8))
+    project = own_folder(tmp_path, {"0.png": b"none", "1.png": png, "2.png": png})
+    paths = build(project, "mine", "folder", max_reject_rate=0.5)
+    rows = {path.name.partition("-")[0]: Shard(path).num_rows for path in paths}
+    assert rows == {"test": 2, "train": 0}
+    assert all(Shard(path).columns == ROW.names for path in paths)
+
+
 def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):
     png = images.encode_png(np.full((4, 3, 3), 9, np.uint8))
     project = own_folder(tmp_path, {f"{number}.png": png for number in range(3)})

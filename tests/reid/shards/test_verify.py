@@ -93,6 +93,25 @@ def test_a_broken_manifest(folder, text):
     assert [problem.file for problem in verify(folder)] == ["manifest.json"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("manifest.json", '"stage": 5', id="a stage without a name"),
+        pytest.param("manifest.json", '"stage": "ingest"', id="a stage's manifest cut short"),
+        pytest.param("protocol.json", "", id="an empty protocol"),
+        pytest.param("protocol.json", '{"protocols": 5}', id="protocols that are no list"),
+    ],
+)
+def test_files_beside_the_rows_that_others_refuse(folder, name, text):
+    path = folder / name
+    if name == "manifest.json":
+        text = path.read_text().removesuffix("}") + f", {text}}}"
+    path.write_text(text)
+    (problem,) = verify(folder)
+    assert problem.file == name
+    assert problem.row is None
+
+
 def test_every_flipped_byte_is_found(folder):
     path = folder / "rows" / NAME
     sound = path.read_bytes()

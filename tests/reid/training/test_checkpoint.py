@@ -65,6 +65,12 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, length: float):
         pytest.param(file_of([1, 2]), id="a list"),
         pytest.param(file_of({"identity": "loss-1", "state": {"steps": 1}, "parts": {}}),
                      id="another state"),
+        pytest.param(file_of({"identity": "loss-1", "state": {"step": "x"}, "parts": {}}),
+                     id="a step that is a word"),
+        pytest.param(file_of({"identity": "loss-1", "state": {"epoch": -5}, "parts": {}}),
+                     id="epochs below none"),
+        pytest.param(file_of({"identity": "loss-1", "state": {"sums": ["a"]}, "parts": {}}),
+                     id="losses that are words"),
         pytest.param(file_of({"model": {}, "optimizer": {}, "done": {}}), id="other names"),
     ],
 )  # fmt: skip
