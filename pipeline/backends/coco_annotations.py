@@ -21,6 +21,7 @@ from reid.project.errors import ReidError
 PERSON, PERSON_ID = "person", 1  # the category's name, and its number in results
 Label = TypeVar("Label")  # what is made of a person's entry
 Image = dict[str, Any]
+NO_CROWD = (None, 0, "0", "")  # values of `iscrowd`, some written as text
 WRONG = (LookupError, TypeError, AttributeError, ValueError, OverflowError)
 
 
@@ -65,7 +66,9 @@ def _annotations(
     names = {key: str(image["file_name"]) for key, image in images.items()}
     wanted = _wanted(path, loaded.get("categories") or [])
     for entry in loaded["annotations"]:
-        if entry.get("iscrowd") or (wanted and entry.get("category_id") not in wanted):
+        if entry.get("iscrowd") not in NO_CROWD or (
+            wanted and entry.get("category_id") not in wanted
+        ):
             continue
         key = entry.get("image_id")
         if key not in images:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from reid.nn.plain_pickle import load_plain
 from reid.project.errors import ReidError
-from reid.project.layout import write_atomically
+from reid.project.layout import check_regular, write_atomically
 
 
 class Part(Protocol):
@@ -62,6 +62,7 @@ class Checkpoint:
 
         `ReidError` where it cannot be read, or was made under another identity.
         """
+        check_regular(path)
         if not path.is_file():
             return None
         try:
