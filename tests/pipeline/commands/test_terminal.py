@@ -254,6 +254,22 @@ def test_numbers_are_short(value, said: str):
     assert short(value) == said
 
 
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    [(["train", "toy-baseline"], "torch", "train"), (["report"], "matplotlib", "train"),
+     (["search", "toy-baseline", "a.jpg"], "torch", "train"), (["claims"], "torch", "train")],
+)  # fmt: skip
+def test_a_base_install_says_which_extra_a_command_needs(toy: Project, command, missing, extra):
+    for stage in ("ingest", "joints", "parts"):
+        invoke(stage, "toy", "--executor", "local")
+    hidden = f"import sys; sys.modules[{missing!r}] = None"
+    done = reid(*command, patch=hidden)
+    assert done.returncode == 2, done.stderr
+    said = f'reid: {missing} is not installed; run `pip install "reid-pipeline[{extra}]"`\n'
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("split", ["0", "1", "50", "-0.5"])
 def test_a_share_that_is_none_is_one_line(toy: Project, split: str):
     with pytest.raises(ReidError, match=rf"--split: {split}, must be between 0 and 1"):
