@@ -88,7 +88,7 @@ def _plot(runs: Runs, groups: Groups) -> Figure:
         "RGB_att and D_att: the feature X8 of one modality, of MAT or trained by itself."
         f"{means}{left}"
     )
-    alt = f"CMC curves by model on {runs.built.name}. Rank 1: {told}."
+    alt = f"CMC curves by model on {runs.built.name}. Rank-1: {told}."
     return Figure(svg(plots.cmc(lines, chance)), alt, caption)
 
 
@@ -107,7 +107,7 @@ def _table(runs: Runs, groups: Groups) -> Table:
         for (name, group), each in zip(groups.items(), printed, strict=True)
     ]
     caption = (
-        "Percent, mean and spread over trainings. The paper draws the curves; its rank 1 is here "
+        "Percent, mean and spread over trainings. The paper draws the curves; its rank-1 is here "
         "where that follows from its text or tables, of its own data sets."
     )
     return table(lines, caption)
@@ -124,7 +124,7 @@ def _line(name: str, group: list[Run]) -> dict[str, Any]:
 
 
 def _rank_1(runs: Runs, run: Run) -> dict[str, float]:
-    """The paper's rank 1 of a run, by data set."""
+    """The paper's rank-1 of a run, by data set."""
     experiment = experiment_of_now(runs, run, NAME)
     if experiment is None:
         return {}

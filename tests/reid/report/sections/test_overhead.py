@@ -281,12 +281,12 @@ def test_a_curve_is_the_mean_of_its_trainings(bare):
     score(bare, 0.5, model="d_cnn", pool="max")
     section = overhead_curves.curves(runs_of(bare))
     assert kinds(section, "figure")[0].alt == (
-        "CMC curves by model on crops/top. Rank 1: D-CNN 50.0 %; MAT 30.0 %."
+        "CMC curves by model on crops/top. Rank-1: D-CNN 50.0 %; MAT 30.0 %."
     )
     groups = overhead_curves.by_model(runs_of(bare))
     assert overhead_curves._mean(groups["MAT"]) == pytest.approx([0.3, 0.65, 1.0, 1.0])
     lines = cells(kinds(section, "table")[0])
-    assert [(x["model"], x["trainings"], x["rank 1"]) for x in lines] == [
+    assert [(x["model"], x["trainings"], x["rank-1"]) for x in lines] == [
         ("D-CNN", "1", "50.00"), ("MAT", "2", "30.00 ± 14.14"),
     ]  # fmt: skip
     assert [x["paper, tvpr r1"] for x in lines] == ["not printed", "82.98"]
