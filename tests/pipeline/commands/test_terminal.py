@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,13 @@ def test_status_tells_of_experiments_and_the_report(built: Project):
     assert {line["stage"] for line in json.loads(invoke("status", "--json"))} == {
         "ingest", "joints", "parts",
     }  # fmt: skip
+
+
+def test_a_build_without_its_finished_work_is_not_said_to_have_other_input(toy: Project):
+    invoke("ingest", "toy", "--executor", "local")
+    shutil.rmtree(toy.work)
+    for command in (["status"], ["plan", "ingest", "toy"]):
+        assert "or its finished work is not in .work" in invoke(*command), command
 
 
 def test_one_data_set_is_described():

@@ -167,8 +167,7 @@ def test_the_page_names_rule_and_verdicts(project: Project, rows):
     text = path.read_text()
     assert (
         "| aligned > strips | parts by joints, not equal strips "
-        "| market1501 mAP +6.21, rank-1 +3.35 |"
-        in text
+        "| market1501 mAP +6.21, rank-1 +3.35 |" in text
     )
     assert texts.RULE in text
     for row in rows:
