@@ -67,7 +67,7 @@ def main() -> None:
         extra = extra_of(error.name or "")
         if not extra:
             raise
-        _end(f'{error.name} is not installed; run `pip install "{PACKAGE}[{extra}]"`')
+        _end(f'{error.name} is not installed; run `pip install ".[{extra}]"` in the checkout')
     except OSError as error:
         if error.errno not in DISK:
             raise

@@ -273,7 +273,7 @@ def test_a_base_install_says_which_extra_a_command_needs(toy: Project, command, 
     hidden = f"import sys; sys.modules[{missing!r}] = None"
     done = reid(*command, patch=hidden)
     assert done.returncode == 2, done.stderr
-    said = f'reid: {missing} is not installed; run `pip install "reid-pipeline[{extra}]"`\n'
+    said = f'reid: {missing} is not installed; run `pip install ".[{extra}]"` in the checkout\n'
     assert done.stderr.endswith(said)
     assert "Traceback" not in done.stderr
 
