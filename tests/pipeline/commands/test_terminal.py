@@ -178,6 +178,7 @@ def test_the_version_is_said():
         pytest.param("reid summary str", ["strong_baseline"], id="a paper"),
         pytest.param("reid remove toy-i", ["toy-inter"], id="what may be removed"),
         pytest.param("reid evalu", ["evaluate"], id="a command"),
+        ("reid inspect p", ["parts/toy"]),
     ],
 )
 def test_tab_completes(toy: Project, typed: str, given: list[str]):
@@ -203,6 +204,15 @@ def test_status_tells_of_experiments_and_the_report(built: Project):
     assert {line["stage"] for line in json.loads(invoke("status", "--json"))} == {
         "ingest", "joints", "parts",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"), [("x.txt", "must end in .png"), ("params.yaml/x.png", "cannot be written")]
+)
+def test_a_sheet_that_cannot_be_written_is_one_line(toy: Project, sheet: str, said: str):
+    invoke("ingest", "toy", "--executor", "local")
+    with pytest.raises(ReidError, match=said):
+        invoke("inspect", "toy", "--sheet", sheet)
 
 
 def test_a_build_without_its_finished_work_is_not_said_to_have_other_input(toy: Project):
