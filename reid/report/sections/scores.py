@@ -39,7 +39,7 @@ def metrics(runs: Runs) -> Section | None:
 def _scores(run: Run) -> dict[str, Any]:
     found = run.metrics or {}
     line: dict[str, Any] = {"experiment": run.name}
-    line |= {f"rank {k[4:]}": percent(found[k]) for k in sorted(found, key=_rank) if _rank(k)}
+    line |= {f"rank-{k[4:]}": percent(found[k]) for k in sorted(found, key=_rank) if _rank(k)}
     line |= {
         "mAP rectangle": percent(found.get("map_rectangle")),
         "mAP trapezoid": percent(found.get("map_trapezoid")),

@@ -115,7 +115,7 @@ def _table(runs: Runs, groups: Groups) -> Table:
 
 def _line(name: str, group: list[Run]) -> dict[str, Any]:
     scores = {
-        f"rank {short[1:]}": results.spread(
+        f"rank-{short[1:]}": results.spread(
             [results.measured(r.metrics or {}, short) for r in group]
         )
         for short in TOLD
@@ -133,6 +133,6 @@ def _rank_1(runs: Runs, run: Run) -> dict[str, float]:
 
 def _paper(datasets: list[str], rank_1: dict[str, float]) -> dict[str, str]:
     return {
-        f"paper, {d} r1": f"{rank_1[d]:.2f}" if d in rank_1 else results.NOT_PRINTED
+        f"paper, {d} rank-1": f"{rank_1[d]:.2f}" if d in rank_1 else results.NOT_PRINTED
         for d in datasets
     } or {"paper": results.NOT_PRINTED}
