@@ -88,13 +88,13 @@ def _torchrun(arguments: list[str]) -> None:
 
 
 def _pip(arguments: list[str]) -> None:
+    """The package is on no index: it is installed from the checkout."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert arguments[0] == "install"
     for argument in arguments[1:]:
-        match = re.fullmatch(r"([\w-]+)(?:\[([\w,]+)\])?", argument)
+        match = re.fullmatch(r"\.(?:\[([\w,]+)\])?", argument)
         assert match is not None, argument
-        assert match[1] == project["name"]
-        assert {*(match[2] or "").split(",")} - {""} <= {*project["optional-dependencies"]}
+        assert {*(match[1] or "").split(",")} - {""} <= {*project["optional-dependencies"]}
 
 
 def _cd(arguments: list[str]) -> None:

@@ -50,7 +50,7 @@ def test_a_shell_block_is_taken_by_its_programs(fence: Fence):
 @pytest.mark.parametrize(
     "line",
     ["reid trian NAME", "reid train", "reid train NAME --fast", "make supper", "dvc reproduce",
-     "python -m tests.nothing", "pip install reid-pipeline[moon]", "cargo build"],
+     "python -m tests.nothing", "pip install .[moon]", "pip install reid-pipeline", "cargo build"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
 def test_a_line_that_its_program_would_refuse_is_seen(line: str):

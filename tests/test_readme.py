@@ -18,7 +18,9 @@ from tests.pages import Fence
 
 SCALE = 'DATASET, MODEL, STEPS = "street", "resnet18", 500'
 TINY = 'DATASET, MODEL, STEPS = "street", "resnet10t", 10'
-OPTIONAL = ("pandas", "polars", "duckdb", "datasets", "ray", "timm")  # of the reader's own choice
+OPTIONAL = (  # of the reader's own choice
+    "pandas", "polars", "duckdb", "datasets", "ray", "timm", "lightning", "fiftyone",
+)  # fmt: skip
 
 
 def at(fence: Fence) -> str:
@@ -62,6 +64,16 @@ def run(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 )
 def test_a_block_of_python_runs(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch):
     run(fence, street, monkeypatch)
+
+
+def test_every_consumer_has_a_section_with_code():
+    page = (pages.ROOT / "docs/consumers.md").read_text("utf-8")
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    with_code = {text.partition("\n")[0] for text in sections if "```python" in text}
+    assert with_code >= {
+        "PyTorch", "Lightning", "A timm model from the shards", "Hugging Face datasets", "DuckDB",
+        "polars", "pandas", "pyarrow", "Ray Data", "FiftyOne",
+    }  # fmt: skip
 
 
 def test_every_tool_is_shown_in_three_lines():

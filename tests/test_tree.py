@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,12 @@ def test_no_module_is_imported_by_a_name_that_is_put_together():
                 words = "".join(ast.unparse(argument) for argument in node.args)
                 assert "pipeline" not in words, path
                 assert "reid" not in words, path
+
+
+def test_rank_1_is_spelt_in_one_way():
+    """In pages, labels and comments alike, so that a search finds all of it."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    sources = [p for top in ("reid", "pipeline") for p in (ROOT / top).rglob("*.*")]
+    other = re.compile(r"\brank (?:1|5|10|20|50)\b|\bR@?-?1 [+%]|\btop-1\b", re.IGNORECASE)
+    for path in [*pages, *(p for p in sources if p.suffix in (".py", ".html", ".j2", ".js"))]:
+        assert not other.search(path.read_text("utf-8")), path.relative_to(ROOT)

@@ -60,6 +60,7 @@ def add(
     listing = ingest.listed(layout, checked, source)
     if not listing.files.num_rows:
         raise ReidError(f"{source}: no image was found for reader {reader}")
+    new = [_filled(e, listing) if small and e.group == "scale" else e for e in new]
     target = layout.locate(source)
     link, digest_path = project.raw(name), project.digest(name)
     linked = is_linked(link, source, target)
@@ -87,6 +88,13 @@ def add(
             f"built of them, {len(removed.entries)} entries"
         )
     return [*lines, f"next: dvc repro {_first(entries, reader)}"]
+
+
+def _filled(entry: Entry, listing: Listing) -> Entry:
+    """A small training whose batch the persons that train fill: a batch has each of them once."""
+    persons = len(listing.files.filter(listing.files["train"])["person"].unique())
+    most = max(2, persons) * entry.values["images"]
+    return entry._replace(values={**entry.values, "batch": min(entry.values["batch"], most)})
 
 
 def _make_folders(project: Project) -> None:

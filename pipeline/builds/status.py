@@ -23,6 +23,8 @@ WATCHED = {  # what a plan shares with a manifest, and how a change of it reads
     "parameters": "parameters",
     "weights": "weights",
 }
+# Keys lie in .work alone: without it, as after `dvc pull`, the two cannot be told apart.
+UNKNOWN = "its input changed, or its finished work is not in .work"
 
 
 def plan(found: Plan, project: Project) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def _reason(found: Plan, project: Project) -> str:
         changed.append(told)
     elif published.get("code") != found.code.fingerprint:
         changed.append("code")
-    return "; ".join(changed) or "its input changed"
+    return "; ".join(changed) or UNKNOWN
 
 
 def status(project: Project, make_plan: Callable[..., Plan]) -> list[dict[str, Any]]:

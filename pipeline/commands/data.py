@@ -13,6 +13,7 @@ from pipeline.commands.here import project
 from pipeline.commands.names import (
     check_build,
     check_dataset,
+    complete_built,
     complete_dataset,
     complete_stage,
     folder_of,
@@ -164,7 +165,7 @@ def inspect(
         str,
         typer.Argument(
             help="A shard, or what is built, by its name: street, parts/street.",
-            autocompletion=complete_dataset,
+            autocompletion=complete_built,
         ),
     ],
     rows: Annotated[int, typer.Option(help="How many rows to show.", callback=checked)] = 24,
@@ -175,8 +176,8 @@ def inspect(
 
     Example: reid inspect parts/street --sheet parts.png
     """
-    from reid.look import pictures
     from reid.look.inspect import contact_sheet, pictured, rows_table
+    from reid.look.pictures import save
     from reid.shards.folder import Shard, Shards
 
     target = None if sheet is None else sheet.absolute()  # `project` changes the working folder
@@ -184,7 +185,7 @@ def inspect(
     opened = Shards(path) if path.is_dir() else Shard(path)
     found = rows_table(opened, rows)
     if target is not None:
-        pictures.save(target, contact_sheet(opened, pictured(opened, rows)))
+        save(target, contact_sheet(opened, pictured(opened, rows)))
 
     def lines() -> None:
         columns = list(found[0]) if found else []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
+from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
@@ -23,6 +25,7 @@ from pipeline.commands import (
 from pipeline.commands.console import visible
 from reid.project.errors import ReidError
 
+PACKAGE = "reid-pipeline"
 KEPT = "what was finished is kept, nothing half done is published"
 AGAIN = "and run the same command again"
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
@@ -60,6 +63,11 @@ def main() -> None:
         app()
     except ReidError as error:
         _end(str(error))
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if not extra:
+            raise
+        _end(f'{error.name} is not installed; run `pip install ".[{extra}]"` in the checkout')
     except OSError as error:
         if error.errno not in DISK:
             raise
@@ -71,6 +79,17 @@ def main() -> None:
         said = visible(" ".join(str(error).split())[:200]) or "no more memory"
         smaller = "take a smaller `batch`, fewer --workers or a larger machine,"
         _end(f"out of memory ({said}); {KEPT}: {smaller} {AGAIN}")
+
+
+def extra_of(module: str) -> str:
+    """The extra of this package that brings a module, or '' where none does: then it is a fault."""
+    package = re.escape(module.partition(".")[0])
+    try:
+        needed = metadata.requires(PACKAGE) or []
+    except metadata.PackageNotFoundError:  # run from its sources
+        return ""
+    found = (re.match(rf"{package}\b(?!-).*extra == ['\"](\w+)", line) for line in needed)
+    return next((match[1] for match in found if match), "")
 
 
 def _end(message: str) -> NoReturn:

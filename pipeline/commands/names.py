@@ -83,11 +83,15 @@ def folder_of(home: Project, name: str) -> Path:
     """The folder of a data set, or of a build such as `parts/street`; an error if not built."""
     from reid.shards.manifest import manifest_of
 
-    derived = [f"{stage}/{build}" for stage in STAGES for build in builds(home, stage)]
-    _check("shard, data set or build", name, [*builds(home, "ingest"), *derived])
+    _check("shard, data set or build", name, _inspected(home))
     folder = home.shards(name)
     manifest_of(folder, builder_of(name))
     return folder
+
+
+def _inspected(home: Project) -> list[str]:
+    derived = [f"{stage}/{build}" for stage in STAGES for build in builds(home, stage)]
+    return [*builds(home, "ingest"), *derived]
 
 
 def check_paper(name: str) -> None:
@@ -113,6 +117,11 @@ def complete_dataset(context: typer.Context, incomplete: str) -> list[str]:
     if stage in ("ingest", "world", *STAGES):
         return _begin(lambda home: builds(home, str(stage)), incomplete)
     return _begin(datasets, incomplete)
+
+
+def complete_built(incomplete: str) -> list[str]:
+    """Data sets, and the builds of stages as `parts/street`."""
+    return _begin(_inspected, incomplete)
 
 
 def complete_removable(incomplete: str) -> list[str]:

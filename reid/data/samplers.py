@@ -101,7 +101,10 @@ class IdentityBatches:
         _, first = np.unique(person[order], return_index=True)
         self.rows = np.split(order, first[1:])  # the row numbers of each identity
         if len(first) < identities:
-            raise ReidError(f"sampler: {len(first)} persons do not fill a batch of {identities}")
+            raise ReidError(
+                f"sampler: {len(first)} persons do not fill a batch of {identities} persons; "
+                "take a smaller `batch`, or fewer `identities`"
+            )
 
     def __len__(self) -> int:
         if self.mode == "uniform":

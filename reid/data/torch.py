@@ -43,7 +43,10 @@ class TorchData(Dataset[Any]):
         return len(self.data)
 
     def __getitem__(self, position: int) -> Any:
-        return self.__getitems__([position])[0]
+        count = len(self)
+        if not -count <= position < count:
+            raise IndexError(f"no row {position:,} (there are {count:,})")
+        return self.__getitems__([position % count])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[Any]:
         rows = self.data.__getitems__(positions)

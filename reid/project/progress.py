@@ -79,17 +79,19 @@ class Meter:
 
     def text(self) -> str:
         """Count, speed, the time that is left, and where the log is."""
+        total = self.total  # once: `expect` may change it meanwhile
         done, passed = self.done, time.monotonic() - self.began
-        speed = (done - self.before) / max(passed, 1e-9)
-        of = f" of {self.total:,}" if self.total else ""
+        done = min(done, total) if total else done
+        speed = max(0, done - self.before) / max(passed, 1e-9)
+        of = f" of {total:,}" if total else ""
         words = [self.said or (f"{done:,}{of} {self.unit}" if done or of else "at work")]
         words += [f"{self.rejects:,} rejects"] if self.rejects else []
         if speed:
             words.append(
                 f"{speed:,.0f} {self.unit}/s" if speed > 9.5 else f"{speed:.2g} {self.unit}/s"
             )
-        if speed and self.total:
-            words.append(f"{duration((self.total - done) / speed)} left")
+        if speed and total:
+            words.append(f"{duration((total - done) / speed)} left")
         else:
             words.append(f"{duration(passed)} so far")
         return ", ".join(words) + (f"; log: {self.log}" if self.log else "")

@@ -51,7 +51,7 @@ def scores_of(trainings: Sequence[Run]) -> Scores | None:
 
 
 def _made_up(run: Run) -> bool:
-    """Whether the share of lists with a match at the top is the rank 1 that was published."""
+    """Whether the share of lists with a match at the top is the rank-1 that was published."""
     first = np.array([line["first_match"] for line in run.ranked.values()])
     first = first[first > 0]
     told = (run.metrics or {}).get("rank1")

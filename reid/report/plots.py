@@ -129,16 +129,16 @@ def curves(panels: Mapping[str, Mapping[str, Curve]], x: str, log: Sequence[str]
 
 
 def cmc(lines: Mapping[str, Sequence[float]], chance: float) -> bytes:
-    """Share of queries with a match among the first k, in percent, by k; `chance` at rank 1."""
+    """Share of queries with a match among the first k, in percent, by k; `chance` at rank-1."""
     with _figure(6.4, 3.5 + 0.18 * len(lines)) as (figure, out):
         axes = figure.add_subplot()
         longest = max(len(shares) for shares in lines.values())
         for i, (name, shares) in enumerate(lines.items()):
             ranks = np.arange(1, len(shares) + 1)
-            label = f"{_plain(name)}: rank 1 {100 * shares[0]:.1f} %"
+            label = f"{_plain(name)}: rank-1 {100 * shares[0]:.1f} %"
             axes.plot(ranks, 100 * np.asarray(shares), **_line(i, len(shares)), label=label)
         axes.axhline(100 * chance, color="#777777", linestyle=(0, (2, 2)), linewidth=1,
-                     label=f"rank 1 by chance: {100 * chance:.1f} %")  # fmt: skip
+                     label=f"rank-1 by chance: {100 * chance:.1f} %")  # fmt: skip
         axes.set_xlim(0.5, longest + 0.5)
         axes.set_ylim(0, 102)
         axes.set_xlabel("rank k")

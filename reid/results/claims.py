@@ -30,7 +30,7 @@ from reid.results.training_time import timed
 from reid.shards.folder import Shard
 from reid.shards.protocol import protocols_of
 
-JUDGED = "mAP"  # by which a claim is judged: at rank 1 a query counts as nothing or all
+JUDGED = "mAP"  # by which a claim is judged: at rank-1 a query counts as nothing or all
 METRICS = (JUDGED, "r1")
 
 

@@ -112,7 +112,7 @@ def _of(row: ClaimRow) -> str:
 def printed_shown(printed: Printed) -> str:
     """What the paper has on the first of its data sets; JSON has all."""
     for dataset, numbers in printed.items():
-        shown = [f"{m} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
+        shown = [f"{m.replace('r1', 'rank-1')} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
         return f"{dataset} {', '.join(shown)}"
     return tables.NOT_PRINTED
 

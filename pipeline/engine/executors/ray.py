@@ -98,7 +98,7 @@ def imported() -> ModuleType:
         import ray
     except ImportError:
         raise ReidError(
-            'executor ray: ray is not installed; pip install "reid-pipeline[scale]"'
+            'executor ray: ray is not installed; run `pip install ".[scale]"` in the checkout'
         ) from None
     return ray
 

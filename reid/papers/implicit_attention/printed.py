@@ -3,8 +3,8 @@
 Source  Yaghoubi et al., on RAP. Figure 3 prints no numbers; those that table 1 also has stand
         there.
 
-Which probability table 1 has for the upper body is not said: its rank 1 is the best of figure 3,
-which is at 0.5. The text's gain of the upper body over the baseline, about 5 points of rank 1, is
+Which probability table 1 has for the upper body is not said: its rank-1 is the best of figure 3,
+which is at 0.5. The text's gain of the upper body over the baseline, about 5 points of rank-1, is
 not table 1's: 18.3 (softmax) and 16.3 (triplet).
 """
 

@@ -15,6 +15,8 @@ SMALL = {  # minutes on two cores; nothing is downloaded
     "schedule": "one_cycle",
     "learning_rate": 0.004,
     "epochs": 30,
+    "batch": 64,  # of fewer persons `reid add` writes a smaller one
+    "images": 4,
 }
 STRONG = FullSize(
     experiments={"{name}-strong": {"dataset": "{name}"}},

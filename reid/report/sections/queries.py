@@ -39,7 +39,7 @@ def precisions(run: Run) -> np.ndarray:
 def _told(run: Run) -> str:
     found = run.metrics or {}
     return (
-        f"{run.paper}: rank 1 {percent(found.get('rank1'))} %, mAP {percent(found.get('map'))} %, "
+        f"{run.paper}: rank-1 {percent(found.get('rank1'))} %, mAP {percent(found.get('map'))} %, "
         f"chance {percent(found.get('chance_rank1'))} %, {found.get('queries', 0):,} queries."
     )
 

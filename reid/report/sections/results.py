@@ -14,7 +14,7 @@ from reid.report.intervals import interval, scores_of
 from reid.results import tables
 from reid.results.built import Run, Runs
 
-SCORES = {"rank 1": "rank1", "rank 5": "rank5", "mAP": "map"}  # the best of each is in bold
+SCORES = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map"}  # the best of each is in bold
 TOLD = 4  # parameters in which a row that has no name of its own differs
 SECTIONS = 12  # experiments of a data set that have a section of their own
 
@@ -78,12 +78,12 @@ def _line(row: Row) -> dict[str, Any]:
     line = {
         "data set": row.runs.built.name,
         "experiment": row.name,
-        "rank 1": _mean(row, "rank1"),
-        "rank 1, 95 %": _bounds(rank_1),
+        "rank-1": _mean(row, "rank1"),
+        "rank-1, 95 %": _bounds(rank_1),
         "mAP": _mean(row, "map"),
         "mAP, 95 %": _bounds(precision),
-        "rank 5": _mean(row, "rank5"),
-        "chance rank 1": _mean(row, "chance_rank1"),
+        "rank-5": _mean(row, "rank5"),
+        "chance rank-1": _mean(row, "chance_rank1"),
         "queries": " to ".join(f"{n:,}" for n in sorted(queries)),
         "seeds": _seeds(row.trainings),
         "paper": row.trainings[0].paper,

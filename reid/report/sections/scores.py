@@ -25,7 +25,7 @@ def metrics(runs: Runs) -> Section | None:
     caption = (
         "Percent of the queries that count. mAP by both rules (rectangle: mean of the precisions "
         f"at the matches; trapezoid: as in Market-1501's own code), the main one here: "
-        f"{' and '.join(sorted(by_all))}. mINP: how early the last match comes. Chance: rank 1 of "
+        f"{' and '.join(sorted(by_all))}. mINP: how early the last match comes. Chance: rank-1 of "
         "a random order. Training accuracy: of the last epoch."
     )
     rule = (
@@ -39,12 +39,12 @@ def metrics(runs: Runs) -> Section | None:
 def _scores(run: Run) -> dict[str, Any]:
     found = run.metrics or {}
     line: dict[str, Any] = {"experiment": run.name}
-    line |= {f"rank {k[4:]}": percent(found[k]) for k in sorted(found, key=_rank) if _rank(k)}
+    line |= {f"rank-{k[4:]}": percent(found[k]) for k in sorted(found, key=_rank) if _rank(k)}
     line |= {
         "mAP rectangle": percent(found.get("map_rectangle")),
         "mAP trapezoid": percent(found.get("map_trapezoid")),
         "mINP": percent(found.get("minp")),
-        "chance rank 1": percent(found.get("chance_rank1")),
+        "chance rank-1": percent(found.get("chance_rank1")),
     }
     if run.trained:
         line["training accuracy"] = percent(run.trained.get("train_accuracy"))
@@ -97,7 +97,7 @@ def cmc(runs: Runs) -> Section | None:
     firsts = "; ".join(f"{name} {100 * shares[0]:.1f} %" for name, shares in lines.items())
     figure = Figure(
         svg(plots.cmc(lines, chance)),
-        f"CMC curves. Rank 1: {firsts}; by chance {100 * chance:.1f} %.",
+        f"CMC curves. Rank-1: {firsts}; by chance {100 * chance:.1f} %.",
         "Cumulative matching characteristic: the share of queries with a right image among the "
         f"first k.{_left_out(len(done))}",
     )

@@ -730,6 +730,7 @@ def test_a_folder_of_photos_is_a_data_set_in_one_line(root, photos, monkeypatch)
     params = experiments.load(project, "mine-strong").params
     assert params.weights == ""
     assert params.channels == (16, 32, 64, 128)
+    assert params.batch == 3 * params.images, "three persons train; more would not be filled"
     again = add(Path(), "mine", "folder", photos, small=True)
     assert again[-2] == "params.yaml: has mine already; nothing to add"
 

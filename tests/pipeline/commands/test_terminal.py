@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,7 @@ def test_the_version_is_said():
         pytest.param("reid summary str", ["strong_baseline"], id="a paper"),
         pytest.param("reid remove toy-i", ["toy-inter"], id="what may be removed"),
         pytest.param("reid evalu", ["evaluate"], id="a command"),
+        ("reid inspect p", ["parts/toy"]),
     ],
 )
 def test_tab_completes(toy: Project, typed: str, given: list[str]):
@@ -202,6 +204,22 @@ def test_status_tells_of_experiments_and_the_report(built: Project):
     assert {line["stage"] for line in json.loads(invoke("status", "--json"))} == {
         "ingest", "joints", "parts",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"), [("x.txt", "must end in .png"), ("params.yaml/x.png", "cannot be written")]
+)
+def test_a_sheet_that_cannot_be_written_is_one_line(toy: Project, sheet: str, said: str):
+    invoke("ingest", "toy", "--executor", "local")
+    with pytest.raises(ReidError, match=said):
+        invoke("inspect", "toy", "--sheet", sheet)
+
+
+def test_a_build_without_its_finished_work_is_not_said_to_have_other_input(toy: Project):
+    invoke("ingest", "toy", "--executor", "local")
+    shutil.rmtree(toy.work)
+    for command in (["status"], ["plan", "ingest", "toy"]):
+        assert "or its finished work is not in .work" in invoke(*command), command
 
 
 def test_one_data_set_is_described():
@@ -252,6 +270,22 @@ def test_rank_1_has_one_spelling(name: str, said: str):
 )  # fmt: skip
 def test_numbers_are_short(value, said: str):
     assert short(value) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "extra"),
+    [(["train", "toy-baseline"], "torch", "train"), (["report"], "matplotlib", "train"),
+     (["search", "toy-baseline", "a.jpg"], "torch", "train"), (["claims"], "torch", "train")],
+)  # fmt: skip
+def test_a_base_install_says_which_extra_a_command_needs(toy: Project, command, missing, extra):
+    for stage in ("ingest", "joints", "parts"):
+        invoke(stage, "toy", "--executor", "local")
+    hidden = f"import sys; sys.modules[{missing!r}] = None"
+    done = reid(*command, patch=hidden)
+    assert done.returncode == 2, done.stderr
+    said = f'reid: {missing} is not installed; run `pip install ".[{extra}]"` in the checkout\n'
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("split", ["0", "1", "50", "-0.5"])

@@ -66,6 +66,14 @@ def test_a_batch_is_read_in_one_go(data: reid.Data, monkeypatch: pytest.MonkeyPa
 
 
 @FORKS
+def test_a_row_beyond_the_last_is_an_index_error_and_the_last_is_minus_one(data: reid.Data):
+    rows, count = data.torch(), len(data)
+    assert rows[-1]["image_id"] == data[count - 1]["image_id"]
+    for position in (count, -count - 1):
+        with pytest.raises(IndexError, match="no row"):
+            rows[position]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_state_goes_on_with_the_very_next_row(data: reid.Data, workers: int):
     straight = loader_of(data, 0)

@@ -44,6 +44,8 @@ def test_a_training_says_epoch_loss_speed_rest_and_log(slow_clock):
         (1000, 500, 510, 3, "510 of 1,000 rows, 3 rejects, 1 rows/s, 8 min left"),
         (0, 0, 250, 0, "250 rows, 25 rows/s, 10 s so far"),
         (0, 0, 0, 0, "at work, 10 s so far"),
+        (28, 0, 32, 0, "28 of 28 rows, 2.8 rows/s, 0 s left"),
+        (28, 32, 32, 0, "28 of 28 rows, 10 s so far"),
     ],
 )
 def test_other_work_says_its_count(slow_clock, total, before, done, rejects, said):
@@ -52,6 +54,14 @@ def test_other_work_says_its_count(slow_clock, total, before, done, rejects, sai
         shown.reach(done)
         shown.rejects = rejects
         assert shown.text() == said
+
+
+def test_a_total_that_shrinks_while_the_line_is_made_is_not_passed(slow_clock, monkeypatch):
+    with meter("crops top", 32) as shown:
+        slow_clock[0] = 10.0
+        monkeypatch.setattr(Meter, "done", property(lambda self: 32))
+        shown.total = 28
+        assert shown.text() == "28 of 28 rows, 2.8 rows/s, 0 s left"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def gallery(queries: int, thumbnail: bytes) -> Gallery:
 
 def chapters(queries: int = 60) -> list[Chapter]:
     """A page with one of each kind of block."""
-    columns = [Cell("experiment", False), Cell("rank 1, 95 %", True)]
+    columns = [Cell("experiment", False), Cell("rank-1, 95 %", True)]
     scores = ("9.50 to 11.00", "–", "100.00 to 1,000.00")
     rows = [[Cell(name, False, link="experiment first" if name == "first" else "",
                   name=f"result {name}"), Cell(score, True, best=score == scores[2])]

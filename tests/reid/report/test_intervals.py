@@ -50,7 +50,7 @@ def test_a_query_of_several_trainings_is_one():
 @pytest.mark.parametrize(
     "run",
     [
-        pytest.param(run_of({"p": 1, "q": 2}, rank1=0.4), id="rank 1 is of other draws"),
+        pytest.param(run_of({"p": 1, "q": 2}, rank1=0.4), id="rank-1 is of other draws"),
         pytest.param(run_of({}, rank1=0.4), id="no lists"),
         pytest.param(run_of({"p": 0}, rank1=0.0), id="no query with a match"),
     ],

@@ -175,8 +175,8 @@ def test_same_data_same_bytes(built, copy):
 @pytest.mark.parametrize(
     "shown",
     [
-        pytest.param("51.25", id="rank 1 of the first run"),
-        pytest.param("71.25", id="rank 1 of the second run"),
+        pytest.param("51.25", id="rank-1 of the first run"),
+        pytest.param("71.25", id="rank-1 of the second run"),
         pytest.param("43.21", id="mAP by rectangles"),
         pytest.param("41.11", id="mAP by trapezoids"),
         pytest.param("12.34", id="mINP"),

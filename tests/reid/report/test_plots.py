@@ -51,8 +51,8 @@ def test_same_bytes_from_another_process():
 
 def test_cmc_names_rank_1_and_chance():
     shown = texts(plots.cmc({"ours": [0.4567, 1.0]}, 0.0123))
-    assert "ours: rank 1 45.7 %" in shown
-    assert "rank 1 by chance: 1.2 %" in shown
+    assert "ours: rank-1 45.7 %" in shown
+    assert "rank-1 by chance: 1.2 %" in shown
 
 
 def test_means_are_marked_where_there_are_values():

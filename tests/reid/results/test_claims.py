@@ -171,8 +171,8 @@ def test_the_page_names_rule_and_verdicts(project: Project, rows):
     (path,) = texts.folder_of(project).glob("*.md")
     text = path.read_text()
     assert (
-        "| aligned > strips | parts by joints, not equal strips | market1501 mAP +6.21, r1 +3.35 |"
-        in text
+        "| aligned > strips | parts by joints, not equal strips "
+        "| market1501 mAP +6.21, rank-1 +3.35 |" in text
     )
     assert texts.RULE in text
     for row in rows:

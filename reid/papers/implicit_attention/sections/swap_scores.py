@@ -18,8 +18,8 @@ from reid.results.printed_row import beside
 
 NAME = "implicit_attention"
 APART = {"swap_probability", "seed", "builds"}  # all other parameters are equal along a line
-TOLD = {"rank 1": "r1", "rank 5": "r5", "rank 10": "r10", "rank 50": "r50", "mAP": "mAP"}
-DRAWN = ("rank 1", "mAP")
+TOLD = {"rank-1": "r1", "rank-5": "r5", "rank-10": "r10", "rank-50": "r50", "mAP": "mAP"}
+DRAWN = ("rank-1", "mAP")
 PRINTED = ("r1", "r5", "r10", "mAP")  # of the paper
 BASELINE = "none"
 
@@ -85,8 +85,8 @@ def _plot(lines: Lines, title: str, dataset: str) -> Figure:
         for metric in DRAWN
     }
     told = "; ".join(
-        f"{name}: rank 1 " + ", ".join(f"{np.mean(v):.1f} % at {p:g}" for p, v in points.items())
-        for name, points in panels["rank 1, %"].items()
+        f"{name}: rank-1 " + ", ".join(f"{np.mean(v):.1f} % at {p:g}" for p, v in points.items())
+        for name, points in panels["rank-1, %"].items()
     )
     caption = (
         f"{title}, on {dataset}. 0 is the baseline, without swaps. Lines go through the means over "

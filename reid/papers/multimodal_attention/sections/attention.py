@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 
 def maps(runs: Runs) -> Section | None:
-    """Of MAT a query that is a hit at rank 1 and one whose true match is beyond the top 10."""
+    """Of MAT a query that is a hit at rank-1 and one whose true match is beyond the top 10."""
     wanted = {"model": "mat", "test_feature": "fused"}
     tried = [
         run

@@ -88,7 +88,7 @@ def _plot(runs: Runs, groups: Groups) -> Figure:
         "RGB_att and D_att: the feature X8 of one modality, of MAT or trained by itself."
         f"{means}{left}"
     )
-    alt = f"CMC curves by model on {runs.built.name}. Rank 1: {told}."
+    alt = f"CMC curves by model on {runs.built.name}. Rank-1: {told}."
     return Figure(svg(plots.cmc(lines, chance)), alt, caption)
 
 
@@ -107,7 +107,7 @@ def _table(runs: Runs, groups: Groups) -> Table:
         for (name, group), each in zip(groups.items(), printed, strict=True)
     ]
     caption = (
-        "Percent, mean and spread over trainings. The paper draws the curves; its rank 1 is here "
+        "Percent, mean and spread over trainings. The paper draws the curves; its rank-1 is here "
         "where that follows from its text or tables, of its own data sets."
     )
     return table(lines, caption)
@@ -115,7 +115,7 @@ def _table(runs: Runs, groups: Groups) -> Table:
 
 def _line(name: str, group: list[Run]) -> dict[str, Any]:
     scores = {
-        f"rank {short[1:]}": results.spread(
+        f"rank-{short[1:]}": results.spread(
             [results.measured(r.metrics or {}, short) for r in group]
         )
         for short in TOLD
@@ -124,7 +124,7 @@ def _line(name: str, group: list[Run]) -> dict[str, Any]:
 
 
 def _rank_1(runs: Runs, run: Run) -> dict[str, float]:
-    """The paper's rank 1 of a run, by data set."""
+    """The paper's rank-1 of a run, by data set."""
     experiment = experiment_of_now(runs, run, NAME)
     if experiment is None:
         return {}
@@ -133,6 +133,6 @@ def _rank_1(runs: Runs, run: Run) -> dict[str, float]:
 
 def _paper(datasets: list[str], rank_1: dict[str, float]) -> dict[str, str]:
     return {
-        f"paper, {d} r1": f"{rank_1[d]:.2f}" if d in rank_1 else results.NOT_PRINTED
+        f"paper, {d} rank-1": f"{rank_1[d]:.2f}" if d in rank_1 else results.NOT_PRINTED
         for d in datasets
     } or {"paper": results.NOT_PRINTED}

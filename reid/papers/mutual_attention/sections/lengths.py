@@ -19,7 +19,7 @@ from reid.results.printed_row import beside
 NAME = "mutual_attention"
 LENGTH = "sequence_length"
 REPEATS = ("seed", "protocol")  # trainings that differ in these alone are one point, their mean
-DRAWN = {"rank 1": "r1", "mAP": "mAP"}
+DRAWN = {"rank-1": "r1", "mAP": "mAP"}
 LINES = 8  # in the plot
 
 Points = dict[int, list[Run]]  # by the frames of a clip one run of each training
@@ -101,8 +101,8 @@ def _plot(runs: Runs, found: Lines) -> Figure:
         for metric, short in DRAWN.items()
     }
     told = "; ".join(
-        f"{name}: rank 1 " + ", ".join(f"{np.mean(v):.1f} % at {n}" for n, v in points.items())
-        for name, points in panels["rank 1, %"].items()
+        f"{name}: rank-1 " + ", ".join(f"{np.mean(v):.1f} % at {n}" for n, v in points.items())
+        for name, points in panels["rank-1, %"].items()
     )
     left = f" The first {LINES} of {len(found)} models." if len(found) > LINES else ""
     repeated = any(len(at) > 1 for points in shown.values() for at in points.values())

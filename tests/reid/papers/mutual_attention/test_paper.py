@@ -585,7 +585,7 @@ def test_printed_numbers(number, name, dataset, mean_ap, rank1):
 def test_printed_numbers_of_ilids():
     rows = {row.name: row.printed["ilids_vid"] for row in paper.tables[5].rows}
     assert rows["MA ResNet-50"] == {"r1": 86.2, "r5": 96.4}
-    assert rows["GLTR"] == {"r1": 86.0}, "no rank 5 is printed"
+    assert rows["GLTR"] == {"r1": 86.0}, "no rank-5 is printed"
     assert len(rows) == 9
 
 

@@ -281,15 +281,15 @@ def test_a_curve_is_the_mean_of_its_trainings(bare):
     score(bare, 0.5, model="d_cnn", pool="max")
     section = overhead_curves.curves(runs_of(bare))
     assert kinds(section, "figure")[0].alt == (
-        "CMC curves by model on crops/top. Rank 1: D-CNN 50.0 %; MAT 30.0 %."
+        "CMC curves by model on crops/top. Rank-1: D-CNN 50.0 %; MAT 30.0 %."
     )
     groups = overhead_curves.by_model(runs_of(bare))
     assert overhead_curves._mean(groups["MAT"]) == pytest.approx([0.3, 0.65, 1.0, 1.0])
     lines = cells(kinds(section, "table")[0])
-    assert [(x["model"], x["trainings"], x["rank 1"]) for x in lines] == [
+    assert [(x["model"], x["trainings"], x["rank-1"]) for x in lines] == [
         ("D-CNN", "1", "50.00"), ("MAT", "2", "30.00 ± 14.14"),
     ]  # fmt: skip
-    assert [x["paper, tvpr r1"] for x in lines] == ["not printed", "82.98"]
+    assert [x["paper, tvpr rank-1"] for x in lines] == ["not printed", "82.98"]
 
 
 def test_full_frames_stand_beside_the_papers_own(bare):
@@ -299,7 +299,7 @@ def test_full_frames_stand_beside_the_papers_own(bare):
     runs = runs_of(bare, "top")
     lines = cells(kinds(overhead_curves.curves(runs), "table")[0])
     assert [{k: v for k, v in x.items() if k.startswith("paper")} for x in lines] == [
-        {"paper, tvpr r1": "63.83"}, {"paper, tvpr r1": "not printed"},
+        {"paper, tvpr rank-1": "63.83"}, {"paper, tvpr rank-1": "not printed"},
     ]  # fmt: skip
 
 

@@ -369,16 +369,16 @@ def test_scores_by_probability_are_means_over_seeds(copy):
     score(copy, 0.5, 0.5, **UPPER)
     section = scored(copy)
     lines = cells(kinds(section, "table")[0])
-    assert [(x["swaps"], x["p"], x["seeds"], x["rank 1"], x["mAP"]) for x in lines] == [
+    assert [(x["swaps"], x["p"], x["seeds"], x["rank-1"], x["mAP"]) for x in lines] == [
         ("none", "0", "2", "30.00 ± 14.14", "15.00 ± 7.07"),
         ("full body", "0.3", "2", "40.00 ± 14.14", "20.00 ± 7.07"),
         ("upper body", "0.5", "1", "50.00", "25.00"),
     ]
-    assert [x["rank 50"] for x in lines] == ["75.00 ± 0.00", "75.00 ± 0.00", "75.00"]
+    assert [x["rank-50"] for x in lines] == ["75.00 ± 0.00", "75.00 ± 0.00", "75.00"]
     assert [x["paper, RAP r1"] for x in lines] == ["48.5", "69.0", "64.8"]
     assert kinds(section, "figure")[0].alt == (
-        "Triplet: scores by the probability of a swap. full body: rank 1 30.0 % at 0, 40.0 % at "
-        "0.3; upper body: rank 1 30.0 % at 0, 50.0 % at 0.5."
+        "Triplet: scores by the probability of a swap. full body: rank-1 30.0 % at 0, 40.0 % at "
+        "0.3; upper body: rank-1 30.0 % at 0, 50.0 % at 0.5."
     )
 
 

@@ -378,17 +378,17 @@ def test_lines_go_through_models_that_differ_in_length_alone(bare):
     section = video_lengths.by_length(runs_of(bare))
     (figure,), (table,) = kinds(section, "figure"), kinds(section, "table")
     assert figure.alt == (
-        "Scores by the frames of a clip on hall. pooling: rank 1 12.5 % at 2, 25.0 % at 4; "
-        "MA, weighted addition: rank 1 25.0 % at 2, 70.0 % at 4."
+        "Scores by the frames of a clip on hall. pooling: rank-1 12.5 % at 2, 25.0 % at 4; "
+        "MA, weighted addition: rank-1 25.0 % at 2, 70.0 % at 4."
     )
     assert points(bare) == {"pooling": {2: 1, 4: 1}, "MA, weighted addition": {2: 1, 4: 2}}
     lines = cells(table)
-    assert [(x["model"], x["frames"], x["rank 1"], x["mAP"]) for x in lines] == [
+    assert [(x["model"], x["frames"], x["rank-1"], x["mAP"]) for x in lines] == [
         ("pooling", "2", "12.50", "6.25"), ("pooling", "4", "25.00", "12.50"),
         ("MA, weighted addition", "2", "25.00", "12.50"),
         ("MA, weighted addition", "4", "70.00 ± 28.28", "35.00 ± 14.14"),
     ]  # fmt: skip
-    paper = [(x["paper, MARS rank 1"], x["paper, MARS mAP"]) for x in lines]
+    paper = [(x["paper, MARS rank-1"], x["paper, MARS mAP"]) for x in lines]
     assert paper == [("81.8", "71.0"), ("83.2", "75.1"), ("82.4", "74.8"), ("85.4", "77.7")]
 
 
@@ -401,7 +401,7 @@ def test_models_of_one_name_say_what_sets_them_apart(bare):
         "MA, weighted addition (epochs 1)", "MA, weighted addition (epochs 3)", "two stream, max",
     ]  # fmt: skip
     table = kinds(video_lengths.by_length(runs_of(bare)), "table")[0]
-    assert [x["paper, MARS rank 1"] for x in cells(table)][1] == "not printed"  # 3 frames
+    assert [x["paper, MARS rank-1"] for x in cells(table)][1] == "not printed"  # 3 frames
 
 
 def test_the_same_training_by_two_names_counts_once(bare):
