@@ -228,7 +228,7 @@ def test_even_attention_gives_the_mean_of_a_map_whatever_is_seen():
         seen = network.encoders["rgb"].features(batch["rgb"])
         found = network.attention["rgb"](torch.randn(3, 128), seen.maps)
         means = [seen.maps[layer].mean((2, 3)) for layer in ("conv4", "conv5")]
-        maps = paper.attention_maps(network, batch)["depth"]["conv5"]
+        maps = method.attention_maps(network, batch)["depth"]["conv5"]
     torch.testing.assert_close(found, torch.cat(means, 1))
     torch.testing.assert_close(maps, torch.full((3, 4, 4), 1 / 16))
     assert not list(network.attention.parameters()), "nothing scores places"
