@@ -319,3 +319,14 @@ def test_the_wheel_works_beside_anyone_s_pipeline(root: Path, tmp_path: Path):
     assert done.stdout.splitlines() == [
         f"{reid.__version__} 36 (64, 32, 3)", "(4, 64, 32, 3)", "36 1",
     ]  # fmt: skip
+
+
+def test_a_pipeline_of_the_folder_that_hides_the_command_s_is_one_line(tmp_path: Path):
+    (tmp_path / "pipeline.py").write_text("MINE = 'file'\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "reid", "--version"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("reid: this folder's own `pipeline` hides the command's")
+    assert len(done.stderr.splitlines()) == 1
