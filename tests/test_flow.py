@@ -137,8 +137,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flow") / "clone"
     copy_project(folder)
     (folder / "params.yaml").write_text(TINY)
-    for arguments in (["init"], ["add", "--all"], [*WHO, "commit", "-m", "a tiny world"]):
-        subprocess.run(["git", *arguments, "-q"], cwd=folder, check=True)
+    for arguments in (["init", "-q"], ["add", "--all"], [*WHO, "commit", "-qm", "a tiny world"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
     return folder
 
 

@@ -25,13 +25,13 @@ HEAVY = (
 )  # fmt: skip
 Commands = tuple[str, ...]
 NOTHING: Commands = (  # what is done is found to be done
-    "datasets", "gc", "tables", "plan parts street", "ingest street",
+    "datasets", "gc", "tables", "plan parts street",
     "joints street", "parts street", "masks mall", "backgrounds mall", "swaps mall",
     "crops topview", "jet topview-crops", "flow hall", "train street-baseline",
     "evaluate street-baseline", "scan street",
 )  # fmt: skip
 FORMATS: Commands = (  # MATLAB's files are read by scipy, Parquet tables of given data by pyarrow
-    "status", "verify", "inspect street", "accuracy masks mall", "world street",
+    "status", "verify", "inspect street", "accuracy masks mall", "world street", "ingest street",
 )  # fmt: skip
 TORCH: Commands = (
     "summary attention_driven", "rehearse street-baseline --steps 1",

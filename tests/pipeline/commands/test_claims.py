@@ -17,7 +17,7 @@ from reid.results.claims import papers_of
 from tests.conftest import reid
 from tests.test_flow import TINY
 
-OWN = Path(__file__).parents[3] / "claims"
+OWN = Path(__file__).parents[2] / "claims"
 UNSEEN, QUERIES = 200, 800
 
 
@@ -50,7 +50,7 @@ def test_claims_are_said_before_they_are_tested(toy: Project):
 def test_worlds_are_built_once_and_again_where_they_are_said_otherwise(tmp_path: Path):
     path = tmp_path / "params.yaml"
     path.write_text(TINY)
-    command = ("claims", "multimodal_attention", "mutual_attention", "--build", "--plan")
+    command = ("claims", "mutual_attention", "--build", "--plan")
     first = reid(*command, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("world ") == 4

@@ -69,9 +69,9 @@ def test_products_of_matrices_count_and_containers_hold_what_their_parts_do():
     ("model", "shortcut", "parameters", "weights", "without_reduce", "multiply_adds"),
     [
         pytest.param("aligned", "parameter_free", 6.91, 6.88, 6.65, 1.92, id="base, free"),
-        pytest.param("intra_inter", "parameter_free", 10.52, 10.46, 10.26, 2.35, id="full, free"),
+        pytest.param("intra_inter", "parameter_free", 10.54, 10.46, 10.27, 2.35, id="full, free"),
         pytest.param("aligned", "projection", 7.27, 7.23, 7.00, 2.01, id="base, projection"),
-        pytest.param("intra_inter", "projection", 10.88, 10.80, 10.61, 2.44, id="full, projection"),
+        pytest.param("intra_inter", "projection", 10.89, 10.80, 10.62, 2.44, id="full, projection"),
     ],
 )
 def test_cost_at_full_size(
@@ -89,7 +89,7 @@ def test_cost_at_full_size(
 @pytest.mark.parametrize("shortcut", ["projection", "parameter_free"])
 def test_intra_attention_costs_what_the_paper_says(shortcut):
     base, full = (lines(model=m, shortcut=shortcut)["total"] for m in ("inter", "intra_inter"))
-    assert round((full.parameters - base.parameters) / 1e6, 2) == 3.61
+    assert round((full.parameters - base.parameters) / 1e6, 2) == 3.62
     assert round((full.multiply_adds - base.multiply_adds) / 1e9, 3) == 0.430
 
 

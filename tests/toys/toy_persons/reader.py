@@ -35,10 +35,10 @@ def read(root: Path) -> Listing:
     home = names.locate(root, "toy_persons", FOLDERS.values(), INFO.title)
     below = "" if home == root else "toy_persons/"
     columns, rejects = names.read_folders(home, below, FOLDERS, parse, NAME.fullmatch)
-    found = names.count_roles(columns, FOLDERS, JUNK, DISTRACTOR)
+    counts = names.count_roles(columns, FOLDERS) | names.count_nobody(columns, JUNK, DISTRACTOR)
     title = "Toy persons, single query"
-    protocol = single_query("toy_persons", title, {}, found, [JUNK], [DISTRACTOR])
-    return Listing(names.listed(columns), found, rejects, [protocol])
+    protocol = single_query("toy_persons", title, {}, counts, [JUNK], [DISTRACTOR])
+    return Listing(names.listed(columns), counts, rejects, [protocol])
 
 
 def parse(name: str, role: str) -> tuple[int, int, str]:

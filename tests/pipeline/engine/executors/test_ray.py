@@ -56,7 +56,7 @@ def test_there_are_no_more_actors_than_payloads():
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReidError, match=r'pip install "reid-pipeline\[scale\]"'):
+    with pytest.raises(ReidError, match=r'pip install "\.\[scale\]"'):
         list(executors.EXECUTORS["ray"](Squares(), [1], 1))
 
 
