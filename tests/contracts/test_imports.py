@@ -26,12 +26,13 @@ HEAVY = (
 Commands = tuple[str, ...]
 NOTHING: Commands = (  # what is done is found to be done
     "datasets", "gc", "tables", "plan parts street",
-    "joints street", "parts street", "masks mall", "backgrounds mall", "swaps mall",
+    "parts street", "backgrounds mall", "swaps mall",
     "crops topview", "jet topview-crops", "flow hall", "train street-baseline",
     "evaluate street-baseline", "scan street",
 )  # fmt: skip
 FORMATS: Commands = (  # MATLAB's files are read by scipy, Parquet tables of given data by pyarrow
     "status", "verify", "inspect street", "accuracy masks mall", "world street", "ingest street",
+    "joints street", "masks mall",
 )  # fmt: skip
 TORCH: Commands = (
     "summary attention_driven", "rehearse street-baseline --steps 1",
@@ -42,8 +43,8 @@ TIMM: Commands = ("rehearse hall-one-stream --steps 1",)
 MATPLOTLIB: Commands = ("report",)
 LIBRARIES: Commands = ("weights",)  # asks those that are installed
 GROUPS = (
-    (NOTHING, set()),
-    (FORMATS, {"scipy", "pyarrow.dataset", "pandas"}),  # pyarrow loads pandas if it is there
+    (NOTHING, {"pandas"}),  # pyarrow loads it, where it is there, for any list
+    (FORMATS, {"scipy", "pyarrow.dataset"}),
     (TORCH, {"torch"}),
     (TIMM, {"timm", "torchvision"}),
     (MATPLOTLIB, {"matplotlib"}),
@@ -85,10 +86,12 @@ def test_what_each_command_loads(project: Project):
     assert [command for _, command, _, _ in ran] == commands, run.stderr
     failed = {command: status for _, command, status, _ in ran if status not in (None, 0)}
     assert not failed, run.stderr
-    may = set[str]()
+    may, more_than_said = set[str](), dict[str, set[str]]()
     loads = {command: set(loaded) for _, command, _, loaded in ran}
     for group, more in GROUPS:
         may |= more
         for command in group:
-            assert loads[command] <= may, command
+            if not loads[command] <= may:
+                more_than_said[command] = loads[command] - may
+    assert not more_than_said
     assert any(loads[c] for c in TORCH), "and what is looked for is seen"
