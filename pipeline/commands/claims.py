@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.build import run_stage, world
-from pipeline.commands.console import Device, Json, checked, console, show, table
+from pipeline.commands.console import Device, Json, checked, console, show, table_of
 from pipeline.commands.here import project
 from pipeline.commands.names import check_dataset, check_paper, complete_paper
 from pipeline.stages import STAGES
@@ -89,9 +89,7 @@ def claims(
 
     def shown() -> None:
         for rows in found.values():
-            lines = texts.lines(rows)
-            columns = list(lines[0])
-            table(texts.title(rows[0]), columns, [[line[c] for c in columns] for line in lines])
+            table_of(texts.title(rows[0]), texts.lines(rows))
         console().print(texts.RULE, markup=False)
 
     show([texts.as_object(row) for rows in found.values() for row in rows], as_json, shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,3 +130,11 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     for row in rows:
         drawn.add_row(*(Text(visible(short(cell))) for cell in row))
     console().print(drawn)
+
+
+def table_of(
+    title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> None:
+    """Rows by column name as a table: all columns of the first row, or those named."""
+    names = list(columns if columns is not None else rows[0] if rows else ())
+    table(title, names, [[row[name] for name in names] for row in rows])

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.build import make_plan
-from pipeline.commands.console import Dataset, Json, Stage, checked, console, show, table
+from pipeline.commands.console import (
+    Dataset,
+    Json,
+    Stage,
+    checked,
+    console,
+    show,
+    table,
+    table_of,
+)
 from pipeline.commands.here import project
 from pipeline.commands.names import (
     check_build,
@@ -121,12 +130,12 @@ def status(as_json: Json = False) -> None:
 
     def lines() -> None:
         columns = ["stage", "dataset", "state", "rows", "rejects", "shards"]
-        table("", columns, [[r[c] for c in columns] for r in found])
+        table_of("", found, columns)
         experiments = check.experiments(home)
         columns = ["experiment", "paper", "dataset", "state", "rank1", "map"]
         if experiments:
             console().print()
-            table("", columns, [[r[c] for c in columns] for r in experiments])
+            table_of("", experiments, columns)
         console().print(f"\nreport: {check.report(home)}", markup=False)
 
     show(found, as_json, lines)
@@ -188,9 +197,7 @@ def inspect(
         save(target, contact_sheet(opened, pictured(opened, rows)))
 
     def lines() -> None:
-        columns = list(found[0]) if found else []
-        title = f"{shard}: {len(opened):,} rows"
-        table(title, columns, [[row[c] for c in columns] for row in found])
+        table_of(f"{shard}: {len(opened):,} rows", found)
         if sheet is not None:
             console().print(f"pictures: {sheet}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Device, Json, Name, checked, console, show, table
+from pipeline.commands.console import Device, Json, Name, checked, console, show, table_of
 from pipeline.commands.here import project
 from pipeline.commands.names import check_dataset, check_experiment, check_run
 
@@ -75,7 +75,7 @@ def search(
             {**row, "distance": f"{row['distance']:.4f}", "match": words[row["match"]]}
             for row in found.rows
         ]
-        table(f"{image} in the gallery", columns, [[row[c] for c in columns] for row in shown])
+        table_of(f"{image} in the gallery", shown, columns)
         if found.note:
             console().print(found.note, markup=False)
         console().print(f"picture: {path}", markup=False)

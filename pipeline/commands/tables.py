@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import USE, Device, Json, PaperName, checked, console, show, table
+from pipeline.commands.console import (
+    USE,
+    Device,
+    Json,
+    PaperName,
+    checked,
+    console,
+    show,
+    table_of,
+)
 from pipeline.commands.here import project
 from pipeline.commands.names import (
     check_dataset,
@@ -31,8 +40,7 @@ def tables(as_json: Json = False) -> None:
 
     def lines() -> None:
         for one in found["tables"]:
-            columns = list(one["rows"][0])
-            table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
+            table_of(one["title"], one["rows"])
         console().print(made_with())
 
     show(found, as_json, lines)
@@ -70,8 +78,7 @@ def paper_table(
     found = run_table(run, number, seeds, row or ())
 
     def lines() -> None:
-        columns = list(found["rows"][0])
-        table(found["title"], columns, [[row[c] for c in columns] for row in found["rows"]])
+        table_of(found["title"], found["rows"])
         console().print(found["note"], markup=False)
 
     show(found, as_json, lines)
@@ -116,8 +123,7 @@ def sources(
 
     def lines() -> None:
         for one in found:
-            columns = list(one["rows"][0])
-            table(one["title"], columns, [[row[c] for c in columns] for row in one["rows"]])
+            table_of(one["title"], one["rows"])
         for note in {one["note"] for one in found}:
             console().print(note, markup=False)
 

@@ -20,7 +20,7 @@ from pipeline.commands.console import (
     heading,
     short,
     show,
-    table,
+    table_of,
 )
 from pipeline.commands.here import project
 from pipeline.commands.names import check_experiment, check_paper, complete_paper
@@ -154,8 +154,7 @@ def summary(
 
     def lines() -> None:
         for title, rows in found.items():
-            columns = list(rows[0])
-            table(title, columns, [[row[c] for c in columns] for row in rows])
+            table_of(title, rows)
 
     show(found, as_json, lines)
 
