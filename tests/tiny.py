@@ -26,7 +26,7 @@ def build_tiny(root: Path) -> Project:
         for name in loaded["world"]["on"]:
             layout, scene = scenes.of_world(loaded, name)
             build.build_world(name, scene, layout, project.raw(name).parent, 1)
-            scan(project.raw(name).parent, name)
+            scan(project, name)
         for stage in ("ingest", *STAGES):
             for name in loaded[stage]["on"]:
                 engine.run(make_plan(stage, name, project), project, executor="local")

@@ -1,7 +1,7 @@
 """Adds a downloaded data set to the project: a link, a digest, and its place in params.yaml.
 
 Reads   the data set's folder through its reader: names alone
-Writes  0-raw/<name>, a link to that folder; 0-raw/<name>.json; params.yaml, comments kept
+Writes  0-raw/<name>, a link to that folder; what `scan` writes; params.yaml, comments kept
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def add(
         _link(link, target)
     lines = list(_described(source, listing, layout.info.published))
     lines.append(f"{link}: {'is there already' if linked else f'linked to {_real(target)}'}")
-    digest = scan(link.parent, name)
+    digest = scan(project, name)
     lines.append(f"{digest_path}: {digest['files']:,} files, {digest['bytes']:,} bytes")
     _make_folders(project)
     if new or worlds:

@@ -185,7 +185,8 @@ def _paths(project: Project, entry: Entry) -> list[Path]:
         raw = project.raw(entry.key)
         truth = raw.with_name(f"{entry.key}.truth")
         keys = project.work / "ingest" / f"{entry.key}.keys"
-        return [raw, truth, project.digest(entry.key), project.shards(entry.key), keys]
+        told = [project.digest(entry.key), *map(project.folders, (raw.name, truth.name))]
+        return [raw, truth, *told, project.shards(entry.key), keys]
     if entry.section in STAGES:
         keys = project.work / entry.section / f"{entry.key}.keys"
         return [project.derived(entry.section, entry.key), keys]

@@ -1,34 +1,28 @@
 """The digest of a raw folder: the one small file that DVC watches instead of 120,000.
 
 Reads   0-raw/<dataset> and, where there is one, 0-raw/<dataset>.truth: of images names and sizes,
-        of all other files, which hold labels, the content. A file of more than `HASHED_BYTES` is
-        told by its name, size and time of change: hundreds of gigabytes would take too long
+        of all other files, which hold labels, the content. A file of more than
+        `folders.HASHED_BYTES` is told by its name, size and time of change: hundreds of gigabytes
+        would take too long
 Writes  0-raw/<dataset>.json: no absolute paths, and times of such large files alone, so the same
-        files give the same bytes
+        files give the same bytes; <dataset>.folders and <dataset>.truth.folders, see `folders`
 
 An image that is edited and keeps its size is not seen: `UNSEEN` says so to the user.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import stat
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from pipeline.builds.folders import digest
 from pipeline.datasets.base import check_target
 from reid.project.errors import ReidError
-from reid.project.layout import as_json, write_atomically
-from reid.project.progress import Meter, advance
+from reid.project.layout import Project, as_json, write_atomically
+from reid.project.locks import lock
+from reid.project.progress import Meter
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-IMAGES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
-)  # fmt: skip
-HASHED_BYTES = 2**30
 UNSEEN = "images edited at equal size are not seen: `dvc repro -f` of their ingest reads them again"
 
 
@@ -42,95 +36,28 @@ def check_name(dataset: str) -> str:
     return dataset
 
 
-def scan(raw_root: Path, dataset: str) -> dict[str, Any]:
-    """Write `<raw_root>/<dataset>.json` and return what it holds; an equal file is left alone.
+def scan(project: Project, dataset: str, *, quick: bool = False) -> dict[str, Any]:
+    """Write `0-raw/<dataset>.json` and return what it holds; an equal file is left alone.
 
-    `files`, `bytes` and `sha256` of the data set, and the same of its `truth`. Raises `ReidError`
-    where there is no such folder, or where something in it cannot be read.
+    `files`, `bytes` and `sha256` of the data set, and the same of its `truth`. A `quick` pass does
+    not see an image that was rewritten in place, see `folders`. Raises `ReidError` where there is
+    no such folder, or where something in it cannot be read.
     """
-    folder = raw_root / check_name(dataset)
+    folder = project.raw(check_name(dataset))
     if not folder.is_dir():
         check_target(folder)
         raise ReidError(
             f"{folder}: no such folder; `reid add` links a downloaded data set there, `reid world` "
             "renders one"
         )
-    with Meter(f"scan {dataset}", unit="files"):
-        found = {"dataset": dataset, **digest(folder)}
-        truth = raw_root / f"{dataset}.truth"
+    found: dict[str, Any] = {"dataset": dataset}
+    truth = project.raw(f"{dataset}.truth")
+    title = f"scan {dataset}"
+    with lock(project.work / "locks" / f"scan-{dataset}", title), Meter(title, unit="files"):
+        found |= digest(folder, project.folders(dataset), quick=quick)
         if truth.is_dir():
-            found["truth"] = digest(truth)
-    path, data = raw_root / f"{dataset}.json", as_json(found)
-    if not (path.is_file() and path.read_bytes() == data):
-        write_atomically(path, data)
+            found["truth"] = digest(truth, project.folders(truth.name), quick=quick)
+        path, data = project.digest(dataset), as_json(found)
+        if not (path.is_file() and path.read_bytes() == data):
+            write_atomically(path, data)
     return found
-
-
-def digest(folder: Path) -> dict[str, Any]:
-    """Number of files below `folder`, their bytes, and SHA-256 of the sorted path<TAB>size lines.
-
-    The line of a file that is no image goes on with a tab and what `_content` says of it. Links are
-    followed; a folder that was met before, such as by a link upwards, is not entered again: its
-    line says `seen` for a size, and a link to nothing says `missing`.
-    """
-    lines = sorted((os.fsencode(path), size, content) for path, size, content in _walk(folder))
-    text = b"".join(
-        b"%s\t%s\n" % (path, f"{size}\t{content}".rstrip("\t").encode())
-        for path, size, content in lines
-    )
-    sizes = [size for _, size, _ in lines if isinstance(size, int)]
-    return {"files": len(sizes), "bytes": sum(sizes), "sha256": hashlib.sha256(text).hexdigest()}
-
-
-def _content(path: str, size: int | str) -> str:
-    """SHA-256 of a file that is no image, its time of change where it is large; '' for images."""
-    if not isinstance(size, int) or path.lower().endswith(IMAGES):
-        return ""
-    status = os.stat(path)  # noqa: PTH116
-    if size > HASHED_BYTES:
-        return f"{status.st_mtime_ns} ns"
-    if not stat.S_ISREG(status.st_mode):  # a pipe would never end
-        return ""
-    with open(path, "rb") as file:  # noqa: PTH123  (names may be no text)
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, int | str, str]]:
-    """(path below `folder`, size in bytes, content) of each file, in a fixed order."""
-    waiting = [(str(folder), "")]
-    seen: set[tuple[int, int]] = set()
-    while waiting:
-        place, below = waiting.pop()
-        try:
-            here = os.stat(place)  # noqa: PTH116  (plain strings: three times faster than Path)
-            if (here.st_dev, here.st_ino) in seen:
-                yield below.rstrip("/"), "seen", ""
-                continue
-            seen.add((here.st_dev, here.st_ino))
-            with os.scandir(place) as entries:
-                found = sorted(entries, key=lambda entry: entry.name, reverse=True)
-            for entry in found:
-                if _is_folder(entry):
-                    waiting.append((entry.path, f"{below}{entry.name}/"))
-                else:
-                    size = _size(entry)
-                    yield below + entry.name, size, _content(entry.path, size)
-                    advance()
-        except OSError as error:
-            raise ReidError(f"{place}: cannot be read ({error.strerror})") from None
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _size(entry: os.DirEntry[str]) -> int | str:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        if entry.is_symlink():
-            return "missing"
-        raise

@@ -109,7 +109,7 @@ def world(name: Dataset, workers: Workers = None) -> None:
         Meter(f"world {name}", unit="passes"),
     ):
         counts = build.build_world(name, scene, layout, home.raw(name).parent, workers or 0)
-        scan_folder(home.raw(name).parent, name)
+        scan_folder(home, name)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     console().print(f"world {name}: {shown}: {home.raw(name)}")
 
@@ -204,7 +204,16 @@ def adopt(
 
 
 @app.command(rich_help_panel=BUILD)
-def scan(dataset: Dataset) -> None:
+def scan(
+    dataset: Dataset,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            help="Look only into folders whose list of names changed: images that were rewritten "
+            "in place are not seen."
+        ),
+    ] = False,
+) -> None:
     """Write the digest of a raw folder: what DVC watches instead of its files.
 
     Example: reid scan street
@@ -212,7 +221,7 @@ def scan(dataset: Dataset) -> None:
     from pipeline.builds.scan import UNSEEN
     from pipeline.builds.scan import scan as scan_folder
 
-    counted = scan_folder(project().root / "data" / "0-raw", dataset)
+    counted = scan_folder(project(), dataset, quick=quick)
     console().print(f"data/0-raw/{dataset}.json: {counted['files']:,} files; {UNSEEN}")
 
 

@@ -32,6 +32,10 @@ class Project:
     def digest(self, dataset: str) -> Path:
         return self.root / "data" / "0-raw" / f"{dataset}.json"
 
+    def folders(self, dataset: str) -> Path:
+        """What the folders of a raw data set held when they were last scanned."""
+        return self.root / "data" / "0-raw" / f"{dataset}.folders"
+
     def shards(self, dataset: str) -> Path:
         """The folder of a data set's own rows.
 

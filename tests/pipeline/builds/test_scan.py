@@ -6,23 +6,29 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.builds import scan as module
-from pipeline.builds.scan import scan
+from pipeline.builds import folders as module
+from pipeline.builds.scan import scan as scan_project
 from reid.project.errors import ReidError
+from reid.project.layout import Project
 
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """0-raw with one data set: a.jpg of 3 bytes, b/c.jpg of 5, b/d.jpg of none."""
-    folder = tmp_path / "0-raw"
+    folder = tmp_path / "data" / "0-raw"
     (folder / "street" / "b").mkdir(parents=True)
     (folder / "street" / "a.jpg").write_bytes(b"123")
     (folder / "street" / "b" / "c.jpg").write_bytes(b"12345")
     (folder / "street" / "b" / "d.jpg").touch()
     return folder
+
+
+def scan(raw: Path, dataset: str) -> dict[str, Any]:
+    return scan_project(Project(raw.parents[1]), dataset)
 
 
 def test_digest_is_of_sorted_paths_and_sizes(raw):
@@ -52,7 +58,7 @@ def test_no_change_no_write(raw):
     (raw / "street" / "b" / "c.jpg").write_bytes(b"54321")  # nor is content
     scan(raw, "street")
     assert (digest.read_bytes(), digest.stat().st_ino) == before
-    assert sorted(p.name for p in raw.iterdir()) == ["street", "street.json"]
+    assert {p.name for p in raw.iterdir()} - {"street.folders"} == {"street", "street.json"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_a_link_whose_target_is_gone_is_one_line(raw, tmp_path):
 
 
 def test_place_and_order_of_creation_do_not_matter(raw, tmp_path):
-    copy = tmp_path / "elsewhere" / "street"
+    copy = tmp_path / "elsewhere" / "data" / "0-raw" / "street"
     (copy / "b").mkdir(parents=True)
     for path in ("b/d.jpg", "b/c.jpg", "a.jpg"):
         (copy / path).write_bytes((raw / "street" / path).read_bytes())
@@ -122,8 +128,8 @@ def test_place_and_order_of_creation_do_not_matter(raw, tmp_path):
 
 def test_a_linked_data_set_is_followed(raw, tmp_path):
     expected = scan(raw, "street")
-    linked = tmp_path / "other"
-    linked.mkdir()
+    linked = tmp_path / "other" / "data" / "0-raw"
+    linked.mkdir(parents=True)
     (linked / "street").symlink_to(raw / "street")
     assert scan(linked, "street") == expected
 
@@ -166,14 +172,14 @@ def test_a_missing_folder_is_one_line(raw):
 
 
 def test_an_unreadable_folder_is_one_line(raw, monkeypatch):
-    real = os.scandir
+    real = os.open
 
-    def scandir(place):
-        if str(place).endswith("/b"):
+    def refuse(place, *given, **named):
+        if os.fsencode(place).endswith(b"/b"):
             raise PermissionError(13, "Permission denied")
-        return real(place)
+        return real(place, *given, **named)
 
-    monkeypatch.setattr(module.os, "scandir", scandir)
+    monkeypatch.setattr(module.os, "open", refuse)
     with pytest.raises(ReidError, match=r"street/b: cannot be read \(Permission denied\)"):
         scan(raw, "street")
     assert not (raw / "street.json").exists()
