@@ -48,9 +48,10 @@ class Files:
             if folder not in self.folders:
                 self.folders[folder] = self._inside(f"{self.real}/{folder}")
             inside = self.folders[folder]
-            if inside and stat.S_ISLNK(os.lstat(full).st_mode):
+            mode = os.lstat(full).st_mode if inside else 0
+            if stat.S_ISLNK(mode):
                 inside = self._inside(full)
-            mode = Path(full).stat().st_mode if inside else 0
+                mode = Path(full).stat().st_mode if inside else 0
         except (FileNotFoundError, NotADirectoryError):
             hint = "; write / between folders" if "\\" in path else ""
             raise Unfit(f"{label}no such file{hint}") from None

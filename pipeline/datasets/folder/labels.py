@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.datasets.layouts import names
@@ -97,7 +97,7 @@ def _path(value: Any, endings: tuple[str, ...], label: str = "") -> str:
         raise Unfit(f"{label}leads out of the data set's folder; write the path below it")
     if "#" in value:  # it parts a container file from what is inside
         raise Unfit(f"{label}`#` in a path; rename the file")
-    path = str(PurePosixPath(value))  # a//b and ./a/b are a/b
+    path = "/".join(name for name in value.split("/") if name not in ("", "."))
     if not path.lower().endswith(endings) or path.rpartition("/")[2].lower() in endings:
         raise Unfit(f"{label}not a file such as name{endings[0]} ({', '.join(endings)} are read)")
     return path

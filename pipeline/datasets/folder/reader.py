@@ -86,7 +86,9 @@ def _read(root: Path, how: Split | None) -> Listing:
     numbers = {column: numbers_of_names(rows, column) for column in NAMED}
     good: list[dict[str, Any]] = []
     files, first = Files(root), {}
-    for row in rows:
+    rows.reverse()
+    while rows:
+        row = rows.pop()  # and let go of: the rows read and the rows made are not held twice
         values = {**row.values, **_numbered(row.values, numbers)}
         try:
             listed = parse(values)

@@ -25,6 +25,8 @@ def is_clutter(name: str) -> bool:
 
 def printable(name: str) -> str:
     """A name as one line of valid text; what is not printable is escaped."""
+    if name.isprintable():
+        return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
