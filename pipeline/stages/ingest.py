@@ -109,17 +109,16 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
         tasks.append(Task(name, key, piece.num_rows, size, piece, old_key))
 
+    told = {"protocols": listing.protocols, "found": listing.found}
+    notes, numbered = listing.notes, listing.names  # not the listing: its rows are in the tasks
+
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
-        built = counts(paths)
-        protocol: dict[str, Any] = {
-            "protocols": listing.protocols, "found": listing.found, "built": built,
-        }  # fmt: skip
-        notes = [*listing.notes, *_changes(paths)]
-        if notes:
-            protocol["notes"] = notes
+        protocol: dict[str, Any] = {**told, "built": counts(paths)}
+        if all_notes := [*notes, *_changes(paths)]:
+            protocol["notes"] = all_notes
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
         files = {"protocol.json": as_json(protocol), "README.md": text}
-        return {**files, "names.json": as_json(listing.names)} if listing.names else files
+        return {**files, "names.json": as_json(numbered)} if numbered else files
 
     work = IngestWork(root, params.reader, footer)
     rejects = [(r.image_id, r.reason) for r in listing.rejects]
@@ -192,12 +191,13 @@ def shards(files: pa.Table, params: Params) -> list[tuple[str, pa.Table]]:
     """Sort rows and cut them at the limits, per part, never inside a tracklet."""
     out: list[tuple[str, pa.Table]] = []
     for part in sorted(set(files["part"].to_pylist())):
-        rows = files.filter(pc.equal(files["part"], part))  # type: ignore[attr-defined]
-        rows = rows.sort_by([(name, "ascending") for name in ORDER])
-        cuts = _cuts(rows, params)
+        rows = files.filter(pc.equal(files["part"], part)).combine_chunks()  # type: ignore[attr-defined]
+        order = pc.sort_indices(rows, [(name, "ascending") for name in ORDER])  # type: ignore[attr-defined]
+        cuts = _cuts(rows.select(["size", "tracklet", "person", "camera"]).take(order), params)
         for i, (start, stop) in enumerate(pairwise(cuts)):
             name = f"{part}-{i:05d}-of-{len(cuts) - 1:05d}.parquet"
-            out.append((name, rows.slice(start, stop - start).combine_chunks()))
+            # Rows of its own: a slice would carry all rows of the part to its worker.
+            out.append((name, rows.take(order[start:stop])))
     return out
 
 
