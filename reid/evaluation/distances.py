@@ -70,15 +70,16 @@ def _whole_blocks(
     query, gallery, constant = prepared(query, gallery, distance)  # (), or (G,) if euclidean
     transposed = np.ascontiguousarray(gallery).T
     rows = max(TILE, -(-chunk // TILE) * TILE)
+    factor = np.float32(-1 if distance == "cosine" else -2)  # of the product; rounds nothing
     for start in range(0, len(query), rows):
         part = query[start : start + rows]
         count = len(part)
         if count % TILE:
             part = np.concatenate([part, np.zeros((-count % TILE, part.shape[1]), np.float32)])
         block = np.empty((len(part), len(gallery)), np.float32)
+        scaled = part * factor
         for top in range(0, len(part), TILE):
-            np.matmul(part[top : top + TILE], transposed, out=block[top : top + TILE])
-        block *= -1 if distance == "cosine" else -2
+            np.matmul(scaled[top : top + TILE], transposed, out=block[top : top + TILE])
         block += constant
         if distance == "euclidean":
             block += np.einsum("ij,ij->i", part, part)[:, None]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
 from reid.evaluation.protocol import Exclude
 from reid.project.errors import ReidError
 
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 NO_MATCH = (
     "gallery: no query has a match; do persons and cameras have the right codes? Where all images "
     "are of one camera, the protocol that fits is `all_pairs`"
@@ -56,12 +58,24 @@ class Labels:
 
     def split(self, query: int, exclude: Exclude) -> tuple[np.ndarray, np.ndarray]:
         """Gallery indices of a query's matches, and of entries it does not see; both ascending."""
-        own = np.flatnonzero(self.gallery_person == self.query_person[query])
+        order, first, end = self._by_person
+        own = order[first[query] : end[query]]
         if exclude == "none":
             return own, own[:0]
-        same_camera = self.gallery_camera == self.query_camera[query]  # (G,)
-        hidden = np.flatnonzero(same_camera) if exclude == "same_camera" else own[same_camera[own]]
-        return own[~same_camera[own]], hidden
+        camera = self.query_camera[query]
+        same_camera = self.gallery_camera[own] == camera
+        matches, hidden = own[~same_camera], own[same_camera]
+        if exclude == "same_camera":
+            hidden = np.flatnonzero(self.gallery_camera == camera)
+        return matches, hidden
+
+    @cached_property
+    def _by_person(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Gallery indices by person, ascending for each, and each query's part: first and end."""
+        order = np.argsort(self.gallery_person, kind="stable")
+        ordered = self.gallery_person[order]
+        first, end = (np.searchsorted(ordered, self.query_person, side) for side in SIDES)
+        return order, first, end
 
 
 def _whole(values: Any, name: str, count: int | None = None) -> np.ndarray:

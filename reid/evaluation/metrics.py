@@ -144,9 +144,9 @@ def ranked(
     rows = (row for block in _blocks(query, gallery[kept], comparison) for row in block)
     for index, row in enumerate(rows):
         _, hidden = labels.split(index, protocol.exclude)
-        seen = np.delete(np.arange(len(row)), hidden)
-        nearest = _first(row[seen], k)
-        listed[index, : len(nearest)] = kept[seen[nearest]]
+        nearest = _first(row, k + len(hidden))
+        nearest = nearest[~np.isin(nearest, hidden)][:k]
+        listed[index, : len(nearest)] = kept[nearest]
     return listed
 
 

@@ -1,8 +1,8 @@
 """Ranks of a query's true matches in its ranking of the gallery.
 
 A match's rank is one more than the number of entries before it: those nearer, and those equally
-near that come earlier. Distances are sorted without their indices, which is much faster than a
-stable argsort; each match is then located by a binary search. `rank_matches` does so in NumPy on
+near that come earlier. Only the distances up to the farthest match's are sorted, without their
+indices; each match is then located by a binary search. `rank_matches` does so in NumPy on
 one core (a second thread was slower: the steps are shorter than the turns of Python's lock),
 `rank_tensor` for a batch of queries in torch on any device.
 """
@@ -24,17 +24,26 @@ LAST = np.iinfo(np.int64).max  # the key of an entry that is not in the ranking
 Ranks = tuple[np.ndarray, np.ndarray, np.ndarray]  # of all matches; each query's: matches, entries
 
 
-def positions(row: np.ndarray, matches: np.ndarray) -> np.ndarray:
-    """Positions from 0 of the entries `matches` (M,) in a stable sort of distances (G,)."""
-    limits, ordered = row[matches], np.sort(row)
+def positions(row: np.ndarray, matches: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Positions from 0 of `matches` (M,) in a stable sort of distances (G,) without `hidden` (H,).
+
+    Both are ascending indices, and have none in common.
+    """
+    if not len(matches):
+        return matches
+    limits = row[matches]
+    near = row <= limits.max()  # (G,): no other entry comes before a match
+    near[hidden] = False
+    ordered = np.sort(row[near])
     before = np.searchsorted(ordered, limits, side="left")
     tied = np.flatnonzero(np.searchsorted(ordered, limits, side="right") - before > 1)
     if len(tied) >= MANY_TIES:
-        position = np.empty(len(row), dtype=np.int64)
-        position[np.argsort(row, kind="stable")] = np.arange(len(row))
+        entries, position = np.flatnonzero(near), np.empty(len(row), dtype=np.int64)
+        position[entries[np.argsort(row[near], kind="stable")]] = np.arange(len(entries))
         return position[matches]
     for slot in tied.tolist():
-        before[slot] += np.count_nonzero(row[: matches[slot]] == limits[slot])
+        earlier = slice(matches[slot])
+        before[slot] += np.count_nonzero(near[earlier] & (row[earlier] == limits[slot]))
     return before
 
 
@@ -43,10 +52,7 @@ def rank_matches(rows: Iterable[np.ndarray], labels: Labels, exclude: Exclude) -
     ranks, seen = [], []
     for query, row in enumerate(rows):
         matches, hidden = labels.split(query, exclude)
-        if len(hidden):
-            row = row.copy()
-            row[hidden] = np.nan  # sorts behind all distances, of which none is NaN
-        ranks.append(positions(row, matches) + 1)
+        ranks.append(positions(row, matches, hidden) + 1)
         seen.append(len(row) - len(hidden))
     return np.concatenate(ranks), np.array([len(one) for one in ranks]), np.array(seen)
 

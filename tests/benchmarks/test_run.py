@@ -31,7 +31,7 @@ def test_rows():
 
 @pytest.mark.usefixtures("small")
 def test_a_wrong_evaluator_is_found(monkeypatch):
-    monkeypatch.setattr("reid.evaluation.ranks.positions", lambda row, matches: 0 * matches)
+    monkeypatch.setattr("reid.evaluation.ranks.positions", lambda row, matches, hidden: 0 * matches)
     with pytest.raises(ReidError, match="by the plain evaluator"):
         bench.rows_evaluation(repeats=1)
 

@@ -16,15 +16,19 @@ LEVELS = np.array([-np.inf, -2.5, -1e-30, -0.0, 0.0, 1e-30, 0.5, np.inf])
 @given(
     st.lists(st.sampled_from(range(len(LEVELS))), min_size=1, max_size=30),
     st.sets(st.integers(0, 29)),
+    st.sets(st.integers(0, 29)),
 )
 @settings(deadline=None, derandomize=True, max_examples=60)
-def test_positions_are_those_of_a_stable_sort(many, kind, levels, chosen):
+def test_positions_are_those_of_a_stable_sort(many, kind, levels, chosen, unseen):
     row = LEVELS[levels].astype(kind)
     matches = np.array(sorted({index % len(row) for index in chosen}), dtype=np.int64)
-    order = sorted(range(len(row)), key=lambda index: row[index])
+    hidden = np.setdiff1d([index % len(row) for index in unseen], matches).astype(np.int64)
+    order = sorted({*range(len(row))} - {*hidden}, key=lambda index: (row[index], index))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks, "MANY_TIES", many)
-        assert ranks.positions(row, matches).tolist() == [order.index(match) for match in matches]
+        assert ranks.positions(row, matches, hidden).tolist() == [
+            order.index(match) for match in matches
+        ]
 
 
 @pytest.mark.parametrize("exclude", EXCLUDE)
