@@ -40,6 +40,7 @@ from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
 from reid.project.progress import advance
 from reid.shards.folder import Shard
+from reid.shards.protocol import with_digest
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
 NEAREST_MM = 100  # no depth sensor sees a person that is nearer as a whole
@@ -114,7 +115,7 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         if notes:
             protocol["notes"] = notes
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
-        files = {"protocol.json": as_json(protocol), "README.md": text}
+        files = {"protocol.json": as_json(with_digest(protocol)), "README.md": text}
         return {**files, "names.json": as_json(listing.names)} if listing.names else files
 
     work = IngestWork(root, params.reader, footer)
