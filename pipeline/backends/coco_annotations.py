@@ -35,8 +35,8 @@ def people(
     """What `annotation(name, image, entry)` or `result(name, entry)` make of each person.
 
     Names are the images' as the file writes them. Raises `ReidError` where `loaded` is neither
-    format, which is `expected`, where no entry can be used, or where there are several categories
-    and none of them is a person.
+    format, which is `expected`, where no entry can be used or is a person, or where there are
+    several categories and none of them is a person.
     """
     try:
         if isinstance(loaded, list):
@@ -47,6 +47,10 @@ def people(
         raise ReidError(f"{path}: {expected} ({_words(error)})") from None
     if read and all(isinstance(one, BadLabel) for one in read):
         raise ReidError(f"{path}: {expected} ({': '.join(read[0])})")  # pyright: ignore
+    entries = loaded if isinstance(loaded, list) else loaded["annotations"]
+    if entries and not read:
+        ids = sorted({repr(entry.get("category_id")) for entry in entries})[:5]
+        raise ReidError(f"{path}: none of its entries is a person (category_id {', '.join(ids)})")
     return read
 
 
@@ -54,7 +58,7 @@ def _results(
     entries: list[Any], result: Callable[[str, Image], Iterable[Label]]
 ) -> Iterator[Label | BadLabel]:
     for entry in entries:
-        if entry.get("category_id", PERSON_ID) == PERSON_ID:
+        if _number(entry.get("category_id", PERSON_ID)) == PERSON_ID:
             name = str(entry["image_id"])
             yield from _read(name, partial(result, name, entry))
 
@@ -67,7 +71,7 @@ def _annotations(
     wanted = _wanted(path, loaded.get("categories") or [])
     for entry in loaded["annotations"]:
         if entry.get("iscrowd") not in NO_CROWD or (
-            wanted and entry.get("category_id") not in wanted
+            wanted and _number(entry.get("category_id")) not in wanted
         ):
             continue
         key = entry.get("image_id")
@@ -75,6 +79,12 @@ def _annotations(
             yield BadLabel(f"image {key}", "annotation of an image that `images` does not list")
         else:
             yield from _read(names[key], partial(annotation, names[key], images[key], entry))
+
+
+def _number(category: Any) -> Any:
+    """A category's id; some programs write the number as text."""
+    text = isinstance(category, str) and category.strip().isdecimal()
+    return int(category) if text else category
 
 
 def _read(name: str, read: Callable[[], Iterable[Label]]) -> list[Label | BadLabel]:
@@ -90,7 +100,7 @@ def _words(error: Exception) -> str:
 
 def _wanted(path: Path, categories: list[dict[str, Any]]) -> set[Any]:
     """The ids of the categories that are people; empty where none are listed."""
-    names = {category["id"]: str(category.get("name", "")).strip() for category in categories}
+    names = {_number(kind["id"]): str(kind.get("name", "")).strip() for kind in categories}
     people = {key for key, name in names.items() if name.casefold() == PERSON}
     if people or len(names) <= 1:
         return people or set(names)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from reid.project.layout import as_json
 from reid.shards.folder import Shard
-from reid.shards.protocol import protocols_of
+from reid.shards.protocol import protocols_of, with_digest
 
 ROLES = ("train", "query", "gallery")
 
@@ -39,4 +39,4 @@ def carried(base: Path, paths: list[Path]) -> dict[str, bytes]:
     here = {"images": rows.num_rows, "identities": len(people)}
     rules = [{**rule, "published": {}, "found": here} for rule in protocols_of(base)["protocols"]]
     built = {"protocols": rules, "found": here, "built": counts(paths)}
-    return {"protocol.json": as_json(built)}
+    return {"protocol.json": as_json(with_digest(built))}

@@ -30,6 +30,7 @@ from reid.project.locks import lock
 from reid.project.progress import Meter, count_into, log_file
 from reid.project.publish import publishing
 from reid.shards.folder import write_shard
+from reid.shards.protocol import protocols_of
 
 REJECT = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
 
@@ -189,7 +190,7 @@ def _publish(
     rows = sum(o.rows for o in done)
     manifest = as_json({**plan.manifest, "rows": rows, "rejects": len(rejects), "shards": shards})
     note_keys(project.work, plan.stage, plan.dataset, [*plan.keys, *(t.key for t in plan.tasks)])
-    if not anew and _is_published(target, manifest, shards):
+    if not anew and _is_published(plan, target, manifest, shards):
         return False
     with publishing(target, project.publishing / f"{plan.stage}@{plan.dataset}") as folder:
         (folder / "rows").mkdir()
@@ -209,12 +210,14 @@ def _shown(plan: Plan, outcome: Outcome) -> bool:
     return outcome.rows > 0 or not plan.skip_empty
 
 
-def _is_published(target: Path, manifest: bytes, shards: list[dict[str, Any]]) -> bool:
-    """Whether the published folder is already exactly this one."""
+def _is_published(plan: Plan, target: Path, manifest: bytes, shards: list[dict[str, Any]]) -> bool:
+    """Whether the published folder is already exactly this one, its texts sound."""
     try:
+        if plan.stage == "ingest" or plan.manifest.get("new_rows"):
+            protocols_of(target)
         same = (target / "manifest.json").read_bytes() == manifest
         sizes = {p.name: p.stat().st_size for p in (target / "rows").iterdir()}
-    except OSError:
+    except (OSError, ReidError):
         return False
     return same and sizes == {s["name"]: s["bytes"] for s in shards}
 

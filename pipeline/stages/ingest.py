@@ -43,6 +43,7 @@ from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
 from reid.project.progress import advance
 from reid.shards.folder import Shard
+from reid.shards.protocol import with_digest
 from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
 
 NEAREST_MM = 100  # no depth sensor sees a person that is nearer as a whole
@@ -117,7 +118,7 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         if all_notes := [*notes, *_changes(paths)]:
             protocol["notes"] = all_notes
         text = card("ingest", dataset, described, paths, rejects, protocol=protocol, source=source)
-        files = {"protocol.json": as_json(protocol), "README.md": text}
+        files = {"protocol.json": as_json(with_digest(protocol)), "README.md": text}
         return {**files, "names.json": as_json(numbered)} if numbered else files
 
     work = IngestWork(root, params.reader, footer)

@@ -41,20 +41,22 @@ def storable(data: bytes, *, depth: bool = False) -> tuple[bytes, str]:
 
     JPEG and PNG stay as they are, unless EXIF or XMP says to turn them. BMP, WebP and TIFF are
     converted to PNG, 8 bits a channel, without loss, and so is a PNG of 16-bit gray but for
-    `depth`: Pillow cuts its levels off at 255. So every reader sees the same pixels.
+    `depth`: Pillow cuts its levels off at 255. So every reader sees the same pixels. What is
+    turned counts as turned, whatever its kind.
     Raises `BadImage` with the reason.
     """
+    upright = orientation_of(data) == UPRIGHT
+    change = "converted" if upright else "turned"
     if data.startswith((JPEG_MAGIC, PNG_MAGIC)):
-        upright = orientation_of(data) == UPRIGHT
         cut = not depth and data.startswith(PNG_MAGIC) and data[24:26] == GRAY_16
         if upright and not cut:
             return data, ""
         image = decode_upright(data)
         image = (image >> 8).astype(np.uint8) if cut else image
-        return encode_png(_as_rgb(image)), "converted" if upright else "turned"
+        return encode_png(_as_rgb(image)), change
     if not _is_other(data):
         return data, ""
-    return encode_png(_as_rgb(_decode_other(data, cv2.IMREAD_COLOR))), "converted"
+    return encode_png(_as_rgb(_decode_other(data, cv2.IMREAD_COLOR))), change
 
 
 def _is_other(data: bytes) -> bool:
@@ -71,7 +73,9 @@ def _decode_other(data: bytes, flags: int) -> np.ndarray:
         raise BadImage("broken or cut off, or of a kind that OpenCV does not read")
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise BadImage(f"{image.shape[1]} x {image.shape[0]} pixels; at most {MAX_PIXELS:,}")
-    return turned(image, orientation_of(data))
+    return (
+        image if data.startswith(TIFF) else turned(image, orientation_of(data))
+    )  # TIFF: by OpenCV
 
 
 def decode_upright(data: bytes) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Some readers turn an image by its EXIF orientation and some do not, so that one file has two sizes.
 This reads the EXIF of JPEG (APP1), PNG (eXIf) and WebP (EXIF), and where that says nothing, XMP's
-tiff:Orientation, as Pillow does. A TIFF counts as upright, because every reader turns it.
+tiff:Orientation, as Pillow does. A TIFF has the tag itself, and its readers turn it.
 
 Source  CIPA DC-008 (EXIF 2.3), tag 0x0112; the PNG specification, third edition, chunk eXIf
 """
@@ -31,6 +31,8 @@ def orientation_of(data: bytes) -> int:
         notes, exif = data, _chunk(data, 8, ">I", 4, b"eXIf", 12)
     elif data.startswith(b"RIFF"):
         notes, exif = data, _chunk(data, 12, "<I", 0, b"EXIF", 8).removeprefix(EXIF)
+    elif data.startswith(TIFF):
+        notes, exif = b"", data
     else:
         return UPRIGHT
     orientation = _of_exif(exif)

@@ -13,7 +13,7 @@ from reid.shards.footer import which_command
 from reid.shards.remote import Remote, text_of
 
 T = TypeVar("T")
-NUMBER = {"greater_than_equal", "less_than_equal"}
+NEWER = "newer"  # the type of the error of what a newer program wrote; its message is all
 
 
 def read_checked(path: Path | Remote, kind: TypeAdapter[T]) -> T | None:
@@ -29,6 +29,8 @@ def read_checked(path: Path | Remote, kind: TypeAdapter[T]) -> T | None:
         return kind.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+    if first["type"] == NEWER:
+        raise ReidError(f"{path}: {first['msg']}")
     raise ReidError(f"{path}: {_wrong(first)}{_builder(path)}")
 
 

@@ -47,12 +47,16 @@ def metadata_of(path: Path | Remote, footer: pq.FileMetaData) -> dict[str, str]:
     if not re.fullmatch("[0-9]{1,9}", version):
         shown = version if len(version) <= 20 else f"{version[:20]}..."
         raise ReidError(f"{path}: damaged footer: schema version {shown!r}{which_command(path)}")
-    if int(version) > schema.SCHEMA_VERSION:
-        raise ReidError(
-            f"{path}: schema version {version}, this program reads up to "
-            f"{schema.SCHEMA_VERSION}; install a newer reid-pipeline"
-        )
+    if wrong := newer(int(version)):
+        raise ReidError(f"{path}: {wrong}")
     return texts
+
+
+def newer(version: int) -> str:
+    """What is wrong with the schema of a newer program; empty where this one reads it."""
+    known = schema.SCHEMA_VERSION
+    words = f"schema version {version}, this program reads up to {known}"
+    return f"{words}; install a newer reid-pipeline" if version > known else ""
 
 
 def is_one_plain_chunk(chunk: Any) -> bool:

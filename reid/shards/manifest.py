@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from reid.project.errors import ReidError
-from reid.shards.checked_json import read_checked
+from reid.shards.checked_json import NEWER, read_checked
+from reid.shards.footer import newer
 from reid.shards.remote import Remote
 
 OPEN = ConfigDict(strict=True, extra="allow")
@@ -21,6 +23,12 @@ MANIFEST = "manifest.json"
 
 Count = Annotated[int, Field(ge=0, le=2**62)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+\.parquet$", max_length=255)]
+
+
+def _known(version: int) -> int:
+    if wrong := newer(version):
+        raise PydanticCustomError(NEWER, "{wrong}", {"wrong": wrong})
+    return version
 
 
 @with_config(OPEN)
@@ -51,6 +59,7 @@ class ImageSource(TypedDict):
 class Listed(TypedDict):
     """A folder of shards, whoever made it."""
 
+    schema_version: NotRequired[Annotated[Count, AfterValidator(_known)]]
     shards: list[Entry]
 
 

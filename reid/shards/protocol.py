@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
@@ -12,7 +13,9 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from reid.evaluation.protocol import Exclude
 from reid.project.errors import ReidError
+from reid.project.layout import key_of
 from reid.shards.checked_json import read_checked
 from reid.shards.footer import which_command
 from reid.shards.manifest import OPEN, Count
@@ -76,7 +79,7 @@ Members = Annotated[
 class Settings(TypedDict, total=False):
     """What a rule compares and leaves out."""
 
-    exclude: str
+    exclude: Exclude
     views: Annotated[int, Field(ge=0, le=2**15)]
     junk: list[Person]
     distractors: list[Person]
@@ -108,7 +111,8 @@ class RoleCounts(TypedDict):
 class Protocols(TypedDict):
     """All that protocol.json holds."""
 
-    protocols: list[Rule]
+    protocols: Annotated[list[Rule], Field(min_length=1)]
+    digest: NotRequired[str]  # of `protocols`: what a rule draws is not edited unseen
     found: NotRequired[dict[str, Count]]
     notes: NotRequired[list[str]]
     built: NotRequired[dict[Role, RoleCounts]]
@@ -122,7 +126,7 @@ def whole() -> TypeAdapter[Protocols]:
 
 def protocols_of(folder: Path) -> Protocols:
     """What protocol.json beside a data set's rows holds; `ReidError` where there is none."""
-    protocol = read_checked(folder / PROTOCOL, whole())
+    protocol = _read(folder)
     if protocol is None:
         raise ReidError(f"{folder}: no {PROTOCOL}{which_command(folder / 'rows' / 'any')}")
     return protocol
@@ -130,5 +134,18 @@ def protocols_of(folder: Path) -> Protocols:
 
 def read_protocols(folder: Path | Remote) -> dict[str, Any]:
     """What protocol.json beside a data set's rows holds, {} where there is none."""
-    protocol = read_checked(folder / PROTOCOL, whole())
+    protocol = _read(folder)
     return {} if protocol is None else {**protocol}
+
+
+def with_digest(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What protocol.json holds, with the digest by which readers see an edited rule."""
+    return {**protocol, "digest": key_of(protocol["protocols"])}
+
+
+def _read(folder: Path | Remote) -> Protocols | None:
+    protocol = read_checked(folder / PROTOCOL, whole())
+    if protocol and protocol.get("digest", "") not in ("", key_of(protocol["protocols"])):
+        builder = "" if isinstance(folder, Remote) else which_command(folder / "rows" / "any")
+        raise ReidError(f"{folder / PROTOCOL}: its rules were edited since it was built{builder}")
+    return protocol

@@ -122,6 +122,16 @@ def test_a_built_folder_says_what_it_is(folder: Path, key: str):
     assert len(Shards(folder)) == 36
 
 
+def test_a_manifest_of_a_newer_schema_is_one_line(folder: Path):
+    changed(folder / "manifest.json", lambda told: told.update(schema_version=99, shards="other"))
+    with pytest.raises(ReidError) as refused:
+        reid.open(folder.parents[1], "toy")
+    assert str(refused.value) == (
+        f"{folder}/manifest.json: schema version 99, this program reads up to 1; "
+        "install a newer reid-pipeline"
+    )
+
+
 def test_what_a_newer_program_says_too_is_let_through(folder: Path):
     def change(manifest: Any) -> None:
         manifest.update(code="abc", texts={"a": "b"}, protocols="c")
@@ -201,6 +211,9 @@ PERSONS = {"persons": [1, 2]}
         pytest.param(lambda t: t.update(protocols=["a"]), "`protocols.0`", id="rules as names"),
         pytest.param(without("protocols", 0, "name"), "no `protocols.0.name`", id="no name"),
         pytest.param(rule(published={"a": "b"}), "`protocols.0.published.a`", id="counts in words"),
+        pytest.param(lambda t: t.update(protocols=[]), "`protocols`: .* at least 1", id="no rules"),
+        pytest.param(rule(rule={"exclude": "z"}), "`protocols.0.rule.exclude`.*'z'", id="exclude"),
+        pytest.param(rule(title="drawn anew"), "its rules were edited", id="edited"),
         pytest.param(rule(rule={"junk": "no"}), "`protocols.0.rule.junk`", id="junk in words"),
         pytest.param(rule(rule={"views": -2}), "`protocols.0.rule.views`", id="negative views"),
         pytest.param(rule(members="rows"), "`protocols.0.members", id="members of another name"),

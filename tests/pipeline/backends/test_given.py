@@ -236,13 +236,14 @@ def coco_file(tmp_path, annotations, categories):
     return write_json(tmp_path / "keypoints.json", value)
 
 
-def test_a_dog_s_joints_and_a_crowd_s_are_nobodys(tmp_path):
+@pytest.mark.parametrize("written", [int, str, "{} ".format])
+def test_a_dog_s_joints_and_a_crowd_s_are_nobodys(tmp_path, written):
     own = [v for name in COCO_NAMES for v in (*PLACE[name][:2], 1)]
     other = [v for _ in COCO_NAMES for v in (20, 10, 2)]
     annotations = [
-        {"image_id": 7, "category_id": 2, "keypoints": other},
-        {"image_id": 7, "category_id": 1, "keypoints": own},
-        {"image_id": 7, "category_id": 1, "iscrowd": 1, "keypoints": other},
+        {"image_id": 7, "category_id": written(2), "keypoints": other},
+        {"image_id": 7, "category_id": written(1), "keypoints": own},
+        {"image_id": 7, "category_id": written(1), "iscrowd": 1, "keypoints": other},
     ]
     names = [{"id": 1, "name": "Person"}, {"id": 2, "name": "dog"}]
     result = load(coco_file(tmp_path, annotations, names)).find("train/a")
@@ -254,6 +255,16 @@ def test_categories_without_a_person_are_refused(tmp_path):
     names = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
     with pytest.raises(ReidError, match=r"none of its categories is `person` \(cat, dog\)"):
         load(coco_file(tmp_path, [], names))
+
+
+def test_a_file_of_entries_that_are_nobody_is_refused(tmp_path):
+    entries = [{"image_id": 7, "category_id": number, "keypoints": [1] * 51} for number in ("5", 9)]
+    only = [{"id": 1, "name": "person"}]
+    for path in (write_json(tmp_path / "r.json", entries), coco_file(tmp_path, entries, only)):
+        with pytest.raises(
+            ReidError, match=r"none of its entries is a person \(category_id '5', 9"
+        ):
+            load(path)
 
 
 def test_bad_labels_end_no_build(tmp_path):

@@ -28,6 +28,7 @@ from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard
+from reid.shards.protocol import with_digest
 from tests.reid.conftest import TRAINED, copy_of, distances
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -290,7 +291,7 @@ def test_a_data_set_without_gallery(trained: Project, tmp_path: Path):
     path = project.shards("toy") / "protocol.json"
     described = json.loads(path.read_text())
     described["protocols"][0]["rule"]["junk"] = [2, 4, 6, 8]
-    path.write_text(json.dumps(described))
+    path.write_text(json.dumps(with_digest(described)))
     with pytest.raises(ReidError, match="toy: has no gallery to search"):
         find(project, query)
 
@@ -310,7 +311,7 @@ def test_the_gallery_is_what_the_evaluation_compares(
     path = project.shards("toy") / "protocol.json"
     described = json.loads(path.read_text())
     described["protocols"][0]["rule"]["exclude"] = exclude
-    path.write_text(json.dumps(described))
+    path.write_text(json.dumps(with_digest(described)))
     query = rows_of(project, "toy", query=True)[0]
     rows = find(project, query["image_id"]).rows
     assert len(rows) == left
