@@ -10,7 +10,7 @@ for epoch in range(loader.epoch, 120):
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitems__(self, positions: Sequence[int], /) -> list[Row]: ...
+    def each(self, positions: Sequence[int], /) -> Iterable[Row]: ...
 
 
 class TorchData(Dataset[Any]):
@@ -49,8 +49,8 @@ class TorchData(Dataset[Any]):
         return self.__getitems__([position % count])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[Any]:
-        rows = self.data.__getitems__(positions)
-        return rows if self.transform is None else [self.transform(row) for row in rows]
+        rows = self.data.each(positions)
+        return list(rows if self.transform is None else map(self.transform, rows))
 
 
 class StatefulLoader:

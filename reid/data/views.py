@@ -102,7 +102,7 @@ class Views:
         )
 
     def _prepare(self, rows: np.ndarray) -> Batch:
-        views = [self.view(row) for row in self.data.__getitems__(rows)]
+        views = [self.view(row) for row in self.data.each(rows)]
         return {n: torch.from_numpy(np.stack([v[n] for v in views])) for n in views[0]}
 
     def get(self, rows: np.ndarray) -> Batch:

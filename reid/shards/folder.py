@@ -183,6 +183,17 @@ class Shards:
         shard = bisect.bisect_right(self.firsts, index) - 1
         return self.shards[shard].read(column, index - self.firsts[shard])
 
+    def in_order(
+        self, column: str, start: int = 0, stop: int | None = None
+    ) -> Iterator[bytes | None]:
+        """The encoded images of rows `start` to `stop`, each cut out when it is asked for."""
+        stop = len(self) if stop is None else stop
+        for shard, first in zip(self.shards, self.firsts, strict=False):
+            if first < stop and start < first + len(shard):
+                yield from shard.in_order(
+                    column, max(0, start - first), min(len(shard), stop - first)
+                )
+
     def read_many(self, column: str, indices: Sequence[int]) -> list[bytes | None]:
         """The encoded images of `indices`, in their order."""
         by_shard: dict[int, list[int]] = {}  # shard to positions in `indices`

@@ -6,23 +6,19 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import Json, show, table
+from pipeline.commands.console import Json, show
 from pipeline.commands.here import project
-from tests.benchmarks.run import run
+from tests.benchmarks.run import as_markdown, run
 
 
 def bench(
     images: Annotated[int, typer.Option(help="Images in the shards that are measured.")] = 20_000,
     as_json: Json = False,
 ) -> None:
-    """Measure, print a table, and write 4-reports/bench.json."""
+    """Measure, print rows as docs/speed.md has them, and write 4-reports/bench.json."""
     rows = run(project(), images)
 
-    def lines() -> None:
-        columns = ["name", "value", "limit", "ratio", "goal", "holds"]
-        table("speed", columns, [[row.get(c, "") for c in columns] for row in rows])
-
-    show(rows, as_json, lines)
+    show(rows, as_json, lambda: typer.echo("\n".join(as_markdown(rows))))
 
 
 typer.run(bench)

@@ -10,7 +10,7 @@ import statistics
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from tests.benchmarks.accuracy import rows_accuracy
     from tests.benchmarks.flow import rows_flow
     from tests.benchmarks.networks import rows_networks
+    from tests.benchmarks.peers import rows_peers
     from tests.benchmarks.ray import rows_ray
     from tests.benchmarks.stages import rows_stages
     from tests.benchmarks.starts import rows_starts
@@ -54,6 +55,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     project.work.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=project.work, prefix="bench-") as folder:
         rows += rows_io(Path(folder) / "io", images)
+        rows += rows_peers(Path(folder) / "peers")
         rows += rows_stages(Path(folder) / "stages")
         rows += rows_starts(Path(folder) / "starts")
         rows += rows_swaps(Path(folder) / "swaps")
@@ -65,6 +67,24 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     rows += rows_accuracy(project)
     write_atomically(project.reports / "bench.json", as_json(rows))
     return rows
+
+
+def as_markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The rows as docs/speed.md has them, those of the peers as a table of their own."""
+    from tests.benchmarks.peers import as_table, is_of_peers
+
+    held = {True: "yes", False: "no", None: ""}
+    return [
+        "| what (limit in brackets) | value / limit | goal | holds |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['name']} | {row['ratio']:.3g} | {row['goal'] or '-'} | {held[row['holds']]} |"
+            for row in rows
+            if not is_of_peers(row)
+        ),
+        "",
+        *as_table([row for row in rows if is_of_peers(row)]),
+    ]
 
 
 def rows_training(folder: Path) -> list[dict[str, Any]]:

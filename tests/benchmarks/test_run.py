@@ -27,6 +27,9 @@ def test_rows():
     assert all(set(row) == KEYS for row in rows)
     assert json.loads(json.dumps(rows)) == rows
     assert rows[1]["holds"]
+    lines = bench.as_markdown([*rows, {**rows[0], "name": "in order, shards", "ratio": 0.96}])
+    assert lines[4].startswith("| distances of 64-d features, a second (bare product) | ")
+    assert lines[-1] == "| shards | - | - | 0.96 |"
 
 
 @pytest.mark.usefixtures("small")

@@ -30,7 +30,7 @@ class Rows:
     def choose(self, rows: np.ndarray) -> Rows:
         return Rows({name: values[rows].tolist() for name, values in self.columns.items()})
 
-    def __getitems__(self, positions):
+    def each(self, positions):
         return [{"frame": int(self.columns["frame"][p])} for p in positions]
 
 

@@ -56,9 +56,9 @@ def test_batches_of_p_persons_with_k_images(data: reid.Data):
 
 def test_a_batch_is_read_in_one_go(data: reid.Data, monkeypatch: pytest.MonkeyPatch):
     asked: list[list[int]] = []
-    read = reid.Data.__getitems__
+    read = reid.Data.each
     monkeypatch.setattr(
-        reid.Data, "__getitems__", lambda self, rows: asked.append(list(rows)) or read(self, rows)
+        reid.Data, "each", lambda self, rows: asked.append(list(rows)) or read(self, rows)
     )
     assert len(list(DataLoader(data.torch(len), batch_size=10))) == 4
     assert [len(rows) for rows in asked] == [10, 10, 10, 6]

@@ -84,25 +84,19 @@ class TestRoundTrip:
         assert shard.read("depth", 599) is None
         assert shard.read_many("depth", range(600)) == [None] * 600
 
-    def test_table_in_parts_and_batches(self, shard_path):
+    def test_table_in_parts(self, shard_path):
         shard = Shard(shard_path)
         assert shard.table(["number"], 250, 520)["number"].to_pylist() == list(range(250, 520))
         assert shard.table(["number"], 600).num_rows == 0
         assert shard.table().drop_columns(["number"]).column_names[:3] == [
             "image_id", "image", "image_size",
         ]  # fmt: skip
-        batches = list(shard.iter_batches(100, ["image", "number"]))
-        assert [batch.num_rows for batch in batches] == [100] * 6
-        assert pa.concat_tables(batches)["number"].to_pylist() == list(range(600))
-
-    def test_last_batch_is_shorter(self, shard_path):
-        assert [b.num_rows for b in Shard(shard_path).iter_batches(350)] == [350, 250]
 
     def test_no_rows(self, tmp_path):
         write_shard(tmp_path / "e.parquet", bytes_table([]), {})
         shard = Shard(tmp_path / "e.parquet")
         assert (len(shard), shard.table().num_rows, shard.read_many("image", [])) == (0, 0, [])
-        assert list(shard.iter_batches(8)) == []
+        assert list(shard.in_order("image")) == []
 
     def test_metadata_and_schema(self, shard_path):
         shard = Shard(shard_path)
@@ -131,6 +125,8 @@ class TestRoundTrip:
         shard = Shard(path)
         assert [shard.read("image", i) for i in range(len(values))] == read_plainly(path) == values
         assert shard.read_many("image", range(len(values))) == values
+        assert list(shard.in_order("image")) == values
+        assert list(shard.in_order("image", 3, len(values) - 2)) == values[3:-2]
         assert not values or uses_offsets(shard)
 
 
@@ -235,6 +231,7 @@ class TestWeReadOthers:
         shard = Shard(tmp_path / "a.parquet")
         assert [shard.read("image", i) for i in range(600)] == values
         assert Shard(tmp_path / "a.parquet").read_many("image", range(600)) == values
+        assert list(Shard(tmp_path / "a.parquet").in_order("image")) == values
 
     def test_no_sizes(self, tmp_path):
         values = values_of(40)
@@ -296,8 +293,15 @@ class TestDamage:
         with pytest.raises(ReidError, match="run `reid masks mall --repair`"):
             Shard(path)
 
-    @pytest.mark.parametrize("many", [False, True], ids=["read", "read_many"])
-    def test_a_wrong_prefix_names_its_byte(self, shard_path, many):
+    @pytest.mark.parametrize(
+        "read",
+        [
+            pytest.param(lambda shard: shard.read("image", 300), id="read"),
+            pytest.param(lambda shard: shard.read_many("image", range(600)), id="read_many"),
+            pytest.param(lambda shard: list(shard.in_order("image")), id="in_order"),
+        ],
+    )
+    def test_a_wrong_prefix_names_its_byte(self, shard_path, read):
         shard = Shard(shard_path)
         assert shard.read("image", 299) is not None
         offset = shard._layouts["image"][0][300]  # type: ignore[index]
@@ -308,18 +312,15 @@ class TestDamage:
             rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market --repair`"
         )
         with pytest.raises(ReidError, match=wrong):
-            _ = (
-                Shard(shard_path).read_many("image", range(600))
-                if many
-                else shard.read("image", 300)
-            )
+            read(shard)
 
     def test_cut_after_opening(self, shard_path):
         shard = Shard(shard_path)
         shard.read("image", 0)
         os.truncate(shard_path, 5_000)
-        with pytest.raises(ReidError, match="truncated at byte 5,000"):
-            shard.read("image", 599)
+        for read in (lambda: shard.read("image", 599), lambda: list(shard.in_order("image"))):
+            with pytest.raises(ReidError, match="truncated at byte 5,000"):
+                read()
 
     def test_newer_schema(self, tmp_path):
         table = bytes_table([b"a"]).replace_schema_metadata({"reid.schema_version": "99"})
@@ -418,6 +419,8 @@ class TestFolder:
         assert [opened.read("image", i) for i in range(345)] == values
         order = np.random.default_rng(0).permutation(345).tolist()
         assert opened.read_many("image", order) == [values[i] for i in order]
+        assert list(opened.in_order("image")) == values
+        assert list(opened.in_order("image", 5, len(values) - 5)) == values[5:-5]
 
     def test_scalars(self, folder):
         table = Shards(folder).scalars()

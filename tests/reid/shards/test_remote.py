@@ -100,6 +100,7 @@ def test_the_same_rows_come_from_anywhere(address: str, folder: Path):
     assert len(remote) == ROWS
     assert remote.columns == local.columns
     assert remote.read_many("image", SOME) == [VALUES[row] for row in SOME]
+    assert list(remote.in_order("image")) == VALUES
     assert [remote.read("image", row) for row in SOME] == [VALUES[row] for row in SOME]
     assert remote.scalars().equals(local.scalars())
     assert remote.read_many("depth", SOME) == [None] * len(SOME)
