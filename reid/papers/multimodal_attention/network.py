@@ -17,8 +17,10 @@ from reid.nn.caffenet import (
     map_sizes,
     near_zero,
 )
+from reid.nn.weights import check_fits
 from reid.papers.multimodal_attention.params import Params, Phase
 from reid.papers.multimodal_attention.place_attention import PlaceAttention, joint_of
+from reid.papers.pretraining import file_of
 
 
 class MultimodalNetwork(nn.Module):
@@ -113,7 +115,9 @@ def attention_maps(
 def build(params: Params, classes: int) -> MultimodalNetwork:
     """The network for `classes` persons; both encoders from `params.weights` where it is given."""
     network = MultimodalNetwork(params, classes)
-    if params.weights:
+    start = file_of(params.weights, "multimodal_attention")
+    if start:
+        check_fits(Path(start), params)
         for encoder in network.encoders.values():
-            caffe_weights.load(encoder, Path(params.weights))
+            caffe_weights.load(encoder, Path(start))
     return network

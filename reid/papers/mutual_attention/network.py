@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reid.nn.weights import check_fits
 from reid.papers.mutual_attention.aggregation import (
     TemporalAttention,
     WeightedAddition,
@@ -22,6 +24,7 @@ class VideoNetwork(nn.Module):
 
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
+        check_fits(Path(params.trunk("image")["weights"]), params)
         streams = {name: Stream(**params.trunk(name)) for name in params.streams}
         self.streams: Any = nn.ModuleDict(streams)
         image = streams["image"]
