@@ -89,23 +89,6 @@ def fill(
         raise ReidError(f"{path}: not weights of {name} ({'; '.join(words)})")
 
 
-def check_fits(path: Path, params: Any) -> None:
-    """Raises `ReidError` where a trunk's file says that it is of other layers or channels.
-
-    Its `fits` are the parameters that these follow from; a file that says nothing is not checked.
-    """
-    told = fits_of(path)
-    own = params.model_dump(mode="json")
-    if any(own.get(name) != value for name, value in told.items()):
-        of, wanted = (
-            ", ".join(f"{name} {values.get(name)}" for name in told) for values in (told, own)
-        )
-        raise ReidError(
-            f"weights: {path.name} fits {of}, not {wanted}; use '', or fit your own by `reid "
-            "fit-trunk`"
-        )
-
-
 def fits_of(path: Path) -> dict[str, Any]:
     """The parameters that a trunk's file is of; {} of any other file."""
     if path.suffix != ".safetensors" or not path.is_file():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
+from reid.project.errors import ReidError
 from reid.project.params import Strict
 
 if TYPE_CHECKING:
@@ -52,3 +53,26 @@ class Pretraining(Generic[P]):
 def file_of(weights: str, paper: str) -> str:
     """The file that a paper's parameter `weights` names; other words and files as they are."""
     return str(FOLDER / f"{paper}.safetensors") if weights == WORLD else weights
+
+
+def start_of(params: Any, paper: str) -> str:
+    """The same of a network's parameters; loads torch.
+
+    `ReidError` where a trunk's file says that it is of other layers or channels; a file that says
+    nothing is not checked.
+    """
+    from reid.nn.weights import fits_of
+
+    start = file_of(params.weights, paper)
+    if params.weights == WORLD and not Path(start).is_file():
+        raise ReidError(
+            f"weights: no `world` of {paper}; `reid fit-trunk {paper}` makes a file to name"
+        )
+    told, own = fits_of(Path(start)), params.model_dump(mode="json")
+    if any(own.get(name) != value for name, value in told.items()):
+        of, wanted = (", ".join(f"{n} {each.get(n)}" for n in told) for each in (told, own))
+        raise ReidError(
+            f"weights: {params.weights} fits {of}, not {wanted}; use '', or fit your own by `reid "
+            f"fit-trunk {paper}`"
+        )
+    return start

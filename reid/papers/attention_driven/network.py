@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reid.nn.weights import check_fits, fill, read_state
+from reid.nn.weights import fill, read_state
 from reid.papers.attention_driven.attention import (
     AttentiveBlock,
     InterAttention,
@@ -16,7 +16,7 @@ from reid.papers.attention_driven.attention import (
 )
 from reid.papers.attention_driven.params import PARTS, Params
 from reid.papers.attention_driven.residual import stage
-from reid.papers.pretraining import file_of
+from reid.papers.pretraining import start_of
 from reid.project.errors import ReidError
 
 
@@ -120,9 +120,7 @@ def _initialize(module: nn.Module) -> None:
 def build(params: Params, classes: int) -> PartNetwork:
     """The network for `classes` persons, from `params.weights` where that is given."""
     module = PartNetwork(params, classes)
-    start = file_of(params.weights, "attention_driven")
-    if start:
-        check_fits(Path(start), params)
+    if start := start_of(params, "attention_driven"):
         _start_from(module, Path(start))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 

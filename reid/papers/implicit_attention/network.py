@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from reid.nn import backbones
-from reid.nn.weights import check_fits
 from reid.papers.implicit_attention.params import Params
-from reid.papers.pretraining import file_of
+from reid.papers.pretraining import start_of
 
 
 class StrongBaseline(nn.Module):
@@ -19,8 +16,7 @@ class StrongBaseline(nn.Module):
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
         options = {"channels": params.channels} if params.channels else {}
-        start = file_of(params.weights, "implicit_attention")
-        check_fits(Path(start), params)
+        start = start_of(params, "implicit_attention")
         self.backbone = backbones.build(params.backbone, start, params.last_stride, **options)
         width = int(self.backbone.head_hidden_size)  # pyright: ignore[reportArgumentType]
         self.norm = nn.BatchNorm1d(width)

@@ -17,10 +17,9 @@ from reid.nn.caffenet import (
     map_sizes,
     near_zero,
 )
-from reid.nn.weights import check_fits
 from reid.papers.multimodal_attention.params import Params, Phase
 from reid.papers.multimodal_attention.place_attention import PlaceAttention, joint_of
-from reid.papers.pretraining import file_of
+from reid.papers.pretraining import start_of
 
 
 class MultimodalNetwork(nn.Module):
@@ -115,9 +114,7 @@ def attention_maps(
 def build(params: Params, classes: int) -> MultimodalNetwork:
     """The network for `classes` persons; both encoders from `params.weights` where it is given."""
     network = MultimodalNetwork(params, classes)
-    start = file_of(params.weights, "multimodal_attention")
-    if start:
-        check_fits(Path(start), params)
+    if start := start_of(params, "multimodal_attention"):
         for encoder in network.encoders.values():
             caffe_weights.load(encoder, Path(start))
     return network

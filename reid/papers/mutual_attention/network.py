@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reid.nn.weights import check_fits
 from reid.papers.mutual_attention.aggregation import (
     TemporalAttention,
     WeightedAddition,
@@ -17,6 +15,7 @@ from reid.papers.mutual_attention.aggregation import (
 )
 from reid.papers.mutual_attention.params import Params
 from reid.papers.mutual_attention.two_stream import LAYERS, Gate, MutualAttention, Stream
+from reid.papers.pretraining import start_of
 
 
 class VideoNetwork(nn.Module):
@@ -24,7 +23,7 @@ class VideoNetwork(nn.Module):
 
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
-        check_fits(Path(params.trunk("image")["weights"]), params)
+        start_of(params, "mutual_attention")  # checked
         streams = {name: Stream(**params.trunk(name)) for name in params.streams}
         self.streams: Any = nn.ModuleDict(streams)
         image = streams["image"]
