@@ -238,4 +238,7 @@ def network_params(project: Project, paper: str, dataset: str) -> Any:
     values = parameters.section(loaded, paper, "scale", dataset) if dataset else {}
     if dataset and dataset not in parameters.section(loaded, paper, "scale"):
         raise ReidError(f"params.yaml: {paper}.scale has no `{dataset}`")
+    values = {
+        k: v for k, v in values.items() if k not in Training.model_fields
+    }  # a network's alone
     return parameters.check(paper_of(paper).params, values, f"{paper}.scale.{dataset}")

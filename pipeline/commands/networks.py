@@ -11,6 +11,7 @@ from pipeline.commands.build import BUILD
 from pipeline.commands.console import Device, Json, checked, console, show, table, visible
 from pipeline.commands.data import LOOK
 from pipeline.commands.here import project
+from pipeline.commands.names import check_paper, complete_paper
 from reid.project.errors import ReidError
 from reid.project.names import unknown
 
@@ -65,6 +66,32 @@ def fit_backend(
     show(found, as_json, lines)
     if not found["done"]:
         raise typer.Exit(1)
+
+
+@app.command("fit-trunk", rich_help_panel=BUILD)
+def fit_trunk(
+    paper: Annotated[
+        str, typer.Argument(help="A paper that has a pretraining.", autocompletion=complete_paper)
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="Whose scale in params.yaml; the first by default.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the weights.")] = FITTED,
+    epochs: Annotated[int, typer.Option(help="0 = the recipe's.", callback=checked)] = 0,
+    device: Device = "auto",
+) -> None:
+    """Fit what a paper's network begins with to a rendered crowd. The same command goes on.
+
+    Example: reid fit-trunk attention_driven
+    """
+    check_paper(paper)
+    from pipeline.fit.trunk import fit_trunk as fit
+    from reid.results.claims import dataset_of
+
+    home = project()
+    of = dataset or dataset_of(home, paper)
+    path = fit(paper, home, of, out=home.root / out, epochs=epochs, device=device, say=typer.echo)
+    console().print(f"weights: {path}", markup=False)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -6,6 +6,7 @@ a file is a `ReidError` of one line: the file, and what it is, lacks or has too 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from reid.project.errors import ReidError
 NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a state dict
 PARALLEL = "module."  # before each name of a network that torch trained on several devices
 UNSAFE = "save its state dict alone, best as .safetensors"
+FITS = "fits"  # of a safetensors file's metadata: parameters by name, as JSON
 SHOWN = 3  # names in an error
 
 
@@ -85,6 +87,20 @@ def fill(
         words = [f"lacks {_few(missing)}"] if missing else []
         words += [f"has {_few(unknown)}"] if unknown else []
         raise ReidError(f"{path}: not weights of {name} ({'; '.join(words)})")
+
+
+def fits_of(path: Path) -> dict[str, Any]:
+    """The parameters that a trunk's file is of; {} of any other file."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            found = json.loads((file.metadata() or {}).get(FITS, "{}"))
+    except (SafetensorError, ValueError):  # `read_state` says what is wrong
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _few(names: Sequence[str]) -> str:

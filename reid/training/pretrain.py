@@ -1,8 +1,8 @@
-"""Pretrains a paper's network on a folder of classified images, such as ImageNet.
+"""Pretrains a paper's network on a folder of classified images: ImageNet, or a rendered crowd.
 
 Reads   ROOT/<class>/*.jpg, or ROOT/train/<class>/*.jpg
-Writes  3-runs/pretrain-<paper>: weights.pt for `weights:` in params.yaml, history.csv,
-        pretrain.json, code.json
+Writes  3-runs/pretrain-<paper> (trunk-<paper> of a crowd): weights.pt for `weights:` in
+        params.yaml, history.csv, pretrain.json, code.json
 
 The loss is the sum of the cross entropies of all predictions.
 """
@@ -24,6 +24,8 @@ from reid.code.fingerprint import of as code_of
 from reid.code.published import FILE, as_file
 from reid.code.starts import of_pretraining
 from reid.data.samplers import Shuffle
+from reid.nn import schedules
+from reid.nn.augment import change_light, pad_and_crop
 from reid.papers import PAPERS, paper_of
 from reid.papers.contract import Paper
 from reid.papers.pretraining import Pretraining, Recipe
@@ -96,18 +98,16 @@ class PretrainTask:
         self.title = f"pretrain {paper.name}"
         self.data, self.recipe, self.devices, self.epochs = data, recipe, devices, recipe.epochs
         torch.manual_seed(recipe.seed)
-        pretraining = pretraining_of(paper)
+        pretraining, method = pretraining_of(paper), paper.method()
         self.model = pretraining.build(params, len(data.classes)).to(devices.device)
-        self.optimizer = paper.method().optimizer(params, self.model)
+        self.optimizer = method.optimizer(params, self.model)
+        self.params, self.view, self.normalize = params, pretraining.view, method.normalize
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
         self.mean = torch.tensor(MEAN, device=devices.device)
         self.per_epoch = max(1, -(-len(data) // recipe.batch)), len(data)
 
     def batches(self, state: State) -> Generator[tuple[Tensor, Tensor]]:
         recipe = self.recipe
-        rate = recipe.learning_rate * recipe.decay ** (state.epoch // recipe.decay_epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         order = Shuffle(len(self.data), recipe.batch, recipe.seed).batches(state.epoch)
         batches: Any = [batch.tolist() for batch in order[state.batch :]]
         workers = cores() if len(batches) > 100 else 0  # 0: read by this process
@@ -117,9 +117,13 @@ class PretrainTask:
     def step(self, batch: tuple[Tensor, Tensor], state: State) -> Tensor:
         """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         image, target = (part.to(self.devices.device) for part in batch)
-        torch.manual_seed(step_seed(self.recipe.seed, state.step))
-        ready = (image - self.mean) / 255
-        predicted = self.model(_flipped(ready.movedim(-1, 1)))
+        seed = step_seed(self.recipe.seed, state.step)
+        torch.manual_seed(seed)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(state)
+        changed = _changed(image, self.recipe, torch.Generator().manual_seed(seed))
+        ready = self.normalize(self.params, {self.view: changed}, self.mean)[self.view]
+        predicted = self.model(_flipped(ready))
         loss = torch.stack([F.cross_entropy(logits, target) for logits in predicted]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -128,6 +132,13 @@ class PretrainTask:
         count = correct.new_tensor(len(target))
         return torch.stack([loss.detach().double() * count, correct, count])
 
+    def rate(self, state: State) -> float:
+        """The learning rate of a step."""
+        recipe, epoch = self.recipe, state.epoch + state.batch / self.per_epoch[0]
+        if recipe.schedule == "one_cycle":
+            return recipe.learning_rate * schedules.one_cycle(epoch, recipe.epochs)
+        return recipe.learning_rate * schedules.steps(epoch, recipe.decay_epochs, recipe.decay)
+
     def end_epoch(self, state: State) -> dict[str, Any]:
         loss, correct, samples = state.sums
         return {"epoch": state.epoch + 1, "loss": loss / samples, "accuracy": correct / samples}
@@ -135,17 +146,19 @@ class PretrainTask:
 
 def pretrain(
     project: Project, root: Path, paper: Paper[Any, Any], params: Any, recipe: Recipe, device: str,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None, *, kind: str = "pretrain",
 ) -> Path:  # fmt: skip
-    """Pretrain, or go on, and publish. Returns the folder with weights.pt.
+    """Pretrain from scratch, or go on, and publish as `kind`. Returns the folder with weights.pt.
 
     What was begun under other code is not continued; `say` gets a line with what changed.
     """
     pretraining = pretraining_of(paper)
+    params = params.model_copy(update={"weights": ""})
     data = ImageFolder(root, *pretraining.size(params))
     described = {"params": json.loads(params.model_dump_json()), "images": len(data)}
     described |= {"recipe": json.loads(recipe.model_dump_json()), "classes": data.classes}
-    target = project.run(f"pretrain-{paper.name}")
+    name = f"{kind}-{paper.name}"
+    target = project.run(name)
     refuse_link(target)
     code = code_of(of_pretraining(paper.name), project.code)
     key = key_of([paper.name, code.fingerprint, described, data.listed])
@@ -153,20 +166,30 @@ def pretrain(
     devices = launched(device, "32-true")
     with (
         lock(work / "lock", f"pretrain {paper.name}"),
-        log_file(project.work / "logs" / f"pretrain-{paper.name}.log") as log,
+        log_file(project.work / "logs" / f"{name}.log") as log,
     ):
         for line in other_code(target.name, target, work, code):
             log.info(line)
             say(line)
         task = PretrainTask(data, paper, params, recipe, devices)
         state = Loop(task, work / "checkpoint.pt", log).run()
-        with publishing(target, project.publishing / f"pretrain@{paper.name}") as folder:
+        with publishing(target, project.publishing / f"{kind}@{paper.name}") as folder:
             torch.save(pretraining.weights(task.model), folder / "weights.pt")
             write_history(folder / "history.csv", state.history)
             (folder / "pretrain.json").write_bytes(as_json(described))
             (folder / FILE).write_bytes(as_file(code))
         (work / FINISHED).touch()
     return target
+
+
+def _changed(image: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """(B, H, W, 3) uint8 in other light, and shifted."""
+    views = {"image": image.movedim(-1, -3)}
+    if recipe.brightness or recipe.tint:
+        views = change_light(views, generator, recipe.brightness, recipe.tint)
+    if recipe.shift:
+        views = pad_and_crop(views, generator, recipe.shift)
+    return views["image"].movedim(-3, -1)
 
 
 def _flipped(image: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from reid.papers.attention_driven.attention import (
 )
 from reid.papers.attention_driven.params import PARTS, Params
 from reid.papers.attention_driven.residual import stage
+from reid.papers.pretraining import start_of
 from reid.project.errors import ReidError
 
 
@@ -117,16 +118,24 @@ def _initialize(module: nn.Module) -> None:
 
 
 def build(params: Params, classes: int) -> PartNetwork:
-    """The network for `classes` persons, from `params.weights` where that names a file."""
+    """The network for `classes` persons, from `params.weights` where that is given."""
     module = PartNetwork(params, classes)
-    if params.weights:
-        _start_from(module, Path(params.weights))
+    if start := start_of(params, "attention_driven"):
+        _start_from(module, Path(start))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _start_from(module: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ReidError(f"{path}: no such file; `weights` names a state dict of this network")
-    state = read_state(path)
-    kept = {name: value for name, value in state.items() if not name.startswith("classifiers.")}
-    fill(module, kept, path, "attention_driven", own=("classifiers.", "inter."))
+    kept = {n: value for n, value in read_state(path).items() if not n.startswith("classifiers.")}
+    own = ["classifiers.", "inter."]
+    for block, layer in module.named_modules():
+        if isinstance(layer, AttentiveBlock):
+            stage, attention = f"{block}.stage.", f"{block}.attention."
+            inside = [n for n in kept if n.startswith(f"{block}.")]
+            bare = [n for n in inside if not n.startswith((stage, attention))]
+            for name in bare:  # of a network without attention, which is its stages
+                kept[name.replace(f"{block}.", stage, 1)] = kept.pop(name)
+            own += [attention] if bare else []
+    fill(module, kept, path, "attention_driven", own=own)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from reid.papers.pretraining import file_of
 from reid.project.params import Strict
 
 PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
@@ -40,7 +41,8 @@ class Params(Strict):
     width_scale: float = Field(default=1.0, gt=0)  # of every channel count
     feature_norm: bool = False  # batch normalisation of the reduced features
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before each prediction
-    weights: str = ""  # a state dict of this network to start from; its classifiers are left out
+    # A state dict of this network to start from, without its classifiers; world: fitted to a crowd
+    weights: str = ""
 
     loss_weight: float = Field(default=0.5, ge=0)  # lambda: of each branch's loss
     epochs: int = Field(default=100, ge=1)
@@ -87,4 +89,4 @@ def stages(params: Params) -> list[str]:
 
 def weights(params: Params) -> list[str]:
     """A state dict of this network, or nothing."""
-    return [params.weights]
+    return [file_of(params.weights, "attention_driven")]

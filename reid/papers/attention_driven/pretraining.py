@@ -28,7 +28,8 @@ class Branches(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) normalised to the two branches' predictions, (B, classes) each."""
         net = self.network
-        part = F.interpolate(image, self.part_size, mode="bilinear", antialias=True)
+        # Contiguous: of channels-last memory torch 2.14 overruns its buffers here.
+        part = F.interpolate(image.contiguous(), self.part_size, mode="bilinear", antialias=True)
         whole = net.whole(net.norm_whole(net.conv1(image)).relu())
         local = net.parts[0](net.norm_parts(net.conv1(part)).relu())
         return net.classifiers[0](whole), net.classifiers[1](local)
@@ -51,6 +52,18 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 PRETRAINING: Pretraining[Params] = Pretraining(
     recipe=Recipe(epochs=9, batch=32, learning_rate=0.01, decay=0.1, decay_epochs=3),
+    crowd="upright",
+    of_crowd=Recipe(
+        epochs=14,
+        batch=64,
+        learning_rate=0.15,
+        schedule="one_cycle",
+        shift=3,
+        brightness=0.1,
+        tint=0.1,
+    ),
+    fits=("width_scale", "shortcut", "feature_norm"),
+    view="whole",
     size=size,
     build=Branches,
     weights=weights,

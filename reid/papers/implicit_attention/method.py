@@ -7,6 +7,7 @@ from reid.papers.implicit_attention import cost
 from reid.papers.implicit_attention.exported import describe
 from reid.papers.implicit_attention.network import StrongBaseline, build
 from reid.papers.implicit_attention.params import Params
+from reid.papers.implicit_attention.pretraining import PRETRAINING
 from reid.papers.implicit_attention.recipe import (
     embed,
     learning_rate,
@@ -34,4 +35,5 @@ METHOD: Method[Params, StrongBaseline] = Method(
     donors=donors,
     combine=combine,
     together=together,
+    pretraining=PRETRAINING,
 )

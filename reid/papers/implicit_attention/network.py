@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from reid.nn import backbones
 from reid.papers.implicit_attention.params import Params
+from reid.papers.pretraining import start_of
 
 
 class StrongBaseline(nn.Module):
@@ -15,9 +16,8 @@ class StrongBaseline(nn.Module):
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
         options = {"channels": params.channels} if params.channels else {}
-        self.backbone = backbones.build(
-            params.backbone, params.weights, params.last_stride, **options
-        )
+        start = start_of(params, "implicit_attention")
+        self.backbone = backbones.build(params.backbone, start, params.last_stride, **options)
         width = int(self.backbone.head_hidden_size)  # pyright: ignore[reportArgumentType]
         self.norm = nn.BatchNorm1d(width)
         self.norm.bias.requires_grad_(False)  # stays 0

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from reid.data import swaps
 from reid.nn.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from reid.papers.pretraining import file_of
 from reid.project.params import Strict
 
 Colour = tuple[float, float, float]
@@ -37,7 +38,8 @@ class Params(Strict):
     backbone: str = "resnet50.tv_in1k"  # any of timm's that ends in a map
     channels: tuple[int, int, int, int] | None = None  # of a ResNet's stages; null: its own
     last_stride: Literal[1, 2] = 1
-    weights: str = "pretrained"  # pretrained: timm's own for the backbone; '': none; or a file
+    # pretrained: timm's own for the backbone; world: a rendered crowd's; '': none; or a file
+    weights: str = "pretrained"
 
     side: int = Field(default=256, ge=8)  # pixels; images are squared to it
     height: int = Field(default=128, ge=32)  # pixels of what the network sees
@@ -81,7 +83,7 @@ def stages(params: Params) -> list[str]:
 
 def weights(params: Params) -> list[str]:
     """What the backbone starts from."""
-    return [params.weights]
+    return [file_of(params.weights, "implicit_attention")]
 
 
 def training_stages(params: Params) -> list[str]:

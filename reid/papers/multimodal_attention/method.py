@@ -7,6 +7,7 @@ from reid.papers.multimodal_attention import cost
 from reid.papers.multimodal_attention.exported import describe
 from reid.papers.multimodal_attention.network import MultimodalNetwork, attention_maps, build
 from reid.papers.multimodal_attention.params import Params
+from reid.papers.multimodal_attention.pretraining import PRETRAINING
 from reid.papers.multimodal_attention.recipe import (
     begin_epoch,
     embed,
@@ -33,4 +34,5 @@ METHOD: Method[Params, MultimodalNetwork] = Method(
     embed=embed,
     begin_epoch=begin_epoch,
     attention_maps=attention_maps,
+    pretraining=PRETRAINING,
 )

@@ -19,6 +19,7 @@ from reid.nn.caffenet import (
 )
 from reid.papers.multimodal_attention.params import Params, Phase
 from reid.papers.multimodal_attention.place_attention import PlaceAttention, joint_of
+from reid.papers.pretraining import start_of
 
 
 class MultimodalNetwork(nn.Module):
@@ -113,7 +114,7 @@ def attention_maps(
 def build(params: Params, classes: int) -> MultimodalNetwork:
     """The network for `classes` persons; both encoders from `params.weights` where it is given."""
     network = MultimodalNetwork(params, classes)
-    if params.weights:
+    if start := start_of(params, "multimodal_attention"):
         for encoder in network.encoders.values():
-            caffe_weights.load(encoder, Path(params.weights))
+            caffe_weights.load(encoder, Path(start))
     return network

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from reid.papers.contract import Pooling
+from reid.papers.pretraining import file_of
 from reid.project.params import Strict
 
 Modality = Literal["rgb", "depth"]
@@ -39,7 +40,8 @@ class Params(Strict):
     width_scale: float = Field(default=1.0, gt=0)  # of every channel count
     pixel_scale: float = Field(default=1.0, gt=0)  # of pixels less their mean; Caffe's is 1
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    weights: str = ""  # of CaffeNet, for both encoders: .caffemodel or .safetensors
+    # Of CaffeNet, for both encoders: .caffemodel or .safetensors; world: fitted to a rendered crowd
+    weights: str = ""
 
     encoder_epochs: int = Field(default=100, ge=0)  # each encoder alone, as a classifier
     encoder_batch: int = Field(default=128, ge=2)
@@ -123,7 +125,7 @@ def stages(params: Params) -> list[str]:
 
 def weights(params: Params) -> list[str]:
     """CaffeNet's, for both encoders."""
-    return [params.weights]
+    return [file_of(params.weights, "multimodal_attention")]
 
 
 def pool(params: Params) -> Pooling:

@@ -7,6 +7,7 @@ from reid.papers.mutual_attention import cost
 from reid.papers.mutual_attention.exported import describe
 from reid.papers.mutual_attention.network import VideoNetwork, attention_maps, build
 from reid.papers.mutual_attention.params import Params
+from reid.papers.mutual_attention.pretraining import PRETRAINING
 from reid.papers.mutual_attention.recipe import (
     embed,
     learning_rate,
@@ -33,4 +34,5 @@ METHOD: Method[Params, VideoNetwork] = Method(
     embed=embed,
     together=together,
     attention_maps=attention_maps,
+    pretraining=PRETRAINING,
 )

@@ -15,6 +15,7 @@ from reid.papers.mutual_attention.aggregation import (
 )
 from reid.papers.mutual_attention.params import Params
 from reid.papers.mutual_attention.two_stream import LAYERS, Gate, MutualAttention, Stream
+from reid.papers.pretraining import start_of
 
 
 class VideoNetwork(nn.Module):
@@ -22,6 +23,7 @@ class VideoNetwork(nn.Module):
 
     def __init__(self, params: Params, classes: int) -> None:
         super().__init__()
+        start_of(params, "mutual_attention")  # checked
         streams = {name: Stream(**params.trunk(name)) for name in params.streams}
         self.streams: Any = nn.ModuleDict(streams)
         image = streams["image"]

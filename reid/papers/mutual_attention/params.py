@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from reid.data.clips import Clips
 from reid.nn.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from reid.papers.pretraining import file_of
 from reid.project.errors import ReidError
 from reid.project.params import Strict
 
@@ -47,7 +48,8 @@ class Params(Strict):
     backbone: str = ""  # a ResNet of timm's; '': resnet50.tv_in1k or legacy_seresnet50.in1k
     channels: tuple[Count, Count, Count, Count] | None = None  # of its stages; null: its own
     last_stride: Literal[1, 2] = 2
-    weights: str = "pretrained"  # of both streams: timm's own; '': none; or a file
+    # Of both streams: pretrained, timm's own; world: a rendered crowd's; '': none; or a file
+    weights: str = "pretrained"
 
     height: int = Field(default=224, ge=32)  # pixels of what the network sees
     width: int = Field(default=112, ge=32)
@@ -137,7 +139,8 @@ class Params(Strict):
             "inputs": {"image": 3, "flow": self.flow_channels}[view],
             "padding": self.flow_padding if view == "flow" else "zero",
             "name": self.backbone, "channels": self.channels, "squeeze": self.squeeze_excitation,
-            "weights": self.weights, "last_stride": self.last_stride, "layer": self.attention_layer,
+            "weights": file_of(self.weights, "mutual_attention"),
+            "last_stride": self.last_stride, "layer": self.attention_layer,
         }  # fmt: skip
 
     @property
@@ -158,7 +161,7 @@ def stages(params: Params) -> list[str]:
 
 def weights(params: Params) -> list[str]:
     """Of both streams, and of the gate."""
-    return [params.weights, params.gate_weights]
+    return [file_of(params.weights, "mutual_attention"), params.gate_weights]
 
 
 def clips(params: Params) -> Clips:
