@@ -86,14 +86,10 @@ def bench(
         _begin(worlds)
         for world in LAYOUTS:
             peak_mb(["world", world], worlds.root)
-        peaks = [_measured(Project(Path(folder) / str(count)), worlds, count) for count in counts]
-    rows = [
-        [command, *(f"{peak[command]:.0f}" for peak in peaks),
-         f"{peaks[-1][command] / peaks[0][command]:.2f}"]
-        for command in COMMANDS
-    ]  # fmt: skip
+        projects = [_grown(Path(folder) / str(count), worlds, count) for count in counts]
+        rows = [_measured(command, projects) for command in COMMANDS]
     columns = ["command", *(f"MB of {count:,}" for count in counts), "last / first"]
-    table("peak memory of a command and its workers", columns, rows)
+    table("peak memory of a command", columns, rows)
 
 
 def _begin(project: Project) -> None:
@@ -101,17 +97,22 @@ def _begin(project: Project) -> None:
     (project.root / "params.yaml").write_text(PARAMS)
 
 
-def _measured(project: Project, worlds: Project, count: int) -> dict[str, float]:
-    """The peak of each command on `count` images, and on a fortieth."""
+def _grown(root: Path, worlds: Project, count: int) -> Project:
+    """A project with data sets of `count` images, and of a fortieth."""
+    project = Project(root)
     _begin(project)
     grow(worlds, "street", project.raw("all"), count)
     for world in LAYOUTS:
         grow(worlds, world, project.raw(f"{world}-part"), count // 40)
-    peaks: dict[str, float] = {}
-    for command in COMMANDS:
-        peaks[command] = peak_mb(command.split(), project.root)
-        typer.echo(f"{count:,} images, reid {command}: {peaks[command]:.0f} MB", err=True)
-    return peaks
+    return project
+
+
+def _measured(command: str, projects: Sequence[Project]) -> list[str]:
+    """A row: the command's peak in each project."""
+    peaks = [peak_mb(command.split(), project.root) for project in projects]
+    shown = [command, *(f"{peak:.0f}" for peak in peaks), f"{peaks[-1] / peaks[0]:.2f}"]
+    typer.echo(" | ".join(shown), err=True)  # some take minutes
+    return shown
 
 
 def grow(worlds: Project, world: str, root: Path, count: int) -> None:

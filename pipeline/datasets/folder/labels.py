@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,17 +62,16 @@ def parse(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def numbers_of_names(rows: Iterable[Row], column: str) -> dict[str, int]:
-    """1, 2, ... for the names in a column, in natural order; {} where it holds numbers.
+def numbers_of_names(labels: Collection[str], column: str) -> dict[str, int]:
+    """1, 2, ... for the different labels of a column, in natural order; {} where it holds numbers.
 
     One whole number among them, beside -1 and 0 of persons, makes a column one of numbers: whatever
     else is in it is then a reject.
     """
-    kept = KEPT if column == "person" else set()
-    labels = {name_of(row.values.get(column)) for row in rows} - {"", *kept}
-    if any(INTEGER.fullmatch(name) for name in labels):
+    found = set(labels) - {"", *(KEPT if column == "person" else ())}
+    if any(INTEGER.fullmatch(name) for name in found):
         return {}
-    return {name: number for number, name in enumerate(sorted(labels, key=natural), 1)}
+    return {name: number for number, name in enumerate(sorted(found, key=natural), 1)}
 
 
 def name_of(value: Any) -> str:

@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ COUNTS = (
     "gallery_distractors",
     "gallery_junk",
 )
-MATCH_SECONDS = 30  # a million names take a few; some patterns would take years
+MATCHED = 100_000  # names given to the process that matches
+MATCH_SECONDS = 30  # so many take less than one; some patterns would take years
 
 
 class Config(NamedTuple):
@@ -115,23 +117,28 @@ def named_rows(
     root: Path, config: Config, rejects: list[Reject], source: str = "the pattern of reid.yaml"
 ) -> Iterator[Row]:
     """A row for each image below `root` whose path matches; the others are rejects."""
-    paths = []
-    for path in _walk(root, rejects):
+    paths = _fit(_walk(root, rejects), rejects)
+    while some := list(islice(paths, MATCHED)):
+        for path, groups in zip(some, _matched(root, config.pattern, some), strict=True):
+            if groups is None:
+                rejects.append(Reject(path, f"does not match {source}"))
+                continue
+            folders = [name for name in path.split("/")[-2::-1] if name in config.roles]
+            role = groups.pop("role", None) or (folders[0] if folders else "")
+            roles = config.roles.get(role, (role,) if role else ())
+            yield Row(path, {"path": path, **groups, "roles": roles})
+
+
+def _fit(paths: Iterable[str], rejects: list[Reject]) -> Iterator[str]:
+    """The paths that can be matched; the others are rejects."""
+    for path in paths:
         if len(path) > LONGEST:
             reason = f"a path of {len(path)} characters; at most {LONGEST} are matched"
             rejects.append(Reject(names.printable(path), reason))
         elif names.printable(path) != path:
             rejects.append(Reject(names.printable(path), "a name that is not printable text"))
         else:
-            paths.append(path)
-    for path, groups in zip(paths, _matched(root, config.pattern, paths), strict=True):
-        if groups is None:
-            rejects.append(Reject(path, f"does not match {source}"))
-            continue
-        folders = [name for name in path.split("/")[-2::-1] if name in config.roles]
-        role = groups.pop("role", None) or (folders[0] if folders else "")
-        roles = config.roles.get(role, (role,) if role else ())
-        yield Row(path, {"path": path, **groups, "roles": roles})
+            yield path
 
 
 def _walk(root: Path, rejects: list[Reject]) -> Iterator[str]:
@@ -165,8 +172,6 @@ json.dump([m and m.groupdict() for m in matches], sys.stdout)
 
 def _matched(root: Path, pattern: str, paths: list[str]) -> list[dict[str, str | None] | None]:
     """The groups of each path, or None. In a process of its own: `re` knows no limit of time."""
-    if not paths:
-        return []
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", MATCHER], input=json.dumps([pattern, paths]),

@@ -20,11 +20,12 @@ order of their names. A path meets a file whose name is canonically equal in Uni
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import Info, Listing, Reader, Reject, Split, single_query
+from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, Split, single_query
 from pipeline.datasets.folder import split as splitting
 from pipeline.datasets.folder.files import Files
 from pipeline.datasets.folder.labels import (
@@ -74,21 +75,15 @@ def split(root: Path, how: Split) -> Listing:
 
 def _read(root: Path, how: Split | None) -> Listing:
     source = _source(root, how is not None)
-    published: dict[str, int] = {}
+    config = Config(splitting.PATTERN, {}, {})
+    if source == "reid.yaml":
+        config = read_config(root / source)
     rejects: list[Reject] = []
-    if source in ("labels.csv", "labels.parquet"):
-        rows = (csv_rows if source == "labels.csv" else parquet_rows)(root / source, rejects)
-    else:
-        config = read_config(root / source) if source else Config(splitting.PATTERN, {}, {})
-        published = config.published
-        rows = named_rows(root, config, rejects, _matched(source))
-    rows = [splitting.without_roles(root / source, row) for row in rows] if how else list(rows)
-    numbers = {column: numbers_of_names(rows, column) for column in NAMED}
-    good: list[dict[str, Any]] = []
+    # Read twice, the names of labels first: a row is held only as what is listed of it.
+    numbers = _numbers(_rows(root, source, config, how, []))
+    columns: dict[str, list[Any]] = {name: [] for name in LISTED.names}
     files, first = Files(root), {}
-    rows.reverse()
-    while rows:
-        row = rows.pop()  # and let go of: the rows read and the rows made are not held twice
+    for row in _rows(root, source, config, how, rejects):
         values = {**row.values, **_numbered(row.values, numbers)}
         try:
             listed = parse(values)
@@ -100,24 +95,44 @@ def _read(root: Path, how: Split | None) -> Listing:
             rejects.append(Reject(_shown(row), str(error)))
             continue
         first[listed["image_id"]] = row.position
-        good.append(listed)
+        for name, column in columns.items():
+            column.append(listed[name])
     notes = [_said(column, by_name) for column, by_name in numbers.items() if by_name]
-    good, unordered = _with_frames(good, rejects)
+    columns, unordered = _with_frames(columns, rejects)
     notes += [unordered] if unordered else []
     if how:
-        splitting.check_any(root, source, good, rejects)
-        splitting.draw(good, how)
+        splitting.check_any(root, source, columns, rejects)
+        splitting.draw(columns, how)
         notes.append(splitting.described(how))
-    columns = names.columns_of(good)
     _check_roles(root / source, columns, rejects)
     counts = names.count_roles(columns, ROLES)
     counts |= names.count_nobody(columns, JUNK, DISTRACTOR)
     title = splitting.described(how) if how else "roles as labelled"
-    protocols = _protocols(title, published, counts, columns)
+    protocols = _protocols(title, config.published, counts, columns)
     if len(protocols) > 1:
         notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")
     named = {f"{column}s": by_name for column, by_name in numbers.items() if by_name}
     return Listing(names.listed(columns), counts, rejects, protocols, notes, named)
+
+
+def _rows(
+    root: Path, source: str, config: Config, how: Split | None, rejects: list[Reject]
+) -> Iterator[Row]:
+    """What `source` gives of each image; without roles where these are drawn."""
+    if source in ("labels.csv", "labels.parquet"):
+        rows = (csv_rows if source == "labels.csv" else parquet_rows)(root / source, rejects)
+    else:
+        rows = named_rows(root, config, rejects, _matched(source))
+    return (splitting.without_roles(root / source, row) for row in rows) if how else rows
+
+
+def _numbers(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Numbers for the names of persons and cameras, where labels are names."""
+    labels: dict[str, set[str]] = {column: set() for column in NAMED}
+    for row in rows:
+        for column, found in labels.items():
+            found.add(name_of(row.values.get(column)))
+    return {column: numbers_of_names(found, column) for column, found in labels.items()}
 
 
 def _numbered(values: Mapping[str, Any], numbers: Mapping[str, dict[str, int]]) -> dict[str, int]:
@@ -132,37 +147,38 @@ def _said(column: str, numbers: dict[str, int]) -> str:
 
 
 def _with_frames(
-    listed: list[dict[str, Any]], rejects: list[Reject]
-) -> tuple[list[dict[str, Any]], str]:
+    columns: dict[str, list[Any]], rejects: list[Reject]
+) -> tuple[dict[str, list[Any]], str]:
     """Frames for tracklets without any, in the natural order of names, and what to say of them.
 
     An image without a frame, where others of its tracklet have one, has no position: a reject.
     """
-    tracklets: dict[tuple[int, ...], list[dict[str, Any]]] = {}
-    for row in listed:
-        if row["tracklet"] is not None:
-            key = (row["person"], row["camera"], row["tracklet"])
-            tracklets.setdefault(key, []).append(row)
-    unordered, lost = 0, set()
+    frame, tracklets = columns["frame"], defaultdict[tuple[int, ...], list[int]](list)
+    labels = zip(*(columns[name] for name in ("person", "camera", "tracklet")), strict=True)
+    for row, label in enumerate(labels):
+        if label[-1] is not None:
+            tracklets[label].append(row)
+    unordered, lost = 0, set[int]()
     for rows in tracklets.values():
-        bare = [row for row in rows if row["frame"] is None]
+        bare = [row for row in rows if frame[row] is None]
         if len(bare) == len(rows):
             unordered += 1
-            bare.sort(key=lambda row: natural(row["image_id"]))
+            bare.sort(key=lambda row: natural(columns["image_id"][row]))
             for number, row in enumerate(bare, 1):
-                row["frame"] = number
-        elif bare:
-            lost |= {row["image_id"] for row in bare}
-    for row in listed:
-        if row["image_id"] in lost:
-            reason = f"no frame, where others of tracklet {row['tracklet']} have one"
-            rejects.append(Reject(row["path"], reason))
+                frame[row] = number
+        else:
+            lost.update(bare)
+    for row in sorted(lost):
+        reason = f"no frame, where others of tracklet {columns['tracklet'][row]} have one"
+        rejects.append(Reject(columns["path"][row], reason))
     said = (
         f"{unordered} tracklets without frame numbers: their images are numbered in the order of "
         "their names (1, 2, ..., 10)"
     )
-    kept = [row for row in listed if row["image_id"] not in lost]
-    return kept, said if unordered else ""
+    kept = [row for row in range(len(frame)) if row not in lost] if lost else None
+    if kept is not None:
+        columns = {name: [column[row] for row in kept] for name, column in columns.items()}
+    return columns, said if unordered else ""
 
 
 def _matched(source: str) -> str:

@@ -7,7 +7,7 @@ where other cameras have images of others; in a data set of one camera it is of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,20 @@ def without_roles(source: Path, row: Row) -> Row:
     return row._replace(values={**values, "roles": ("gallery",)})
 
 
-def check_any(root: Path, source: str, good: list[dict[str, Any]], rejects: list[Reject]) -> None:
+def check_any(
+    root: Path, source: str, columns: Mapping[str, list[Any]], rejects: list[Reject]
+) -> None:
     """Raises `ReidError` where nothing could be read."""
-    if not good:
+    if not columns["path"]:
         first = f"; first: {rejects[0].image_id}: {rejects[0].reason}" if rejects else ""
         how = "" if source else f"; name them {NAMES}, or put reid.yaml beside them"
         raise ReidError(f"{root}: no image with labels, {len(rejects)} rejects{how}{first}")
 
 
-def draw(rows: Sequence[dict[str, Any]], split: Split) -> None:
+def draw(columns: Mapping[str, list[Any]], split: Split) -> None:
     """Give each row of `LISTED` its roles and part. Raises `ReidError` for too few persons."""
-    persons = sorted({row["person"] for row in rows if row["person"] > DISTRACTOR})
+    person, camera = columns["person"], columns["camera"]
+    persons = sorted({number for number in person if number > DISTRACTOR})
     train = round(split.train * len(persons))
     if not 2 <= train < len(persons):
         raise ReidError(
@@ -51,24 +54,25 @@ def draw(rows: Sequence[dict[str, Any]], split: Split) -> None:
         )
     random = np.random.default_rng(split.seed)
     trained = {*random.permutation(persons)[:train].tolist()}
-    shots: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: row["image_id"]):
-        roles = ("train",) if row["person"] in trained else ("gallery",)
-        _give(row, roles)
-        if row["person"] > DISTRACTOR and row["person"] not in trained:
-            shots.setdefault((row["person"], row["camera"]), []).append(row)
-    cameras = {camera for _, camera in shots}
+    shots: dict[tuple[int, int], list[int]] = {}
+    for row in sorted(range(len(person)), key=columns["image_id"].__getitem__):
+        roles = ("train",) if person[row] in trained else ("gallery",)
+        _give(columns, row, roles)
+        if person[row] > DISTRACTOR and person[row] not in trained:
+            shots.setdefault((person[row], camera[row]), []).append(row)
+    cameras = {number for _, number in shots}
     for _, taken in sorted(shots.items()):
         chosen = taken[int(random.integers(len(taken)))]
         if len(taken) > 1:
-            _give(chosen, ("query",))
+            _give(columns, chosen, ("query",))
         elif len(cameras) > 1:
-            _give(chosen, ("query", "gallery"))
+            _give(columns, chosen, ("query", "gallery"))
 
 
-def _give(row: dict[str, Any], roles: tuple[str, ...]) -> None:
-    row |= {role: role in roles for role in ROLES}
-    row["part"] = "train" if "train" in roles else "test"
+def _give(columns: Mapping[str, list[Any]], row: int, roles: Sequence[str]) -> None:
+    for role in ROLES:
+        columns[role][row] = role in roles
+    columns["part"][row] = "train" if "train" in roles else "test"
 
 
 def described(split: Split) -> str:

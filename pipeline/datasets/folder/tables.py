@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,12 +52,12 @@ def parquet_rows(path: Path, rejects: list[Reject]) -> Iterator[Row]:
         with pq.ParquetFile(path) as file:
             header = file.schema_arrow.names
             _check_columns(path, header)
-            rows = file.read().to_pylist()
+            batches = (batch.to_pylist() for batch in file.iter_batches())
+            for number, values in enumerate(chain.from_iterable(batches), 1):
+                yield Row(f"{path.name}:{number}", values)
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, KeyError) as error:
         reason = names.printable(str(error).splitlines()[0] if str(error) else "damaged")
         raise ReidError(f"{path}: cannot be read as Parquet: {reason}") from None
-    for number, values in enumerate(rows, 1):
-        yield Row(f"{path.name}:{number}", values)
 
 
 def _check_columns(path: Path, header: list[str]) -> None:

@@ -263,7 +263,9 @@ def test_roles_by_folder_the_nearest_counts(tmp_path):
     }
 
 
-def test_names_that_do_not_match_are_rejects(tmp_path):
+@pytest.mark.parametrize("at_once", [100_000, 3])
+def test_names_that_do_not_match_are_rejects(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(folder_pattern, "MATCHED", at_once)
     touch(tmp_path, "train/p1_c1.jpg", "query/p2_c1.jpg", "gallery/p2_c2.jpg", "notes.txt",
           ".git/p9_c9.jpg", "train/Thumbs.db", "train/stranger.jpg", "p3_c1.jpg",
           "train/p99999_c99999.jpg", "train/p0_c1.jpg", "train/p5_c1\n.jpg",

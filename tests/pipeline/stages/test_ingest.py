@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,6 +206,17 @@ def test_a_person_of_another_name_is_told_though_no_row_changes(tmp_path):
     assert [path.read_bytes() for path in build(project, "mine", "folder")] == before
     persons = json.loads((project.shards("mine") / "names.json").read_text("utf-8"))["persons"]
     assert persons == {"berta": 1, "eva": 2}
+
+
+def test_a_task_carries_its_own_rows_alone(tmp_path):
+    project = own_folder(tmp_path, {f"{number}.jpg": b"" for number in range(1_200)})
+    few, many = (
+        ingest.plan("mine", ingest.Params(reader="folder", shard_rows=rows), project).tasks
+        for rows in (20, 1_200)
+    )
+    size = max(len(pickle.dumps(task.payload)) for task in few)
+    assert len(few) >= 60
+    assert size < min(len(pickle.dumps(task.payload)) for task in many) / 5
 
 
 def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
