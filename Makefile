@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools-installed
 # A Python that runs: a shim may exist and not work, so each is tried.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -13,17 +14,21 @@ export PATH := $(BIN):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-install: $(STAMP)  ## the virtual environment with everything in it
+install: $(STAMP)  ## the virtual environment with what the demo needs; make test adds its tools
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 was found; install one, or run: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
 	# mmpose's own requirements do not build; what it needs of them stands in pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps mmpose==1.3.2 mmcv-lite==2.1.0 mmengine==0.10.7
 	# the headless build lies over the others, so that no libGL or libxcb is needed
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall opencv-contrib-python-headless==4.13.0.92
 	touch $(STAMP)
+
+$(TOOLS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $(TOOLS)
 
 demo: install  ## raw folder to report, on rendered worlds
 	$(MAKE) --no-print-directory --jobs 2 demo-images demo-video
@@ -46,19 +51,19 @@ tables: install  ## the papers' tables on the rendered worlds, several seeds, an
 	cd tests/claims && reid claims --build --trainings 4
 
 # The longest file first, or one process ends long after the other.
-test: install lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
+test: $(TOOLS) lint  ## lint, types, all tests, and the whole DVC flow on a tiny world in a clone
 	OMP_NUM_THREADS=1 python -m pytest tests/test_flow.py tests -m 'not gpu' --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
-lint: install  ## ruff and pyright
+lint: $(TOOLS)  ## ruff and pyright
 	ruff format --check .
 	ruff check .
 	pyright
 
-bench: install  ## speed as ratios against limits measured in the same run
+bench: $(TOOLS)  ## speed as ratios against limits measured in the same run
 	python -m tests.benchmarks
 
-soak: install  ## campaigns that try to break it: inputs, kills, disks, damage; hours
+soak: $(TOOLS)  ## campaigns that try to break it: inputs, kills, disks, damage; hours
 	python -m tests.soak mutations --count $(or $(COUNT),1000)
 	python -m tests.soak damage --count $(or $(COUNT),1000)
 	python -m tests.soak kills --count 100
