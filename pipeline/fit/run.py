@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.fit import people
 from reid.code.fingerprint import Start, of
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, sha256_of, write_atomically
+from reid.project.layout import Project, as_json, key_of, sha256_of, write_atomically
 from reid.project.threads import cores
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def fit_backend(
     from pipeline.fit import training
 
     lesson = lesson_of(backend)
+    weights = load_state(start, trusted=False) if start else None
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     torch.set_num_threads(threads or cores())
     recipe = replace(lesson.defaults, steps=steps) if steps else lesson.defaults
@@ -103,6 +104,8 @@ def fit_backend(
     counts = {view: sheets or count for view, count in lesson.sheets.items()}
     examples = gather(lesson, project.work / "fit" / "people", counts, threads or cores(), say)
     say(f"{backend}: {len(examples):,} examples, {recipe.steps:,} steps of {recipe.batch}")
+    code = of(fitted_by(lesson.weights), project.code).fingerprint
+    begins_with = sha256_of(start) if start else ""
     limit = threading.Timer(60 * minutes, stop.set)
     limit.daemon = True
     if minutes:
@@ -110,15 +113,15 @@ def fit_backend(
     try:
         state, done = training.fit(
             lesson, recipe, examples, project.work / "fit", device=device, stop=stop,
-            code=of(fitted_by(lesson.weights), project.code).fingerprint,
-            start=load_state(start, trusted=False) if start else None,
+            code=key_of([code, begins_with]),
+            start=weights,
         )  # fmt: skip
     finally:
         limit.cancel()
     path = out / f"{lesson.weights}.safetensors"
     write_weights(path, state)
     facts = {
-        "backend": lesson.weights, "recipe": asdict(recipe), "sheets": counts,
+        "backend": lesson.weights, "recipe": asdict(recipe), "sheets": counts, "start": begins_with,
         "examples": len(examples), "done": done, "device": device,
         "machine": platform.machine(), "minutes_since_start": round((monotonic() - began) / 60, 1),
         "file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path),

@@ -23,7 +23,7 @@ from reid.project.layout import key_of, write_atomically
 
 PACKAGES = ("reid", "pipeline")
 TYPE = "~"  # before a name that stands in an annotation
-FORMAT = 2  # of the kept summaries
+FORMAT = 3  # of the kept summaries
 OUTSIDE = (  # these change no result: messages, progress, locks, how work runs, what is shown
     "reid.code", "reid.project", "reid.report", "reid.look", "reid.results", "reid.export",
     "pipeline.commands", "pipeline.builds", "pipeline.engine.executors", "pipeline.engine.journal",
@@ -215,7 +215,7 @@ class _Walk:
         """Queue the class that a name in an annotation means, also through names of types."""
         bound = {**summary.types, **summary.imports}
         definition = summary.definitions.get(name)
-        if definition is not None and definition.is_class:
+        if definition is not None and (definition.is_class or definition.hands):
             self.waiting.append((module, name))
         elif definition is not None:
             for piece in definition.pieces.values():

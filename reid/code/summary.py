@@ -1,8 +1,9 @@
 """One source file as what it defines: a hash of each definition, and the names that it uses.
 
 A hash covers the syntax tree without comments, layout, docstrings, annotations, what is raised and
-what is logged. So a comment, a type or a better message changes no hash, any other edit does. Every
-Python version gives the same hashes.
+what is logged. So a comment, a type or a better message changes no hash, any other edit does. Of an
+annotation a call counts that is handed a name or a lambda, such as a validator: it may be run.
+Every Python version gives the same hashes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,6 +39,7 @@ class Definition:
     call: str = ""  # of `NAME = Call(key=value)`: the name of what is called
     keywords: dict[str, Piece] | None = None  # and its arguments by keyword
     is_class: bool = False
+    hands: bool = False  # a constant that counts as code also where it is a type: see `_handed`
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Summary:
                 d["call"],
                 _pieces(d["keywords"]),
                 d["is_class"],
+                d["hands"],
             )
             for name, d in noted["definitions"].items()
         }
@@ -190,6 +194,8 @@ def _class_pieces(node: ast.ClassDef, package: str) -> dict[str, Piece]:
 def _constant(node: ast.stmt, package: str) -> Definition:
     value = getattr(node, "value", None)
     whole = {"": _piece([node], package)}
+    if isinstance(value, ast.Subscript):  # maybe an `Annotated`
+        return Definition(whole, hands=any(_handed(value)))
     if isinstance(value, ast.Dict) and value.keys and all(map(_is_text, value.keys)):
         pairs = zip(value.keys, value.values, strict=True)
         items = {k.value: _piece([v], package) for k, v in pairs if isinstance(k, ast.Constant)}
@@ -214,7 +220,11 @@ def _piece(nodes: list[ast.AST], package: str) -> Piece:
         for token in _tokens(node):
             digest.update(token.encode("utf-8", "surrogatepass") + b"\0")
         names |= set(_names(node))
-        types |= set(_types(node))
+        for annotation in _annotations(node):
+            types |= set(_names(annotation))
+            for call in _handed(annotation):
+                digest.update("\0".join(_tokens(call)).encode("utf-8", "surrogatepass") + b"\0")
+                names |= set(_names(call))
         imports |= imports_of(ast.walk(node), package)
     return Piece(digest.hexdigest()[:16], sorted(names), imports, sorted(types - names))
 
@@ -287,20 +297,25 @@ def _names(node: ast.AST) -> Iterator[str]:
                 yield from _names(child)
 
 
-def _types(node: ast.AST) -> Iterator[str]:
-    """The names in all annotations: what a function is handed is code of theirs."""
+def _annotations(node: ast.AST) -> Iterator[ast.expr]:
+    """All annotations, also what is quoted in them: what a function is handed is code of theirs."""
     for inner in ast.walk(node):
         for name in ("annotation", "returns"):
             annotation = getattr(inner, name, None)
-            if isinstance(annotation, ast.expr):
-                yield from _names(annotation)
-                for part in ast.walk(annotation):
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        yield from _quoted(part.value)
+            if not isinstance(annotation, ast.expr):
+                continue
+            yield annotation
+            for part in ast.walk(annotation):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    with suppress(SyntaxError):  # a word of a Literal
+                        yield ast.parse(part.value, mode="eval").body
 
 
-def _quoted(annotation: str) -> Iterator[str]:
-    try:
-        yield from _names(ast.parse(annotation, mode="eval"))
-    except SyntaxError:  # a word of a Literal
-        return
+def _handed(annotation: ast.expr) -> Iterator[ast.Call]:
+    """The calls in a type that are handed a name or a lambda, such as `AfterValidator(check)`."""
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Call):
+            values = [*part.args, *(keyword.value for keyword in part.keywords)]
+            inner = (node for value in values for node in ast.walk(value))
+            if any(isinstance(node, ast.Name | ast.Lambda) for node in inner):
+                yield part

@@ -17,7 +17,7 @@ from pipeline.fit import people, run, training
 from pipeline.fit.training import Lesson, Recipe
 from reid.code import fingerprint
 from reid.project.errors import ReidError
-from reid.project.layout import Project
+from reid.project.layout import Project, sha256_of
 
 RECIPE = Recipe(steps=150, batch=8, learning_rate=0.3, weight_decay=0)
 EXAMPLES = list(np.linspace(-1, 1, 33, dtype=np.float32))
@@ -123,7 +123,7 @@ def test_the_cycle_rises_and_falls_to_nothing():
 
 
 def test_fit_backend_writes_halves_and_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
 
     monkeypatch.setattr(run, "lesson_of", lambda name: lesson())
     monkeypatch.setattr(people, "PASSES", 1)
@@ -137,6 +137,14 @@ def test_fit_backend_writes_halves_and_facts(tmp_path: Path, monkeypatch: pytest
         "weight": torch.float16, "bias": torch.float16
     }  # fmt: skip
     assert not list((tmp_path / "out").glob(".*"))
+    begun = {name: torch.full_like(value.float(), 9) for name, value in weights.items()}
+    save_file(begun, tmp_path / "nine.safetensors")
+    project, start = Project(tmp_path), tmp_path / "nine.safetensors"
+    again = run.fit_backend("line", project, out=tmp_path / "more", steps=12, start=start)
+    assert again["start"] == sha256_of(start)
+    assert load_file(tmp_path / "more/line.safetensors")["bias"] > weights["bias"] + 1
+    with pytest.raises(ReidError, match=r"no\.safetensors"):
+        run.fit_backend("line", project, out=tmp_path, start=tmp_path / "no.safetensors")
 
 
 def test_an_unknown_backend_names_those_there_are():

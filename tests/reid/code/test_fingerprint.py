@@ -211,6 +211,63 @@ def test_it_changes_and_says_what_changed(
     assert said in changes(first.definitions, of(START).definitions)
 
 
+CHECKED = """\
+from typing import Annotated
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic import field_validator
+from house import checks
+from house.checks import after, aliased, before, made, nested, quoted, serialized
+
+Alias = Annotated[int, AfterValidator(aliased)]
+
+
+class Settings(BaseModel):
+    a: Annotated[int, Field(ge=0), AfterValidator(after)]
+    b: Annotated[int, BeforeValidator(lambda value: before(value) + 1)] = 3
+    c: Annotated[list[Annotated[int, AfterValidator(checks.nested)]], PlainSerializer(serialized)]
+    d: Alias | None = None
+    e: list[int] = Field(default_factory=made)
+    f: "Annotated[int, AfterValidator(quoted)]" = 1
+
+    @field_validator("a")
+    @classmethod
+    def method(cls, value):
+        return checks.called(value)
+"""
+CHECKS = ("after", "aliased", "before", "called", "made", "nested", "quoted", "serialized")
+
+
+@pytest.fixture
+def checked(house: Path) -> Path:
+    """The stage's parameters with checks in their annotations."""
+    (house / "settings.py").write_text(CHECKED)
+    functions = [f"def {name}(value=0):\n    return value\n" for name in (*CHECKS, "unused")]
+    (house / "checks.py").write_text("\n".join(functions))
+    return house
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_what_checks_or_makes_a_field_s_value_counts(checked: Path, name: str):
+    first = of(START)
+    assert "house.checks:unused" not in first.definitions
+    edit(checked, "checks.py", f"def {name}(value=0):\n    return", f"def {name}(value=0):\n    -")
+    assert changes(first.definitions, of(START).definitions) == [f"house.checks: {name} changed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seen"),
+    [
+        ("int, BeforeValidator(lambda", "int, AfterValidator(lambda", True),
+        ("before(value) + 1", "before(value) + 2", True),
+        ("Field(ge=0)", "Field(ge=1)", False),  # it only refuses
+    ],
+)
+def test_calls_in_annotations_that_run_nothing_do_not_count(checked, before, after, seen):
+    first = of(START).fingerprint
+    edit(checked, "settings.py", before, after)
+    assert (of(START).fingerprint != first) == seen
+
+
 def test_arguments_that_are_left_out_are_not_followed(house: Path):
     start = Start(("house.paper:PAPER",), left_out={"Paper": frozenset({"tables"})})
     assert "house.arrays:boxes" in of(start).definitions
