@@ -54,10 +54,10 @@ def test_a_crowd_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     everybody = [("hall", 0, 1), ("hall", 0, 2)]
     monkeypatch.setattr(crowd, "persons_of", lambda name: everybody)
     root = crowd.render(tmp_path, "upright", 1)
-    files = {path: path.stat().st_mtime_ns for path in root.glob("*/*.png")}
+    files = {path: path.stat().st_mtime_ns for path in root.glob("*/*.*")}
     assert {path.parent.name for path in files} == {"hall-0-001", "hall-0-002"}
     assert crowd.render(tmp_path, "upright", 1) == root
-    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*.png")} == files
+    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*.*")} == files
 
 
 @pytest.mark.parametrize("paper", PRETRAINED)
