@@ -233,12 +233,13 @@ def _chosen(project: Project, experiment: Experiment) -> Experiment:
 
 
 def network_params(project: Project, paper: str, dataset: str) -> Any:
-    """A paper's parameters at the scale of a data set, or the paper's own where none is named."""
+    """A paper's parameters at the scale of a data set, or the paper's own where none is named.
+
+    What every experiment has beside them, such as `builds`, is left away.
+    """
     loaded = parameters.load(project.root)
     values = parameters.section(loaded, paper, "scale", dataset) if dataset else {}
     if dataset and dataset not in parameters.section(loaded, paper, "scale"):
         raise ReidError(f"params.yaml: {paper}.scale has no `{dataset}`")
-    values = {
-        k: v for k, v in values.items() if k not in Training.model_fields
-    }  # a network's alone
+    values = {k: v for k, v in values.items() if k not in Training.model_fields}
     return parameters.check(paper_of(paper).params, values, f"{paper}.scale.{dataset}")

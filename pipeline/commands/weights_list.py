@@ -12,6 +12,7 @@ from pipeline.backends.checkpoints import downloads_folder, file_hash, file_name
 from pipeline.backends.choices import NETWORKS, Choice, Pin, choose, pins, world_file
 from pipeline.stages import stage as find_stage
 from reid.papers import PAPERS
+from reid.papers.pretraining import WORLD
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project
@@ -83,6 +84,8 @@ def _trainings(project: Project) -> Iterator[dict[str, Any]]:
                 "licence": "" if not start else "the file's own",
             }  # fmt: skip
             path = project.root / start if start else None
+            if whole and getattr(experiment.params, "weights", "") == WORLD:
+                line |= {"weights": WORLD, "licence": OWN}
             if whole and start == backbones.PRETRAINED:
                 published = backbones.published(model)
                 path = published.file

@@ -31,6 +31,7 @@ from reid.project.threads import end_with
 SEEDS = 2 * people.SEEDS
 PERSONS = 120  # of a place
 CROWDS = {"upright": {"street": 4, "mall": 2, "hall": 3}, "above": {"topview": 9}}  # places
+JPEG = b"\xff\xd8"  # begins a file
 NEAR_MM, FAR_MM = 1_900, 3_900  # that colours span, from above
 TWO_EACH = {"images_min": 2, "images_max": 2}  # images of a person before each
 SCENE: dict[str, dict[str, Any]] = {  # how a place differs from a world of its scene
@@ -80,7 +81,8 @@ def images_of(person: Person) -> Iterator[tuple[str, bytes]]:
             if sample.depth_mm is not None:
                 yield from _from_above(name, sample, truth)
             else:
-                yield f"{name}.png", sample.encoded or encode_png(sample.image)
+                data = sample.encoded or encode_png(sample.image)
+                yield f"{name}.{'jpg' if data.startswith(JPEG) else 'png'}", data
 
 
 def _from_above(name: str, sample: Any, truth: Truth) -> Iterator[tuple[str, bytes]]:

@@ -39,7 +39,7 @@ def fit_trunk(
     root = crowd.render(project.work / "fit" / "crowd", pretraining.crowd, cores())
     folder = pretrain(project, root, chosen, params, recipe, device, say, kind="trunk")
     halves = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
+        name: (value.half() if value.is_floating_point() else value.clone()).contiguous()
         for name, value in read_state(folder / "weights.pt").items()
     }
     fits = {k: v for k, v in params.model_dump(mode="json").items() if k in pretraining.fits}

@@ -299,8 +299,9 @@ def test_the_wheel_works_beside_anyone_s_pipeline(root: Path, tmp_path: Path):
     unpacked = tmp_path / "wheel"
     with zipfile.ZipFile(next(tmp_path.glob("reid_pipeline-*.whl"))) as wheel:
         wheel.extractall(unpacked)
-    weights = {path.name for path in (ROOT / "pipeline/backends/world_weights").iterdir()}
-    assert {p.name for p in (unpacked / "pipeline/backends/world_weights").iterdir()} == weights
+    for folder in ("pipeline/backends/world_weights", "reid/nn/world_trunks"):
+        weights = {path.name for path in (ROOT / folder).iterdir()}
+        assert {path.name for path in (unpacked / folder).iterdir()} == weights
     assert (unpacked / "reid/report/templates/report.html").is_file()
     assert (unpacked / "reid/py.typed").is_file()
     theirs = tmp_path / "theirs"

@@ -12,7 +12,7 @@ from reid.papers.implicit_attention.params import Params
 from reid.papers.pretraining import Pretraining, Recipe
 
 RECIPE = Recipe(
-    epochs=6, batch=64, learning_rate=0.004, schedule="one_cycle", shift=5, brightness=0.1,
+    epochs=8, batch=32, learning_rate=0.004, schedule="one_cycle", shift=5, brightness=0.1,
     tint=0.1,
 )  # fmt: skip
 

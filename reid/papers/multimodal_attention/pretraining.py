@@ -14,7 +14,7 @@ from reid.papers.multimodal_attention.params import Params
 from reid.papers.pretraining import Pretraining, Recipe
 
 RECIPE = Recipe(
-    epochs=10, batch=64, learning_rate=0.008, schedule="one_cycle", shift=5, brightness=0.25,
+    epochs=16, batch=32, learning_rate=0.008, schedule="one_cycle", shift=5, brightness=0.25,
     tint=0.08,
 )  # fmt: skip
 

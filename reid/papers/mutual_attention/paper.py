@@ -29,7 +29,9 @@ Differs where the paper is silent, unclear or contradicts itself:
   - one draw of crop and flip for a clip, where the base system's code has one a frame: flow has
     to follow. Enlarged flow is multiplied by as much, and mirrored flow has -u.
   - a clip has 4 frames, as the settings say; the best numbers are at 16. `backbone`, `channels`,
-    `one_cycle`, `brightness` and `tint` are for small trainings from scratch.
+    `one_cycle`, `brightness` and `tint` are for small trainings from scratch. `weights: world` is
+    ours, in place of ImageNet: the demo's small network, fitted to images of a rendered crowd. As
+    in the paper both streams begin with it.
 """
 
 from __future__ import annotations

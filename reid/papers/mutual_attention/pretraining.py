@@ -13,23 +13,24 @@ from reid.papers.mutual_attention.two_stream import Stream
 from reid.papers.pretraining import Pretraining, Recipe
 
 RECIPE = Recipe(
-    epochs=6, batch=64, learning_rate=0.004, schedule="one_cycle", shift=3, brightness=0.1,
+    epochs=20, batch=32, learning_rate=0.004, schedule="one_cycle", shift=3, brightness=0.1,
     tint=0.1,
 )  # fmt: skip
 
 
 class Classified(nn.Module):
-    """A stream of images, the mean over places, and a classifier."""
+    """A stream of images, the mean over places, normalisation and a classifier."""
 
     def __init__(self, params: Params, classes: int):
         super().__init__()
         self.stream = Stream(**params.trunk("image"))
+        self.norm = nn.BatchNorm1d(self.stream.width)  # without it hundreds of steps learn nothing
         self.classifier = nn.Linear(self.stream.width, classes)
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
         """(B, 3, H, W) normalised to predictions (B, classes)."""
         maps = self.stream.after(self.stream.before(image))
-        return (self.classifier(maps.mean((2, 3))),)
+        return (self.classifier(self.norm(maps.mean((2, 3)))),)
 
 
 def size(params: Params) -> tuple[int, int]:

@@ -148,17 +148,20 @@ strong_baseline:
 multimodal_attention:
   on:
     mat: {dataset: top}
+    crowd: {dataset: top, weights: world}
 """
     (tmp_path / "params.yaml").write_text(PARAMS + text)
     (tmp_path / "mine.safetensors").write_bytes(b"w" * 200_000)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     found = {line["build"]: line for line in lines_of(project, stage="train")}
-    assert list(found) == ["full", "small", "own", "mat"]
-    full, small, own, mat = found.values()
+    assert list(found) == ["full", "small", "own", "mat", "crowd"]
+    full, small, own, mat, crowd = found.values()
     assert full["address"].startswith("https://huggingface.co/timm/resnet50.tv_in1k/")
     assert (full["model"], full["weights"]) == ("resnet50.tv_in1k", "pretrained")
     assert (small["weights"], small["address"], small["file"]) == ("none: from scratch", "", "")
     assert (own["there"], own["megabytes"]) == (True, 0.2)
     assert own["sha256"] == hashlib.sha256(b"w" * 200_000).hexdigest()
     assert (mat["backend"], mat["there"]) == ("multimodal_attention", False)
+    assert (crowd["weights"], crowd["licence"]) == ("world", "Apache-2.0, this project's")
+    assert crowd["file"].endswith("reid/nn/world_trunks/multimodal_attention.safetensors")
     assert len({frozenset(line) for line in listing(project)}) == 1

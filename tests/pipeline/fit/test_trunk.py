@@ -18,6 +18,7 @@ from reid.papers.pretraining import FOLDER, file_of
 from reid.project import params as parameters
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.training.pretrain import pretraining_of
 from tests.reid.papers.tiny import TINY
 from tests.reid.training.test_pretrain import make_folder
 
@@ -53,10 +54,10 @@ def test_a_crowd_is_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     everybody = [("hall", 0, 1), ("hall", 0, 2)]
     monkeypatch.setattr(crowd, "persons_of", lambda name: everybody)
     root = crowd.render(tmp_path, "upright", 1)
-    files = {path: path.stat().st_mtime_ns for path in root.glob("*/*.png")}
+    files = {path: path.stat().st_mtime_ns for path in root.glob("*/*.*")}
     assert {path.parent.name for path in files} == {"hall-0-001", "hall-0-002"}
     assert crowd.render(tmp_path, "upright", 1) == root
-    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*.png")} == files
+    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*.*")} == files
 
 
 @pytest.mark.parametrize("paper", PRETRAINED)
@@ -67,17 +68,14 @@ def test_a_trunk_begins_a_training_of_its_own_network_alone(
     monkeypatch.setattr(crowd, "render", lambda *_: root)
     tiny = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY[paper].items()}
     YAML().dump({paper: {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
-    said: list[str] = []
-    project, out = Project(tmp_path), tmp_path / "out"
-    path = trunk.fit_trunk(paper, project, "tiny", out=out, epochs=1, device="cpu", say=said.append)
-    assert set(fits_of(path)) == set(paper_of(paper).method().pretraining.fits)  # pyright: ignore[reportOptionalMemberAccess]
+    path = trunk.fit_trunk(paper, Project(tmp_path), "tiny", out=tmp_path, epochs=1, device="cpu")
+    assert set(fits_of(path)) == set(pretraining_of(paper_of(paper)).fits)
     values = {**TINY[paper], "weights": str(path)}
     params = paper_of(paper).params.model_validate(values)
     network, scratch = (_built(paper, params, w) for w in (str(path), ""))
     assert any(not torch.equal(network[name], scratch[name]) for name in scratch)
-    name, other = {"width_scale": ("width_scale", 0.25)}.get(
-        "width_scale" if "width_scale" in values else "", ("channels", (4, 4, 8, 12))
-    )
+    name = "channels" if "channels" in values else "width_scale"
+    other = {"channels": (4, 4, 8, 12), "width_scale": 0.25}[name]
     with pytest.raises(ReidError, match=rf"fits .*{name} .*use '', or fit your own by `reid fit-"):
         _built(paper, params.model_copy(update={name: other}), str(path))
 
