@@ -75,8 +75,8 @@ class Journal:
         """Write a finished shard: temporary name, fsync, note, rename last."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{key}.{this_process()}.tmp"
-        write_shard(temporary, table, metadata)
-        size, digest = temporary.stat().st_size, sha256_of(temporary)
+        digest = write_shard(temporary, table, metadata)
+        size = temporary.stat().st_size
         outcome = Outcome(rows=table.num_rows, bytes=size, sha256=digest, rejects=rejects)
         write_atomically(self.folder / f"{key}.json", as_json(outcome.model_dump()))
         temporary.replace(self.shard(key))

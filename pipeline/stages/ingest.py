@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, key_of
 from reid.project.params import StageParams
 from reid.project.progress import advance
-from reid.shards.folder import Shard
+from reid.shards.folder import MAX_PAGE, Shard
 from reid.shards.protocol import with_digest
-from reid.shards.schema import ORDER, ROW, SCHEMA_VERSION
+from reid.shards.schema import IMAGE, ORDER, ROW, SCHEMA_VERSION
 
 NEAREST_MM = 100  # no depth sensor sees a person that is nearer as a whole
 THREADS, AT_ONCE = 8, 4_096  # that wait for the file system, and files for one at a time
@@ -236,20 +236,31 @@ class IngestWork(Work):
 
         def function(piece: pa.Table) -> Any:
             rows: list[int] = []  # of `piece`, whose images are sound
-            read: list[Images] = []
+            image, depth, shapes = Encoded(), Encoded(), list[tuple[int, int]]()
+            changed: Counter[str] = Counter()
             rejects: list[tuple[str, str]] = []
             listed = zip(*(piece[c].to_pylist() for c in ("path", "depth_path")), strict=True)
             for row, (path, depth_path) in enumerate(listed):
                 advance()
                 try:
-                    read.append(read_images(source, path, depth_path))
-                    rows.append(row)
+                    read = read_images(source, path, depth_path)
                 except images.BadImage as error:
                     rejects.append((piece["image_id"][row].as_py(), str(error)))
-            changed = Counter(r.changed for r in read if r.changed)
+                    continue
+                rows.append(row)
+                image.add(read.image)
+                depth.add(read.depth)
+                shapes.append((read.height, read.width))
+                changed.update([read.changed] if read.changed else [])
             said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
-            sound = piece.take(pa.array(rows, pa.int64()))
-            return _table(sound, read, schema), rejects, {**self.footer, **said}
+            height, width = np.array(shapes, np.int32).reshape(-1, 2).T
+            told = {**image.columns("image"), **depth.columns("depth")}
+            told |= {"height": pa.array(height), "width": pa.array(width)}
+            listed = piece.take(pa.array(rows, pa.int64()))
+            columns = [
+                told[f.name] if f.name in told else listed[f.name].cast(f.type) for f in schema
+            ]
+            return pa.table(columns, schema=schema), rejects, {**self.footer, **said}
 
         return function
 
@@ -275,21 +286,29 @@ def read_images(source: Source, path: str, depth_path: str | None) -> Images:
     return Images(data, changed, height, width, depth)
 
 
-def _table(listed: pa.Table, read: Sequence[Images], schema: pa.Schema) -> pa.Table:
-    """Rows of `schema`: the listed columns as they are, and those that their images tell."""
-    of_images: dict[str, list[Any]] = {
-        "image": [{"bytes": r.image} for r in read],
-        "image_size": [len(r.image) for r in read],
-        "depth": [None if r.depth is None else {"bytes": r.depth} for r in read],
-        "depth_size": [None if r.depth is None else len(r.depth) for r in read],
-        "height": [r.height for r in read],
-        "width": [r.width for r in read],
-    }
-    columns = [
-        pa.array(of_images[f.name], f.type) if f.name in of_images else listed[f.name].cast(f.type)
-        for f in schema
-    ]
-    return pa.table(columns, schema=schema)
+class Encoded:
+    """A column of encoded images, laid into one buffer as they come."""
+
+    def __init__(self) -> None:
+        self.data, self.sizes = bytearray(), list[int | None]()
+
+    def add(self, data: bytes | None) -> None:
+        """The next row's image, None where it has none."""
+        self.data += data or b""
+        self.sizes.append(None if data is None else len(data))
+
+    def columns(self, name: str) -> dict[str, pa.Array]:
+        """The column, and that of its sizes; null where there is no image."""
+        sizes = pa.array(self.sizes, pa.int32())
+        ends = np.cumsum([0, *(size or 0 for size in self.sizes)], dtype=np.int64)
+        if ends[-1] > MAX_PAGE:
+            raise ReidError(f"`{name}`: a shard of more than 2 GiB; choose fewer shard_megabytes")
+        buffers = [sizes.buffers()[0], pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(self.data)]
+        values = pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
+        paths = pa.nulls(len(sizes), pa.string())
+        fields = [IMAGE.field(n) for n in range(IMAGE.num_fields)]
+        cells = pa.StructArray.from_arrays([values, paths], fields=fields, mask=sizes.is_null())
+        return {name: cells, f"{name}_size": sizes}
 
 
 def _check_depth(data: bytes, height: int, width: int) -> None:

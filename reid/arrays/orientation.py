@@ -17,6 +17,7 @@ import numpy as np
 TAG = 0x0112
 UPRIGHT = 1
 TIFF = (b"II*\0", b"MM\0*")  # the first bytes of a file, little and big end first
+SEGMENT = struct.Struct(">BBH").unpack_from  # 0xFF, its marker, its length
 EXIF = b"Exif\0\0"
 XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])[\"<]")
 
@@ -68,15 +69,14 @@ def _chunk(data: bytes, at: int, size: str, name_at: int, name: bytes, around: i
 def _app1(data: bytes) -> list[bytes]:
     """What the APP1 segments of a JPEG hold. They lie ahead of its pixels: those are not read."""
     segments: list[bytes] = []
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    at, end = 2, len(data) - 4
+    while at <= end:
+        sign, marker, length = SEGMENT(data, at)
+        if sign != 0xFF or marker in (0xDA, 0xD9):  # pixels, or the end
+            break
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
-        if marker in (0xDA, 0xD9):  # pixels, or the end
-            break
-        length = (data[at + 2] << 8) + data[at + 3]
         if marker == 0xE1:
             segments.append(data[at + 4 : at + 2 + length])
         at += 2 + length

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import ctypes
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from reid.shards import schema
 from reid.shards.footer import check_digest
 from reid.shards.manifest import listed_of
 from reid.shards.read import (
+    MAX_SPAN,
     VERSION_KEY,
     Shard,
     bytes_of,
@@ -55,11 +57,12 @@ def with_sizes(table: pa.Table) -> pa.Table:
     return table
 
 
-def write_shard(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> None:
+def write_shard(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> str:
     """Write and fsync one shard; the same table and metadata give the same bytes anywhere.
 
     Each image column needs its `<name>_size` (see `with_sizes`), else `ValueError`. `metadata`
-    goes to the footer beside the schema version and the Hugging Face features.
+    goes to the footer beside the schema version and the Hugging Face features. Returns the file's
+    SHA-256, made of what is written while the next row group is encoded.
     """
     _check_sizes(table)
     footer = {
@@ -68,13 +71,27 @@ def write_shard(path: Path, table: pa.Table, metadata: Mapping[str, str]) -> Non
         "huggingface": schema.hugging_face(table.schema),
     }
     table = table.replace_schema_metadata(dict(sorted(footer.items())))
-    with pa.OSFile(str(path), "wb") as sink, path.open("rb") as file:
+    digest = hashlib.sha256()
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        path.open("rb", buffering=0) as file,
+        ThreadPoolExecutor(1) as behind,
+    ):
+        buffer = memoryview(bytearray(MAX_SPAN))
+
+        def hash_written() -> None:
+            while size := file.readinto(buffer):
+                digest.update(buffer[:size])
+
         with _writer(sink, table.schema) as writer:
             for first in range(0, table.num_rows, ROW_GROUP_ROWS):
                 # Chunks of a column would become batches of their own, which may end a page.
                 writer.write_table(table.slice(first, ROW_GROUP_ROWS).combine_chunks())
                 _start_flushing(file.fileno())
+                behind.submit(hash_written)
+        behind.submit(hash_written).result()
         os.fsync(file.fileno())
+    return digest.hexdigest()
 
 
 def _start_flushing(descriptor: int) -> None:

@@ -47,6 +47,7 @@ def take_turns(
     actions: Sequence[Callable[[], object]],
     rounds: int = ROUNDS,
     before: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
     """Seconds of each action, (actions, rounds), run A B, B A, A B ... after one warm-up each.
 
@@ -59,9 +60,9 @@ def take_turns(
     for turn in range(rounds):
         before()
         for i in range(len(actions))[:: 1 if turn % 2 == 0 else -1]:
-            start = time.perf_counter()
+            start = clock()
             actions[i]()
-            seconds[i].append(time.perf_counter() - start)
+            seconds[i].append(clock() - start)
     return seconds
 
 
