@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.memory`: the most memory of each command, by number of images.
 
 Rendered images are written again and again, as other persons, in official layouts. Ingest, training
-and evaluation get all of them; derived stages a fortieth, in shards of a fortieth of the rows: most
-run a network, and what they hold is a batch and a shard. A command runs in one process, executor
-`local`; a pool has as many of them as there are workers.
+and evaluation get all of them; derived stages a fortieth, in shards of a fortieth of the rows; on
+the street, where networks begin, a quarter of that: what they hold is a batch and a shard. A
+command runs in one process, executor `local`; a pool has as many of them as there are workers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ingest:
   with: {}
   on:
     all: {reader: market1501}
-    street-part: {reader: market1501, shard_rows: 51}
+    street-part: {reader: market1501, shard_rows: 13}
     topview-part: {reader: opr, shard_rows: 51}
     hall-part: {reader: ilids_vid, shard_rows: 51}
 joints:
@@ -48,7 +48,7 @@ parts: {with: {}, on: {street-part: {dataset: street-part, beta: 0.1}}}
 masks:
   with: {max_reject_rate: 1}
   on:
-    street-part: {dataset: street-part, shortest_side: 128, longest_side: 256,
+    street-part: {dataset: street-part, shortest_side: 64, longest_side: 128,
       backend: torchvision, weights: world}
 backgrounds:
   with: {max_reject_rate: 1, side: 64, same_viewpoint: false, area_ratio: 0, iou: 0}
@@ -98,12 +98,13 @@ def _begin(project: Project) -> None:
 
 
 def _grown(root: Path, worlds: Project, count: int) -> Project:
-    """A project with data sets of `count` images, and of a fortieth."""
+    """A project with data sets of `count` images, of a fortieth, and of a quarter of that."""
     project = Project(root)
     _begin(project)
     grow(worlds, "street", project.raw("all"), count)
     for world in LAYOUTS:
-        grow(worlds, world, project.raw(f"{world}-part"), count // 40)
+        share = 160 if world == "street" else 40
+        grow(worlds, world, project.raw(f"{world}-part"), count // share)
     return project
 
 
