@@ -26,7 +26,7 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.shards.folder import Shard
 from reid.shards.manifest import manifest_of
-from reid.shards.schema import ROW
+from reid.shards.schema import IMAGE, ROW
 from reid.shards.verify import verify
 from tests.conftest import toy_samples
 
@@ -225,3 +225,14 @@ def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
     (raw / "mine").symlink_to(tmp_path / "gone")
     with pytest.raises(ReidError, match=r"mine: links to .*gone, which is gone; bring it back"):
         ingest.plan("mine", ingest.Params(reader="folder"), Project(tmp_path))
+
+
+@pytest.mark.parametrize("data", [[b"ab", None, b"", b"xyz"], [None, None], []])
+def test_images_laid_into_one_buffer_are_the_column_that_a_list_makes(data):
+    column = ingest.Encoded()
+    for one in data:
+        column.add(one)
+    made = column.columns("image")
+    cells = [None if one is None else {"bytes": one, "path": None} for one in data]
+    assert made["image"].equals(pa.array(cells, IMAGE))
+    assert made["image_size"].to_pylist() == [None if one is None else len(one) for one in data]
