@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from pipeline.builds.scan import scan
 from pipeline.commands.build import make_plan
@@ -16,10 +20,19 @@ from reid.project.layout import Project
 from tests.test_flow import TINY
 
 
-def build_tiny(root: Path) -> Project:
-    """All worlds and stages of the tiny flow, without its trainings; some twenty seconds."""
+def build_tiny(
+    root: Path, identities: int | None = None, papers: Mapping[str, Any] | None = None
+) -> Project:
+    """All worlds and stages of the tiny flow, without its trainings; some twenty seconds.
+
+    `identities` are those of training, and `papers` sections of params.yaml, in place of its own.
+    """
     root.mkdir(parents=True)
-    (root / "params.yaml").write_text(TINY)
+    sections = YAML(typ="safe").load(TINY) | {**(papers or {})}
+    if identities:
+        sections["world"]["with"]["train_identities"] = identities
+    with (root / "params.yaml").open("w") as file:
+        YAML().dump(sections, file)
     loaded = params.load(root)
     with contextlib.chdir(root):  # as the command does
         project = Project(Path())

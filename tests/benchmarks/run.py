@@ -26,6 +26,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from tests.benchmarks.stages import rows_stages
     from tests.benchmarks.starts import rows_starts
     from tests.benchmarks.swaps import rows_swaps
+    from tests.benchmarks.trainings import rows_trainings
     from tests.benchmarks.turns import rows_io
 
     rows: list[dict[str, Any]] = []
@@ -39,6 +40,7 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
         rows += rows_flow(Path(folder) / "flow")
         rows += rows_networks(Path(folder) / "networks")
         rows += rows_training(Path(folder) / "io" / "data")
+        rows += rows_trainings(Path(folder) / "trainings")
     peers = os.environ.get("REID_PEERS")
     rows += rows_ranking(Path(peers) if peers else None)
     rows += rows_ray()  # none without ray
