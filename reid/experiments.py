@@ -155,13 +155,15 @@ class Experiment:
         """Whether all that it reads is built."""
         return all((f / "manifest.json").is_file() for f in self._folders(project).values())
 
-    def _folders(self, project: Project) -> dict[str, Path]:
-        """Where what it reads lies, by stage."""
+    def reads(self) -> dict[str, str]:
+        """The builds that it reads, by stage."""
         dataset = self.params.dataset
         stages = [*self.stages, *self.paper.training_stages(self.params)]
-        names = {stage: self.params.builds.get(stage, dataset) for stage in stages}
-        built = {stage: project.derived(stage, name) for stage, name in names.items()}
-        return {"ingest": project.shards(dataset), **built}
+        return {"ingest": dataset, **{s: self.params.builds.get(s, dataset) for s in stages}}
+
+    def _folders(self, project: Project) -> dict[str, Path]:
+        """Where what it reads lies, by stage."""
+        return {stage: project.built(stage, name) for stage, name in self.reads().items()}
 
     def _inputs(self, project: Project) -> list[Any]:
         """The content hashes of every shard that the paper's columns come from."""

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import reid
 from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid.project.layout import Project
 from tests import pages
 from tests.conftest import make_project
 from tests.pages import Fence
+from tests.tiny import build_tiny
 
 SCALE = 'DATASET, MODEL, STEPS = "street", "resnet18", 500'
 TINY = 'DATASET, MODEL, STEPS = "street", "resnet10t", 10'
+DATABASE = "dataset = fiftyone.Dataset"  # from here on a block needs MongoDB
 OPTIONAL = (  # of the reader's own choice
-    "pandas", "polars", "duckdb", "datasets", "ray", "timm", "lightning", "fiftyone",
+    "pandas", "polars", "duckdb", "datasets", "ray", "timm", "lightning",
 )  # fmt: skip
 
 
@@ -60,10 +67,46 @@ def run(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 @pytest.mark.filterwarnings("ignore")  # other tools' own
 @pytest.mark.parametrize(
-    "fence", [f for f in pages.fences("python") if SCALE not in f.text], ids=at
+    "fence",
+    [f for f in pages.fences("python") if SCALE not in f.text and DATABASE not in f.text],
+    ids=at,
 )
 def test_a_block_of_python_runs(fence: Fence, street: Path, monkeypatch: pytest.MonkeyPatch):
     run(fence, street, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # its own libraries'
+def test_fiftyone_shows_what_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    spec = importlib.util.find_spec("fiftyone")
+    if spec is None or spec.origin is None:
+        pytest.skip("fiftyone is not installed")
+    (fence,) = [f for f in pages.fences("python") if DATABASE in f.text]
+    root = build_tiny(tmp_path / "project").root
+    street = reid.open(root / "data", "street")
+    query, gallery = (
+        street.role(role).rows["image_id"].to_pylist() for role in ("query", "gallery")
+    )
+    ranked = root / "data/3-runs/street-baseline/evaluate/ranked.parquet"
+    ranked.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"query": query[:1], "gallery": [gallery[:3]]}), ranked)
+    mongod = Path(spec.origin).parent / "db/bin/mongod"
+    database = mongod.is_file() or "FIFTYONE_DATABASE_URI" in os.environ
+    if not database:
+        monkeypatch.setenv("FIFTYONE_DISABLE_SERVICES", "1")
+    monkeypatch.chdir(root)
+    names: dict[str, Any] = {}
+    text = fence.text if database else fence.text.partition(DATABASE)[0]
+    exec(compile(text, at(fence), "exec"), names)
+    by_tag = {sample.tags[0]: sample for sample in names["found"]}
+    assert set(by_tag) == {"street", "mall", "crops/topview"}
+    assert len(by_tag["street"].joints.keypoints[0].points) == 18
+    assert len(by_tag["street"].parts.detections) == 5
+    assert by_tag["mall"].mask.mask.any()
+    assert all(Path(sample.filepath).is_file() for sample in names["found"])
+    if not database:
+        pytest.skip("run as far as the samples: there is no MongoDB for `fiftyone.Dataset`")
+    assert names["view"].values("image_id") == [*query[:1], *gallery[:3]]
 
 
 def test_every_consumer_has_a_section_with_code():

@@ -127,7 +127,7 @@ def _experiment(paper: str, name: str, values: dict[str, Any], project: Project)
         return {**line, "state": "not trained"}
     from reid import experiments as named
     from reid.evaluation.trained import training_key
-    from reid.results.tables import metrics_of
+    from reid.results.evaluated import metrics_of
 
     try:
         experiment = named.load(project, name)
@@ -141,6 +141,30 @@ def _experiment(paper: str, name: str, values: dict[str, Any], project: Project)
         return {**line, "state": "trained, not evaluated as it is now"}
     shares = {n: f"{100 * v:.2f}" for n in ("rank1", "map") if (v := metrics.get(n)) is not None}
     return {**line, **shares, "state": "evaluated"}
+
+
+def experiment(project: Project, name: str) -> dict[str, Any]:
+    """One experiment: what it reads, its parameters, state, figures, the next command."""
+    from reid import experiments as named
+
+    loaded = named.load(project, name)
+    own = params.section(params.load(project.root), loaded.paper.name, "on", name)
+    line = _experiment(loaded.paper.name, name, own, project)
+    reads = {
+        f"{stage} {build}": read_manifest(project.built(stage, build)) is not None
+        for stage, build in loaded.reads().items()
+    }
+    state = line["state"]
+    if not all(reads.values()):
+        then = f"dvc repro {loaded.paper.name}_evaluate@{name}"
+    elif state == "evaluated":
+        then = f"reid search {name} IMAGE"
+    else:
+        then = f"reid {'evaluate' if state.startswith('trained,') else 'train'} {name}"
+    return {
+        **line, "reads": {k: "built" if there else "not built" for k, there in reads.items()},
+        "parameters": loaded.described(), "next": then,
+    }  # fmt: skip
 
 
 def report(project: Project) -> str:

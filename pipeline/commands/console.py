@@ -17,7 +17,7 @@ from pipeline.commands.names import (
     complete_stage,
 )
 from reid.project.errors import ReidError
-from reid.project.names import did_you_mean
+from reid.project.names import did_you_mean, heading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,12 +100,6 @@ def show(value: Any, as_json: bool, lines: Callable[[], None]) -> None:
         typer.echo(json.dumps(value, indent=1, sort_keys=True, default=str))
     else:
         lines()
-
-
-def heading(name: str) -> str:
-    """A column's name as a reader says it: `r1`, `rank1` are rank-1, `map` is mAP."""
-    name = re.sub(r"(^|[ _])(?:rank|r)(\d+)\b", lambda m: f"{m[1] and ' '}rank-{m[2]}", name)
-    return re.sub(r"(^|[ _])m(ap|inp)\b", lambda m: f"{m[1] and ' '}m{m[2].upper()}", name)
 
 
 def short(value: Any) -> str:

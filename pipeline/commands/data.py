@@ -26,7 +26,12 @@ from pipeline.commands.names import (
     complete_dataset,
     complete_stage,
     folder_of,
+    is_built_name,
+    is_experiment,
+    is_shard,
 )
+from reid.project.errors import ReidError
+from reid.project.names import heading
 
 LOOK = "Look and check"
 app = typer.Typer()
@@ -173,7 +178,7 @@ def inspect(
     shard: Annotated[
         str,
         typer.Argument(
-            help="A shard, or what is built, by its name: street, parts/street.",
+            help="A shard, or by its name what is built, or an experiment: street, parts/street.",
             autocompletion=complete_built,
         ),
     ],
@@ -181,15 +186,18 @@ def inspect(
     sheet: Annotated[Path | None, typer.Option(help="Write pictures as one PNG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """A shard's rows as a table, its pictures as a contact sheet.
+    """A shard's rows as a table, its pictures as a contact sheet; or where an experiment stands.
 
     Example: reid inspect parts/street --sheet parts.png
     """
+    target = None if sheet is None else sheet.absolute()  # `project` changes the working folder
+    if not is_built_name(shard) and is_experiment(shard):
+        _experiment(shard, sheet, as_json)
+        return
     from reid.look.inspect import contact_sheet, pictured, rows_table
     from reid.look.pictures import save
     from reid.shards.folder import Shard, Shards
 
-    target = None if sheet is None else sheet.absolute()  # `project` changes the working folder
     path = _shard_or_folder(shard)
     opened = Shards(path) if path.is_dir() else Shard(path)
     found = rows_table(opened, rows)
@@ -205,12 +213,29 @@ def inspect(
     show({"rows": found, "metadata": first.metadata, "sheet": sheet}, as_json, lines)
 
 
+def _experiment(name: str, sheet: Path | None, as_json: bool) -> None:
+    if sheet is not None:
+        raise ReidError(
+            f"--sheet: {name} is an experiment; `reid search {name} IMAGE` has pictures"
+        )
+    from pipeline.builds import status as check
+
+    found = check.experiment(project(), name)
+
+    def lines() -> None:
+        told = [[k, found[k]] for k in ("paper", "dataset", "state", "rank1", "map") if found[k]]
+        table(name, ["", ""], [[heading(k), v] for k, v in told])
+        for title in ("reads", "parameters"):
+            console().print()
+            table(title, ["", ""], [[k, v] for k, v in found[title].items()])
+        console().print(f"\nnext: {found['next']}", markup=False)
+
+    show(found, as_json, lines)
+
+
 def _shard_or_folder(name: str) -> Path:
     """A file, a built folder, or the folder of what is built under a name."""
-    path = Path(name)
-    if path.is_file() or (path / "rows").is_dir() or path.suffix == ".parquet":
-        return path
-    return folder_of(project(), name)
+    return Path(name) if is_shard(Path(name)) else folder_of(project(), name)
 
 
 @app.command(rich_help_panel=LOOK)

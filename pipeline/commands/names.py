@@ -83,10 +83,25 @@ def folder_of(home: Project, name: str) -> Path:
     """The folder of a data set, or of a build such as `parts/street`; an error if not built."""
     from reid.shards.manifest import manifest_of
 
-    _check("shard, data set or build", name, _inspected(home))
+    _check("shard, data set, build or experiment", name, [*_inspected(home), *experiments(home)])
     folder = home.shards(name)
     manifest_of(folder, builder_of(name))
     return folder
+
+
+def is_built_name(name: str) -> bool:
+    """Whether a name is of a shard, a built folder, a data set or a build."""
+    return is_shard(Path(name)) or name in _inspected(project())
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a path is of a shard, or of a folder of them."""
+    return path.is_file() or (path / "rows").is_dir() or path.suffix == ".parquet"
+
+
+def is_experiment(name: str) -> bool:
+    """Whether params.yaml names an experiment so."""
+    return name in experiments(project())
 
 
 def _inspected(home: Project) -> list[str]:
@@ -120,8 +135,8 @@ def complete_dataset(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_built(incomplete: str) -> list[str]:
-    """Data sets, and the builds of stages as `parts/street`."""
-    return _begin(_inspected, incomplete)
+    """Data sets, the builds of stages as `parts/street`, and experiments."""
+    return _begin(lambda home: [*_inspected(home), *experiments(home)], incomplete)
 
 
 def complete_removable(incomplete: str) -> list[str]:

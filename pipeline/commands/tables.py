@@ -33,8 +33,8 @@ def tables(as_json: Json = False) -> None:
 
     Example: reid tables
     """
+    from reid.results.evaluated import evaluated_object
     from reid.results.made_with import made_with
-    from reid.results.tables import evaluated_object
 
     found = evaluated_object(project())
 

@@ -21,16 +21,6 @@ Views = dict[str, Tensor]
 TRIES = 20  # to draw a rectangle that fits; all fail for fewer than one sample in a million
 
 
-def to_float(images: Mapping[str, Tensor]) -> Views:
-    """uint8 0 to 255 as float32 0 to 1."""
-    return {name: image.float() / 255 for name, image in images.items()}
-
-
-def subtract_mean(images: Mapping[str, Tensor], mean: Sequence[float] = IMAGENET_MEAN) -> Views:
-    """Each channel less its mean, and nothing else."""
-    return normalize(images, mean, (1.0,) * len(mean))
-
-
 def normalize(
     images: Mapping[str, Tensor],
     mean: Sequence[float] = IMAGENET_MEAN,
@@ -85,7 +75,7 @@ def pad_and_crop(images: Mapping[str, Tensor], generator: torch.Generator, pad: 
     """Shift a sample by up to `pad` pixels each way, black where it leaves the image.
 
     The same as padding by `pad` zeros on all sides and cropping the old size at random. For a fill
-    of the mean colour, apply it after `subtract_mean` or `normalize`.
+    of the mean colour, apply it after `normalize`.
     """
     count = _count(images)
     top = torch.randint(2 * pad + 1, (count,), generator=generator)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from reid.arrays import images
+from reid.project.names import heading
 
 if TYPE_CHECKING:
     from reid.results.built import BuiltData, Runs
@@ -154,12 +155,12 @@ class Chapter:
 
 
 def table(lines: Sequence[Mapping[str, Any]], caption: str, *, folded: bool = False) -> Table:
-    """A table of dictionaries; its columns are all keys in the order they come up."""
+    """A table of dictionaries; its columns are all keys as readers say them, in order."""
     names = list(dict.fromkeys(name for line in lines for name in line))
     rows = [[text_of(line.get(name)) for name in names] for line in lines]
     numeric = [_numeric([row[i] for row in rows]) for i in range(len(names))]
     cells = [[Cell(t, n) for t, n in zip(row, numeric, strict=True)] for row in rows]
-    head = [Cell(t, n) for t, n in zip(names, numeric, strict=True)]
+    head = [Cell(heading(t), n) for t, n in zip(names, numeric, strict=True)]
     return Table(head, cells, caption, folded)
 
 

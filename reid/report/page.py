@@ -23,7 +23,7 @@ from reid.report.blocks import Chapter, Section, Table, Text, table
 from reid.report.cache import Cache
 from reid.report.render import Drawn
 from reid.results import built as sources
-from reid.results import claims_shown
+from reid.results import claims_shown, evaluated
 from reid.results import tables as results
 from reid.results.built import BuiltData, Runs
 from reid.results.made_with import by_kind, kind_of, made_with, seeds
@@ -174,7 +174,7 @@ def _made_with(runs: list[Runs]) -> Section:
 
 def beside(project: Project) -> Section | None:
     """Our experiments with the numbers that the papers print."""
-    found = results.evaluated(project)
+    found = evaluated.evaluated(project)
     caption = "{}. The paper's numbers are of other data sets than a rendered world."
     blocks = [table(rows, caption.format(title)) for title, rows in found.items() if rows]
     return Section("Beside the papers", blocks) if blocks else None

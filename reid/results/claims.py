@@ -22,8 +22,8 @@ from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, read_object
 from reid.project.names import unknown
+from reid.results import evaluated, tables
 from reid.results import printed_row as printed_rows
-from reid.results import tables
 from reid.results.bootstrap import Interval, Paired, Verdict, interval
 from reid.results.tables import Run, Training
 from reid.results.training_time import timed
@@ -186,7 +186,7 @@ def _row(of_paper: Asked, claim: Claim, is_control: bool) -> ClaimRow:
 
 
 def _done(project: Project, training: Training) -> bool:
-    return tables.metrics_of(project, training.experiment) is not None
+    return evaluated.metrics_of(project, training.experiment) is not None
 
 
 def paired(project: Project, better: Experiment, worse: Experiment, metric: str) -> Paired:

@@ -14,7 +14,7 @@ from typing import Any
 from reid.papers.table import Printed
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, read_object, write_atomically
-from reid.results import tables
+from reid.results import evaluated, tables
 from reid.results.bootstrap import Interval
 from reid.results.claims import JUDGED, METRICS, ClaimRow
 from reid.results.made_with import made_with
@@ -114,7 +114,7 @@ def printed_shown(printed: Printed) -> str:
     for dataset, numbers in printed.items():
         shown = [f"{m.replace('r1', 'rank-1')} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
         return f"{dataset} {', '.join(shown)}"
-    return tables.NOT_PRINTED
+    return evaluated.NOT_PRINTED
 
 
 def _shown(found: Interval | None) -> str:

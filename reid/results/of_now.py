@@ -6,7 +6,7 @@ from reid import experiments
 from reid.papers import paper_of
 from reid.project.errors import ReidError
 from reid.project.params import check
-from reid.results import tables as results
+from reid.results import evaluated as results
 from reid.results.built import Run, Runs
 
 

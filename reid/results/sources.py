@@ -20,6 +20,7 @@ from reid.papers import PAPERS
 from reid.project import params
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, write_atomically
+from reid.results import evaluated
 from reid.results import tables as results
 from reid.results.made_with import made_with
 
@@ -133,7 +134,7 @@ def _line(how: Comparison, experiment: Experiment, chain: Chain, seeds: int) -> 
     return {
         "source": _source(chain),
         "builds": ", ".join(f"{stage} {build}" for stage, build in chain.found.items()),
-        **{m: results.spread([results.measured(r, m) for r in found]) for m in SHOWN},
+        **{m: evaluated.spread([evaluated.measured(r, m) for r in found]) for m in SHOWN},
         "queries": found[0]["queries"],
         "gallery": found[0]["gallery"],
         "accuracy": ", ".join(number for number in near if number),
@@ -150,7 +151,7 @@ def _result(how: Comparison, own: Experiment, chain: Chain, seed: int) -> dict[s
     values = {**_training(how.project, own), "builds": builds, "seed": seed}
     varied = experiments.variant(how.project, own.paper.name, chain.dataset, values)
     for done in (own, varied):
-        found = results.metrics_of(how.project, done)
+        found = evaluated.metrics_of(how.project, done)
         if found is not None and done.described() == varied.described():
             return found
     from reid.evaluation.evaluate import evaluate

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reid.experiments import Experiment
 from reid.project.layout import Project, as_json, key_of, read_object, write_atomically
-from reid.results.tables import metrics_of
+from reid.results.evaluated import metrics_of
 
 TIMED_STEPS = 3  # of a rehearsal
 

@@ -28,7 +28,7 @@ from reid.evaluation.features import trained_network
 from reid.papers.attention_driven.paper import PAPER
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.results.tables import metrics_of
+from reid.results.evaluated import metrics_of
 from reid.training import train
 from reid.training.pretrain import pretrain
 from tests.conftest import contents

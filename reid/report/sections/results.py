@@ -11,7 +11,7 @@ import numpy as np
 
 from reid.report.blocks import NONE, Section, Table, percent, table, text_of
 from reid.report.intervals import interval, scores_of
-from reid.results import tables
+from reid.results import evaluated, tables
 from reid.results.built import Run, Runs
 
 SCORES = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map"}  # the best of each is in bold
@@ -96,7 +96,7 @@ def _mean(row: Row, metric: str) -> str:
     values = [float(m[metric]) for m in row.metrics if m.get(metric) is not None]
     if metric == "chance_rank1" or len(values) < 2:
         return percent(float(np.mean(values))) if values else NONE
-    return tables.spread(values)
+    return evaluated.spread(values)
 
 
 def _bounds(values: np.ndarray | None) -> str:

@@ -206,6 +206,19 @@ def test_status_tells_of_experiments_and_the_report(built: Project):
     }  # fmt: skip
 
 
+def test_an_experiment_is_inspected_by_its_name(built: Project):
+    found = json.loads(invoke("inspect", "toy-baseline", "--json"))
+    assert found["state"] == "not trained"
+    assert found["reads"] == {"ingest toy": "built", "parts toy": "built"}
+    assert found["parameters"]["dataset"] == "toy"
+    assert found["next"] == "reid train toy-baseline"
+    assert "next: reid train toy-baseline" in invoke("inspect", "toy-baseline")
+    with pytest.raises(ReidError, match="--sheet: toy-baseline is an experiment"):
+        invoke("inspect", "toy-baseline", "--sheet", "sheet.png")
+    shutil.rmtree(built.derived("parts", "toy"))
+    assert json.loads(invoke("inspect", "toy-baseline", "--json"))["next"].startswith("dvc repro ")
+
+
 @pytest.mark.parametrize(
     ("sheet", "said"), [("x.txt", "must end in .png"), ("params.yaml/x.png", "cannot be written")]
 )

@@ -21,7 +21,7 @@ from reid.evaluation.evaluate import evaluate
 from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.report import page as report
-from reid.results import tables as results
+from reid.results import evaluated as results
 from reid.training.train import train
 from tests.conftest import PARAMS, standing_joints
 

@@ -283,7 +283,11 @@ def test_experiments_beside_the_paper(built, monkeypatch):
     rows = [{"experiment": "ours", "r1": "12.34"}, {"experiment": "more", "paper, x r1": "<98.76>"}]
     monkeypatch.setattr(report.results, "evaluated", lambda project: {"<i>title": rows, "none": []})
     section = report.beside(built)
-    assert [c.text for c in section.blocks[0].columns] == ["experiment", "r1", "paper, x r1"]
+    assert [c.text for c in section.blocks[0].columns] == [
+        "experiment",
+        "rank-1",
+        "paper, x rank-1",
+    ]
     assert len(section.blocks) == 1
     html = report.page_of([Chapter("c", [section])])
     assert "&lt;i&gt;title" in html

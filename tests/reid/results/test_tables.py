@@ -18,7 +18,7 @@ from reid import experiments
 from reid.evaluation.evaluate import evaluate
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.results import made_with
+from reid.results import evaluated, made_with
 from reid.results import tables as results
 from reid.results.printed_row import EvaluatedOn
 from reid.training.train import train
@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_experiments_stand_beside_the_paper_s_row(project: Project):
-    (title, lines), *others = results.evaluated(project).items()
+    (title, lines), *others = evaluated.evaluated(project).items()
     assert not others
     assert title == (
         "attention_driven on toy (rendered; 36 training images of 4 persons; 12 queries, "
@@ -58,11 +58,11 @@ def test_experiments_stand_beside_the_paper_s_row(project: Project):
 
 
 def test_the_tables_for_programs_say_what_made_them(project: Project):
-    found = results.evaluated_object(project)
+    found = evaluated.evaluated_object(project)
     assert found["code"] == made_with.commit()
     assert found["versions"]["torch"] == metadata.version("torch")
     (one,) = found["tables"]
-    assert {one["title"]: one["rows"]} == results.evaluated(project)
+    assert {one["title"]: one["rows"]} == evaluated.evaluated(project)
     told = one["paper"], one["dataset"], one["kind"], one["seeds"]
     assert told == ("attention_driven", "toy", "rendered", [0])
 
@@ -71,7 +71,7 @@ def test_a_short_training_on_a_real_data_set_is_no_printed_row(project: Project)
     truth = project.root / "data/0-raw/toy.truth"
     truth.rmdir()
     try:
-        (lines,) = results.evaluated(project).values()
+        (lines,) = evaluated.evaluated(project).values()
         run = results.Run(project, "attention_driven", "toy", "cpu", variants.build, print)
         with contextlib.chdir(project.root):
             table = results.run_table(run, "6", 1, ["Inter"])
@@ -89,7 +89,7 @@ def test_results_with_other_parameters_are_not_shown(project: Project, tmp_path:
     with contextlib.chdir(project.root):
         (project.root / "params.yaml").write_text(text.replace("epochs: 2", "epochs: 3"))
         try:
-            assert results.evaluated(project) == {}
+            assert evaluated.evaluated(project) == {}
             with pytest.raises(ReidError, match="trained with other parameters"):
                 evaluate(experiments.load(project, "toy-inter"), project)
         finally:
@@ -124,14 +124,14 @@ def test_a_row_with_an_experiment_s_parameters_is_that_experiment(project: Proje
     ],
 )
 def test_spread(values, shown):
-    assert results.spread(values) == shown
+    assert evaluated.spread(values) == shown
 
 
 def test_the_figure_s_rank_50_is_shown_though_not_printed():
     figure = results.find_table("implicit_attention", "figure-3")
     printed = [row.printed for row in figure.rows]
-    assert results.metrics_shown(printed, figure.metrics) == ["r1", "r5", "r10", "r50", "mAP"]
-    assert "r50" not in results.metrics_shown(printed)
+    assert evaluated.metrics_shown(printed, figure.metrics) == ["r1", "r5", "r10", "r50", "mAP"]
+    assert "r50" not in evaluated.metrics_shown(printed)
 
 
 def test_an_unknown_table_lists_those_there_are():

@@ -11,7 +11,7 @@ import numpy as np
 from reid.papers.mutual_attention.printed import TABLE_3
 from reid.report import plots
 from reid.report.blocks import Figure, Section, Table, svg, table
-from reid.results import tables as results
+from reid.results import evaluated as results
 from reid.results.built import Run, Runs
 from reid.results.of_now import experiment_of_now
 from reid.results.printed_row import beside

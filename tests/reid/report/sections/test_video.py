@@ -27,7 +27,7 @@ from reid.report.blocks import Chapter, Section, Shot, Table
 from reid.report.sections import counts, pictures, video, video_clips
 from reid.report.sections.video_clips import Clip
 from reid.results import built as sources
-from reid.results import tables as results
+from reid.results import evaluated as results
 from tests.conftest import make_project
 from tests.reid.overhead import build
 from tests.reid.video import FRAMES, make_trained
