@@ -43,7 +43,7 @@ attention_driven:
       width: 32
       part_height: 32
       part_width: 32
-      width_scale: 0.125
+      width_scale: 0.25
       epochs: 2
       batch: 16
   on:

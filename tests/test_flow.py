@@ -74,7 +74,7 @@ attention_driven:
   with: {seed: 0}
   scale:
     street:
-      {height: 64, width: 32, part_height: 32, part_width: 32, width_scale: 0.125, epochs: 1,
+      {height: 64, width: 32, part_height: 32, part_width: 32, width_scale: 0.25, epochs: 1,
        batch: 8}
   on:
     street-baseline: {dataset: street, model: baseline}

@@ -21,6 +21,9 @@ from reid.project.errors import ReidError
 
 PRETRAINED = "pretrained"  # in place of a file: what timm itself downloads for the name
 FILE = "model.safetensors"  # a network's weights on the hub
+# With fewer, torch 2.14's 1x1 convolutions of stride 2 write beside their memory when they go
+# backward, channels last, on processors without AVX-512.
+FEWEST = 8
 OWN = "backbone."  # prefix of a trunk's names in a network that `reid train` published
 
 
@@ -42,6 +45,8 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
     import timm
 
     known = _config(name)
+    if min(options.get("channels") or [FEWEST]) < FEWEST:
+        raise ReidError(f"channels: at least {FEWEST} in each stage, not {options['channels']}")
     if pretrained:
         options = {**options, "pretrained_cfg_overlay": _source(name, known)}
     try:

@@ -24,7 +24,7 @@ mutual_attention:
   scale:
     hall: &small
       backbone: resnet18
-      channels: [4, 4, 8, 8]
+      channels: [8, 8, 8, 8]
       weights: ''
       height: 48
       width: 32

@@ -73,8 +73,9 @@ class Params(Strict):
         return self.fusion or ("inter" if attends else "test_only")
 
     def channels(self, count: int) -> int:
-        """`count` at this width: a multiple of 4, as intra-attention quarters it."""
-        return 4 * max(1, round(count * self.width_scale / 4))
+        """`count` at this width: a multiple of 4, as intra-attention quarters it, and no fewer
+        than `backbones.FEWEST`."""
+        return 4 * max(2, round(count * self.width_scale / 4))
 
 
 def columns(params: Params) -> list[str]:

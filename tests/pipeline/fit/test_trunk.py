@@ -75,7 +75,7 @@ def test_a_trunk_begins_a_training_of_its_own_network_alone(
     network, scratch = (_built(paper, params, w) for w in (str(path), ""))
     assert any(not torch.equal(network[name], scratch[name]) for name in scratch)
     name = "channels" if "channels" in values else "width_scale"
-    other = {"channels": (4, 4, 8, 12), "width_scale": 0.25}[name]
+    other = {"channels": (8, 8, 8, 12), "width_scale": 0.5}[name]
     with pytest.raises(ReidError, match=rf"fits .*{name} .*use '', or fit your own by `reid fit-"):
         _built(paper, params.model_copy(update={name: other}), str(path))
 

@@ -175,3 +175,10 @@ def test_weights_in_the_hub_s_cache_need_no_network(tmp_path: Path, monkeypatch)
     monkeypatch.setattr(backbones, "_answers", lambda address: pytest.fail("asked the network"))
     trunk = backbones.build("resnet10t", "pretrained")
     torch.testing.assert_close(trunk.state_dict(), source.state_dict(), rtol=0, atol=0)
+
+
+def test_stages_of_too_few_channels_are_refused():
+    with pytest.raises(
+        ReidError, match=r"^channels: at least 8 in each stage, not \(4, 8, 8, 8\)$"
+    ):
+        backbones.build("resnet10t", channels=(4, 8, 8, 8))

@@ -9,11 +9,11 @@ from torch import nn
 
 from reid.arrays.poses import strips
 
-RESNET = {"backbone": "resnet18", "channels": (4, 4, 8, 8), "weights": ""}
+RESNET = {"backbone": "resnet18", "channels": (8, 8, 8, 8), "weights": ""}
 TINY: dict[str, dict[str, Any]] = {
     "attention_driven": {
         "model": "inter", "height": 32, "width": 32, "part_height": 16, "part_width": 32,
-        "width_scale": 0.125,
+        "width_scale": 0.25,
     },
     "implicit_attention": {**RESNET, "height": 32, "width": 32, "side": 32},
     "strong_baseline": {**RESNET, "height": 48, "width": 32},

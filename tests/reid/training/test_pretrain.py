@@ -17,7 +17,7 @@ from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.training import pretrain
 
-PARAMS = Params(height=64, width=32, part_height=32, part_width=32, width_scale=0.125, dropout=0)
+PARAMS = Params(height=64, width=32, part_height=32, part_width=32, width_scale=0.25, dropout=0)
 PAPERS_OWN = PRETRAINING.recipe
 RECIPE = PAPERS_OWN.model_copy(update={"epochs": 3, "batch": 4, "learning_rate": 0.05})
 
