@@ -28,7 +28,7 @@ from reid.project.errors import ReidError
 from reid.project.names import unknown
 from reid.shards.folder import Shards, side_by_side
 from reid.shards.protocol import read_protocols
-from reid.shards.remote import place_of
+from reid.shards.remote import Remote, place_of
 from reid.shards.schema import check_rows
 
 if TYPE_CHECKING:
@@ -261,6 +261,8 @@ class Data:
         Who drops a row before the next one decodes into memory that CPU caches hold.
         """
         positions = np.asarray(positions)
+        if positions.dtype == bool:  # labels and images would take a mask differently
+            positions = np.flatnonzero(positions)
         if not self._cell_of:
             rows = self.rows
             self._cell_of = {name: _cell_of(rows[name]) for name in rows.column_names}
@@ -301,7 +303,8 @@ def _encoded(shards: Shards, column: str, rows: np.ndarray) -> Iterable[bytes | 
     """The encoded images of some rows, read in one go."""
     if len(rows) == 1:
         return [shards.read(column, int(rows[0]))]
-    if len(rows) and (np.diff(rows) == 1).all():
+    remote = isinstance(shards.folder, Remote)  # where one call for all is what counts
+    if not remote and len(rows) and (np.diff(rows) == 1).all():
         return shards.in_order(column, int(rows[0]), int(rows[-1]) + 1)
     return shards.read_many(column, rows.tolist())
 

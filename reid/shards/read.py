@@ -158,7 +158,7 @@ class Shard:
                 yield None
                 continue
             at = starts[row] - begin
-            if at + 4 + size > held:
+            if at < 0 or at + 4 + size > held:  # another writer's row groups have any order
                 begin, at = starts[row], 0
                 if size + 4 > len(buffer):
                     buffer = memoryview(bytearray(size + 4))

@@ -86,7 +86,8 @@ def spent(code: str, *arguments: str) -> tuple[float, float, str]:
         output.seek(0)
         if status:
             raise SystemExit(f"{code}: ended with {os.waitstatus_to_exitcode(status)}")
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6, output.read()
+        unit = 1 if sys.platform == "darwin" else 1_024  # bytes of ru_maxrss
+        return usage.ru_utime + usage.ru_stime, unit * usage.ru_maxrss / 1e9, output.read()
 
 
 def main(

@@ -57,6 +57,13 @@ def test_batches_and_torch_give_the_same_rows(data: reid.Data):
     assert [i for batch in loader for i in batch] == ids
 
 
+def test_a_mask_gives_labels_and_images_of_the_same_rows(data: reid.Data):
+    mask = data.labels("query").astype(bool)
+    rows = data.__getitems__(mask)
+    assert [row["image_id"] for row in rows] == data.role("query").rows["image_id"].to_pylist()
+    np.testing.assert_array_equal(rows[3]["image"], data.role("query")[3]["image"])
+
+
 def test_it_travels_to_other_processes(data: reid.Data):
     copy = pickle.loads(pickle.dumps(data.role("query")))
     np.testing.assert_array_equal(copy[3]["image"], data.role("query")[3]["image"])

@@ -233,6 +233,15 @@ class TestWeReadOthers:
         assert Shard(tmp_path / "a.parquet").read_many("image", range(600)) == values
         assert list(Shard(tmp_path / "a.parquet").in_order("image")) == values
 
+    def test_row_groups_in_any_order(self, shard_path):
+        shard = Shard(shard_path)
+        values = [shard.read("image", row) for row in range(len(shard))]
+        layout = shard._layouts["image"]
+        assert layout is not None
+        starts, sizes = (np.asarray(of)[::-1].copy().data for of in layout)
+        shard._layouts["image"] = starts, sizes
+        assert list(shard.in_order("image")) == values[::-1]
+
     def test_no_sizes(self, tmp_path):
         values = values_of(40)
         pq.write_table(bytes_table(values).drop_columns(["image_size"]), tmp_path / "a.parquet")

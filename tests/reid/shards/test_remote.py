@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from reid.arrays import images
+from reid.data.dataset import Data
 from reid.project.errors import ReidError
 from reid.project.layout import sha256_of
 from reid.shards.folder import Shard, Shards, side_by_side, write_shard
@@ -136,6 +138,16 @@ def test_a_batch_over_all_shards_is_one_call_after_the_sizes(counting: str):
     Counting.calls.clear()
     remote.read_many("image", range(100, 150))
     assert len(Counting.calls[0]) == 1, "neighbours are one range"
+
+
+def test_neighbours_over_all_shards_are_one_call_too(counting: str, monkeypatch):
+    remote = Shards(place_of(counting))
+    data = Data(remote, {"image": (remote, "image")}, np.arange(ROWS), {})
+    monkeypatch.setattr(images, "decode", bytes)  # as they are
+    remote.read_many("image", SOME)
+    Counting.calls.clear()
+    assert data.values("image", range(200, 400)) == VALUES[200:400]
+    assert len(Counting.calls) == 1
 
 
 def test_labels_of_all_shards_are_one_call(counting: str):
