@@ -33,7 +33,7 @@ def fit_trunk(
 
     chosen = paper_of(paper)
     pretraining = pretraining_of(chosen)
-    params = network_params(project, paper, dataset)
+    params = network_params(project, paper, dataset).model_copy(update=pretraining.plain)
     update = {"epochs": epochs} if epochs else {}
     recipe = pretraining.of_crowd.model_copy(update=update)
     root = crowd.render(project.work / "fit" / "crowd", pretraining.crowd, cores())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -48,6 +48,8 @@ class Pretraining(Generic[P]):
     # A network for so many classes: (B, 3, H, W) normalised to predictions (B, classes) each.
     build: Callable[[P, int], nn.Module]
     weights: Callable[[nn.Module], dict[str, Tensor]]  # for the parameter `weights`
+    # Parameters of the crowd's network, whose weights begin every model of the paper.
+    plain: dict[str, Any] = field(default_factory=dict)
 
 
 def file_of(weights: str, paper: str) -> str:

@@ -118,12 +118,13 @@ class PretrainTask:
         """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         image, target = (part.to(self.devices.device) for part in batch)
         seed = step_seed(self.recipe.seed, state.step)
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(state)
-        changed = _changed(image, self.recipe, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        changed = _changed(image, self.recipe, generator)
         ready = self.normalize(self.params, {self.view: changed}, self.mean)[self.view]
-        predicted = self.model(_flipped(ready))
+        predicted = self.model(_flipped(ready, generator))
         loss = torch.stack([F.cross_entropy(logits, target) for logits in predicted]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -192,6 +193,6 @@ def _changed(image: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
     return views["image"].movedim(-3, -1)
 
 
-def _flipped(image: Tensor) -> Tensor:
-    draw = torch.rand(len(image)) < 0.5
+def _flipped(image: Tensor, generator: torch.Generator) -> Tensor:
+    draw = torch.rand(len(image), generator=generator) < 0.5
     return torch.where(draw.to(image.device).view(-1, 1, 1, 1), image.flip(-1), image)

@@ -67,4 +67,5 @@ PRETRAINING: Pretraining[Params] = Pretraining(
     size=size,
     build=Branches,
     weights=weights,
+    plain={"model": "baseline"},
 )
