@@ -241,7 +241,13 @@ class Data:
         """The row of a number, the last one's is also -1; or the rows of a slice, undecoded."""
         if isinstance(position, slice):
             return self.choose(np.arange(len(self))[position])
-        at, count = operator.index(position), len(self)
+        try:
+            at, count = operator.index(position), len(self)
+        except TypeError:
+            raise ReidError(
+                f"{self.name}: {position!r:.40} is no number of a row and no slice; `choose` takes "
+                "an array of numbers or a mask, `labels` the name of a column"
+            ) from None
         if not -count <= at < count:
             raise NoRow(f"{self.name}: no row {at:,} (there are {count:,})")
         return next(self.each([at % count]))

@@ -39,6 +39,12 @@ def test_columns_of_several_stages_stand_side_by_side(data: reid.Data, toy: Proj
         assert int(row["image_id"].split("/")[1][:4]) == row["person"]
 
 
+@pytest.mark.parametrize("position", [[1, 2], "person", None, 1.0])
+def test_what_is_no_row_is_told(data: reid.Data, position: object):
+    with pytest.raises(ReidError, match=r"^toy: .* is no number of a row and no slice"):
+        data[position]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 def test_roles_choose_rows(data: reid.Data):
     assert [len(data.role(r)) for r in ("train", "query", "gallery")] == [36, 12, 24]
     assert set(data.role("train").labels("person")) == {1, 3, 5, 7}
