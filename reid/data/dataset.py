@@ -245,8 +245,8 @@ class Data:
             at, count = operator.index(position), len(self)
         except TypeError:
             raise ReidError(
-                f"{self.name}: {position!r:.40} is no number of a row and no slice; `choose` takes "
-                "an array of numbers or a mask, `labels` the name of a column"
+                f"{self.name}: {position!r:.40} is no row: give a number or a slice, to `choose` "
+                "whole numbers or a mask, to `labels` the name of a column"
             ) from None
         if not -count <= at < count:
             raise NoRow(f"{self.name}: no row {at:,} (there are {count:,})")

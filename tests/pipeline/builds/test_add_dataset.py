@@ -163,13 +163,13 @@ def source(tmp_path: Path) -> Path:
 
 
 def state(root: Path) -> dict[str, bytes | str]:
-    """Every file and link of the project, links not followed."""
+    """Every file and link of the project but its locks, links not followed."""
     found: dict[str, bytes | str] = {}
     for folder, folders, files in os.walk(root):
         for path in (Path(folder) / name for name in [*folders, *files]):
             name = str(path.relative_to(root))
             found[name] = str(path.readlink()) if path.is_symlink() else ""
-            if path.is_file():
+            if path.is_file() and folder != str(root / ".work" / "locks"):
                 found[name] = path.read_bytes()
     return found
 

@@ -41,7 +41,7 @@ def test_columns_of_several_stages_stand_side_by_side(data: reid.Data, toy: Proj
 
 @pytest.mark.parametrize("position", [[1, 2], "person", None, 1.0])
 def test_what_is_no_row_is_told(data: reid.Data, position: object):
-    with pytest.raises(ReidError, match=r"^toy: .* is no number of a row and no slice"):
+    with pytest.raises(ReidError, match=r"^toy: .* is no row: give a number"):
         data[position]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 

@@ -281,7 +281,9 @@ def test_runs_on_a_data_set_built_anew(copy):
 
 def test_experiments_beside_the_paper(built, monkeypatch):
     rows = [{"experiment": "ours", "r1": "12.34"}, {"experiment": "more", "paper, x r1": "<98.76>"}]
-    monkeypatch.setattr(report.results, "evaluated", lambda project: {"<i>title": rows, "none": []})
+    monkeypatch.setattr(
+        report.evaluated, "evaluated", lambda project: {"<i>title": rows, "none": []}
+    )
     section = report.beside(built)
     assert [c.text for c in section.blocks[0].columns] == [
         "experiment",

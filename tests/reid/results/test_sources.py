@@ -19,8 +19,8 @@ from reid import experiments
 from reid.arrays.flow import encode_flow
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.results import evaluated
 from reid.results import sources as sources_compared
-from reid.results import tables as results
 from reid.results.sources import Comparison, NoSource, compare
 from reid.shards.folder import Shards
 from reid.shards.schema import IMAGE
@@ -101,7 +101,7 @@ def test_only_the_data_differ_and_their_content_decides_the_training(hall: Proje
 def test_an_experiment_that_is_evaluated_already_is_taken(
     hall: Project, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(results, "metrics_of", lambda _, e: {
+    monkeypatch.setattr(evaluated, "metrics_of", lambda _, e: {
         "rank1": 0.75, "map": 0.5, "queries": 4, "gallery": 5, "of": e.name,
     } if e.name == "hall-one" else None)  # fmt: skip
     own = experiments.load(hall, "hall-one")

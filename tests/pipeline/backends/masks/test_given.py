@@ -394,7 +394,7 @@ def test_digest_follows_names_and_masks(tmp_path):
         pytest.param("m.json", '[{"image_id": "a"}]', "neither COCO", id="no segmentation"),
         pytest.param("m.json", '[{"image_id": "a", "segmentation": [[1, 2]]}]', "neither COCO",
                      id="results of polygons have no size"),
-        pytest.param("m.json", '[{"image_id": "a", "category_id": 3}]', "no masks of people",
+        pytest.param("m.json", '[{"image_id": "a", "category_id": 3}]', "none of its entries",
                      id="cars alone"),
     ],
 )  # fmt: skip

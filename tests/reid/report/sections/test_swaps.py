@@ -375,7 +375,7 @@ def test_scores_by_probability_are_means_over_seeds(copy):
         ("upper body", "0.5", "1", "50.00", "25.00"),
     ]
     assert [x["rank-50"] for x in lines] == ["75.00 ± 0.00", "75.00 ± 0.00", "75.00"]
-    assert [x["paper, RAP r1"] for x in lines] == ["48.5", "69.0", "64.8"]
+    assert [x["paper, RAP rank-1"] for x in lines] == ["48.5", "69.0", "64.8"]
     assert kinds(section, "figure")[0].alt == (
         "Triplet: scores by the probability of a swap. full body: rank-1 30.0 % at 0, 40.0 % at "
         "0.3; upper body: rank-1 30.0 % at 0, 50.0 % at 0.5."
@@ -401,7 +401,7 @@ def test_nothing_is_printed_of_another_search_of_partners(copy):
     for probability in (0, 0.3):
         score(copy, 0.5, probability)
     lines = cells(kinds(scored(copy), "table")[0])
-    assert [x["paper, RAP r1"] for x in lines] == ["48.5", "not printed"]
+    assert [x["paper, RAP rank-1"] for x in lines] == ["48.5", "not printed"]
 
 
 def test_runs_that_differ_in_more_are_no_line(copy):
