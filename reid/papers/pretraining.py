@@ -49,7 +49,7 @@ class Pretraining(Generic[P]):
     build: Callable[[P, int], nn.Module]
     weights: Callable[[nn.Module], dict[str, Tensor]]  # for the parameter `weights`
     # Parameters of the crowd's network, whose weights begin every model of the paper.
-    plain: dict[str, Any] = field(default_factory=dict)
+    plain: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def file_of(weights: str, paper: str) -> str:
