@@ -14,6 +14,7 @@ from typing import Any
 from reid.papers.table import Printed
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, read_object, write_atomically
+from reid.project.names import heading
 from reid.results import evaluated, tables
 from reid.results.bootstrap import Interval
 from reid.results.claims import JUDGED, METRICS, ClaimRow
@@ -112,7 +113,7 @@ def _of(row: ClaimRow) -> str:
 def printed_shown(printed: Printed) -> str:
     """What the paper has on the first of its data sets; JSON has all."""
     for dataset, numbers in printed.items():
-        shown = [f"{m.replace('r1', 'rank-1')} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
+        shown = [f"{heading(m)} {numbers[m]:+.2f}" for m in METRICS if m in numbers]
         return f"{dataset} {', '.join(shown)}"
     return evaluated.NOT_PRINTED
 
