@@ -38,6 +38,8 @@ class VideoNetwork(nn.Module):
         self.aggregate: Any = nn.ModuleDict(found)
         width = sum(each.width for each in found.values())
         self.join = nn.Linear(width, image.width) if len(streams) > 1 else None
+        if self.join is not None and params.join_start == "image":
+            pass_first(self.join, found["image"].width)
         self.classifier = nn.Linear(image.width if self.join else width, classes)
 
     def maps(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -70,6 +72,14 @@ class VideoNetwork(nn.Module):
         ]
         feature = each[0] if self.join is None else self.join(torch.cat(each, 1))  # [phi; f]
         return {"feature": feature, "logits": self.classifier(feature)}
+
+
+@torch.no_grad()
+def pass_first(layer: nn.Linear, width: int) -> None:
+    """Let a layer give the first `width` of its inputs as they are, and nothing of the others."""
+    nn.init.zeros_(layer.weight)
+    nn.init.eye_(layer.weight[:, :width])
+    nn.init.zeros_(layer.bias)
 
 
 def build(params: Params, classes: int) -> VideoNetwork:

@@ -21,7 +21,9 @@ Differs where the paper is silent, unclear or contradicts itself:
     of their activations. Each stream has its own e.
   - weights of weighted addition have no denominator in eq. 6 to 8; `weighted_normalized` has one.
   - [phi; f], 4096 values, goes through a fully connected layer to 2048, which is the test feature:
-    the layer that "is removed" for the test is the classifier. One stream has no such layer.
+    the layer that "is removed" for the test is the classifier. One stream has no such layer. How
+    it begins is not said: from random weights, which mix both streams' features from the first
+    step on, or by `join_start: image` as one stream does, with nothing yet of flow in its feature.
   - `gated`: a shallow flow network of AlexNet's five convolutions, with its first two poolings,
     from random weights or AlexNet's (`gate_weights`), which the paper does not say; its mean over
     channels, resized, goes through a sigmoid.
@@ -63,7 +65,7 @@ PAPER: Paper[Params, VideoNetwork] = Paper(
     test_only=("distance",),  # change no training
     tables=TABLES,
     claims=CLAIMS,
-    left_open=frozenset({"weights", "gate_weights", "flow_maximum_px"}),
+    left_open=frozenset({"weights", "gate_weights", "join_start", "flow_maximum_px"}),
     scale=SCALE,
     protocols={"ilids_vid": "split-??"},  # the mean of several
     weights=weights,

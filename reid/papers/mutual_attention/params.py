@@ -15,6 +15,7 @@ from reid.project.params import Strict
 Kind = Literal["average", "max", "temporal_attention", "rnn", "weighted_addition"]
 Padding = Literal["edge", "zero"]
 Reference = Literal["max", "frame"]
+JoinStart = Literal["random", "image"]
 Count = Annotated[int, Field(ge=1)]
 Colour = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
@@ -42,6 +43,7 @@ class Params(Strict):
     weighted_normalized: bool = False  # weights of weighted addition with the sum one
     rnn_width: Count = 512
     gate_channels: tuple[Count, Count, Count, Count, Count] = (64, 192, 384, 256, 256)
+    join_start: JoinStart = "random"  # of both streams' layer; image: it passes the images' feature
     gate_weights: str = ""  # of AlexNet: pretrained, which is torchvision's; '': none; or a file
 
     squeeze_excitation: bool = False  # SE-ResNet in place of ResNet

@@ -327,6 +327,22 @@ def test_without_attention_two_streams_are_two_networks_joined():
     torch.testing.assert_close(output["feature"], expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_streams_can_begin_as_the_images_alone_and_learn_from_flow(kind):
+    joined = tiny(model="two_stream", aggregation=kind, join_start="image", rnn_width=12)
+    network, batch, output = run(joined)
+    stream, frames = network.streams["image"], batch["image"]
+    maps = stream.backbone(frames.flatten(0, 1)).unflatten(0, (2, 3))
+    if kind != "weighted_addition":  # which has a reference of both streams
+        with torch.no_grad():
+            own = network.aggregate["image"](maps.mean((3, 4)), maps)
+        torch.testing.assert_close(output["feature"][:, : own.shape[1]], own)
+        assert not output["feature"][:, own.shape[1] :].any()
+    network(batch)["feature"].square().sum().backward()
+    of_flow = network.join.weight.grad[:, network.join.in_features // 2 :]
+    assert of_flow.any()
+
+
 def test_the_gate_weighs_the_image_alone():
     network, batch, output = run(tiny(model="gated", aggregation="average"))
     with torch.no_grad():
