@@ -33,7 +33,9 @@ def fit_trunk(
 
     chosen = paper_of(paper)
     pretraining = pretraining_of(chosen)
-    params = network_params(project, paper, dataset).model_copy(update=pretraining.plain)
+    plain = {**pretraining.plain, "weights": ""}  # a scale may begin with what is fitted here
+    params = network_params(project, paper, dataset).model_copy(update=plain)
+    pretraining.build(params, 2)  # what it cannot be built of is said before a crowd is rendered
     update = {"epochs": epochs} if epochs else {}
     recipe = pretraining.of_crowd.model_copy(update=update)
     root = crowd.render(project.work / "fit" / "crowd", pretraining.crowd, cores())

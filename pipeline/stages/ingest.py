@@ -236,7 +236,7 @@ class IngestWork(Work):
 
         def function(piece: pa.Table) -> Any:
             rows: list[int] = []  # of `piece`, whose images are sound
-            image, depth, shapes = Encoded(), Encoded(), list[tuple[int, int]]()
+            image, depth, shapes = Encoded("image"), Encoded("depth"), list[tuple[int, int]]()
             changed: Counter[str] = Counter()
             rejects: list[tuple[str, str]] = []
             listed = zip(*(piece[c].to_pylist() for c in ("path", "depth_path")), strict=True)
@@ -254,7 +254,7 @@ class IngestWork(Work):
                 changed.update([read.changed] if read.changed else [])
             said = {CHANGED: json.dumps(changed, sort_keys=True)} if changed else {}
             height, width = np.array(shapes, np.int32).reshape(-1, 2).T
-            told = {**image.columns("image"), **depth.columns("depth")}
+            told = {**image.columns(), **depth.columns()}
             told |= {"height": pa.array(height), "width": pa.array(width)}
             listed = piece.take(pa.array(rows, pa.int64()))
             columns = [
@@ -287,28 +287,30 @@ def read_images(source: Source, path: str, depth_path: str | None) -> Images:
 
 
 class Encoded:
-    """A column of encoded images, laid into one buffer as they come."""
+    """The column `name` of encoded images, laid into one buffer as they come."""
 
-    def __init__(self) -> None:
-        self.data, self.sizes = bytearray(), list[int | None]()
+    def __init__(self, name: str) -> None:
+        self.name, self.data, self.sizes = name, bytearray(), list[int | None]()
 
     def add(self, data: bytes | None) -> None:
         """The next row's image, None where it has none."""
+        if len(self.data) + len(data or b"") > MAX_PAGE:
+            raise ReidError(
+                f"`{self.name}`: a shard of more than 2 GiB; choose fewer shard_megabytes"
+            )
         self.data += data or b""
         self.sizes.append(None if data is None else len(data))
 
-    def columns(self, name: str) -> dict[str, pa.Array]:
+    def columns(self) -> dict[str, pa.Array]:
         """The column, and that of its sizes; null where there is no image."""
         sizes = pa.array(self.sizes, pa.int32())
-        ends = np.cumsum([0, *(size or 0 for size in self.sizes)], dtype=np.int64)
-        if ends[-1] > MAX_PAGE:
-            raise ReidError(f"`{name}`: a shard of more than 2 GiB; choose fewer shard_megabytes")
-        buffers = [sizes.buffers()[0], pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(self.data)]
+        ends = np.cumsum([0, *(size or 0 for size in self.sizes)], dtype=np.int32)
+        buffers = [sizes.buffers()[0], pa.py_buffer(ends), pa.py_buffer(self.data)]
         values = pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
         paths = pa.nulls(len(sizes), pa.string())
         fields = [IMAGE.field(n) for n in range(IMAGE.num_fields)]
         cells = pa.StructArray.from_arrays([values, paths], fields=fields, mask=sizes.is_null())
-        return {name: cells, f"{name}_size": sizes}
+        return {self.name: cells, f"{self.name}_size": sizes}
 
 
 def _check_depth(data: bytes, height: int, width: int) -> None:

@@ -80,6 +80,28 @@ def test_a_trunk_begins_a_training_of_its_own_network_alone(
         _built(paper, params.model_copy(update={name: other}), str(path))
 
 
+@pytest.mark.parametrize("paper", PRETRAINED)
+def test_a_fit_begins_from_nothing_also_where_its_scale_names_weights(
+    paper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def rendered(*_: Any) -> Path:
+        raise AssertionError
+
+    monkeypatch.setattr(crowd, "render", rendered)
+    tiny = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY[paper].items()}
+    YAML().dump({paper: {"scale": {"tiny": {**tiny, "weights": "gone"}}}}, tmp_path / "params.yaml")
+    with pytest.raises(AssertionError):
+        trunk.fit_trunk(paper, Project(tmp_path), "tiny", out=tmp_path)
+
+
+def test_a_network_that_cannot_be_built_is_refused_before_a_crowd_is_rendered(tmp_path: Path):
+    tiny = {"backbone": "nosuch", "weights": ""}
+    YAML().dump({"implicit_attention": {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
+    with pytest.raises(ReidError, match="nosuch"):
+        trunk.fit_trunk("implicit_attention", Project(tmp_path), "tiny", out=tmp_path)
+    assert not (tmp_path / ".work").exists()
+
+
 def _built(paper: str, params: Any, weights: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     params = params.model_copy(update={"weights": weights})

@@ -229,10 +229,19 @@ def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("data", [[b"ab", None, b"", b"xyz"], [None, None], []])
 def test_images_laid_into_one_buffer_are_the_column_that_a_list_makes(data):
-    column = ingest.Encoded()
+    column = ingest.Encoded("image")
     for one in data:
         column.add(one)
-    made = column.columns("image")
+    made = column.columns()
     cells = [None if one is None else {"bytes": one, "path": None} for one in data]
     assert made["image"].equals(pa.array(cells, IMAGE))
     assert made["image_size"].to_pylist() == [None if one is None else len(one) for one in data]
+
+
+def test_a_shard_that_would_be_too_large_is_refused_before_it_is_read_whole(monkeypatch):
+    monkeypatch.setattr(ingest, "MAX_PAGE", 5)
+    column = ingest.Encoded("depth")
+    column.add(b"abc")
+    column.add(b"de")
+    with pytest.raises(ReidError, match="`depth`: a shard of more than 2 GiB"):
+        column.add(b"f")
