@@ -4,7 +4,8 @@ Source  Yang et al., Pattern Recognition 2019, section 4: 9 epochs of ImageNet, 
         0.01 divided by 10 every 3 epochs
 Differs The paper does not say how five branches see one image. Here the branch of the whole body
         and one part's branch learn side by side, each from the whole image at its own size, and the
-        part's branch is copied to all four.
+        part's branch is copied to all four. Each prediction sees its feature after a batch
+        normalisation, which is left away: without it nothing is learnt for some thousand steps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Branches(nn.Module):
     def __init__(self, params: Params, classes: int):
         super().__init__()
         self.network = PartNetwork(params, classes)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(params.channels(n)) for n in (256, 128))
         self.part_size = (params.part_height, params.part_width)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +34,8 @@ class Branches(nn.Module):
         part = F.interpolate(image.contiguous(), self.part_size, mode="bilinear", antialias=True)
         whole = net.whole(net.norm_whole(net.conv1(image)).relu())
         local = net.parts[0](net.norm_parts(net.conv1(part)).relu())
-        return net.classifiers[0](whole), net.classifiers[1](local)
+        first, second = self.norms
+        return net.classifiers[0](first(whole)), net.classifiers[1](second(local))
 
 
 def size(params: Params) -> tuple[int, int]:
