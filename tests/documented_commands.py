@@ -102,7 +102,13 @@ def _cd(arguments: list[str]) -> None:
     assert (ROOT / folder).is_dir(), folder
 
 
+def _mkdir(arguments: list[str]) -> None:
+    """The line is run by tests/test_dvc_consumers.py; here only its form is looked at."""
+    assert arguments[0] == "-p"
+    assert all(re.fullmatch(r"[\w/.-]+", folder) for folder in arguments[1:])
+
+
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "cd": _cd, "reid": _reid, "make": _make, "dvc": _dvc, "python": _python, "pip": _pip,
-    "torchrun": _torchrun,
+    "torchrun": _torchrun, "mkdir": _mkdir,
 }  # fmt: skip

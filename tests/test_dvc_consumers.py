@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.commands.build import make_plan
 from pipeline.engine import run as engine
 from reid.project.errors import ReidError
 from tests.conftest import make_project
+from tests.pages import fences
 from tests.test_flow import dvc
 
 ROOT = Path(__file__).parent.parent
@@ -119,6 +121,23 @@ def test_dvc_s_file_system_is_opened_directly(first: Path):
     assert ids == local.rows["image_id"].to_pylist()
     with pytest.raises(ReidError, match=r"/data/1-shards/tay: no manifest.json"):
         reid.open("/data", "tay", filesystem=files)
+
+
+@pytest.mark.slow
+def test_the_page_s_lines_run_in_an_empty_project(first: Path, tmp_path: Path):
+    """As docs/consumers.md writes them; only the address and the data set's name are others."""
+    (block,) = [fence.text for fence in fences("sh") if "dvc import" in fence.text]
+    text = block.replace("https://github.com/you/repository", str(first)).replace("street", "toy")
+    new_project(tmp_path / "empty")
+    for line in text.splitlines():
+        program, *rest = shlex.split(line, comments=True)
+        if program == "dvc":
+            dvc(*rest, cwd=tmp_path / "empty")
+        else:
+            subprocess.run([program, *rest], cwd=tmp_path / "empty", check=True)
+    taken = reid.open(tmp_path / "empty/data", "toy", ["image", "parts"])
+    assert taken[0]["parts"] is not None
+    assert (tmp_path / "empty/toy/manifest.json").is_file()
 
 
 @pytest.mark.slow

@@ -279,16 +279,34 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_the_wheel_works_beside_anyone_s_pipeline(root: Path, tmp_path: Path):
-    """Built from a copy, unpacked; the script's folder has a pipeline.py and a pipeline/ folder."""
-    source = tmp_path / "source"
+def package_source(folder: Path) -> Path:
+    """A copy of what a wheel is built from: a build writes beside it."""
+    source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    ignored = shutil.ignore_patterns("__pycache__")
     for name in ("reid", "pipeline"):
+        ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    return source
+
+
+def test_type_checkers_follow_the_editable_install(tmp_path: Path):
+    """As `make install` makes it: its .pth file is a path, no import hook; they see none."""
+    source = package_source(tmp_path)
+    build = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True
+    )
+    with zipfile.ZipFile(next(tmp_path.glob("reid_pipeline-*.whl"))) as wheel:
+        paths = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith(".pth")]
+    assert [Path(path.strip()) for path in paths] == [source]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_beside_anyone_s_pipeline(root: Path, tmp_path: Path):
+    """Built from a copy, unpacked; the script's folder has a pipeline.py and a pipeline/ folder."""
+    source = package_source(tmp_path)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     build += ["--no-index", "--disable-pip-version-check", "-w", str(tmp_path), "."]
     subprocess.run(build, cwd=source, check=True, capture_output=True)

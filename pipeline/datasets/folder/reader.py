@@ -187,12 +187,14 @@ def _matched(source: str) -> str:
 
 def _source(root: Path, split: bool) -> str:
     """The file that gives the labels; '' where names do, which only a `split` allows."""
+    if not names.is_folder(root):
+        raise ReidError(f"{root}: no such folder")
     try:
         present = [name for name in SOURCES if (root / name).is_file()]
     except OSError:  # no right to look, or a name that is too long
         present = []
     if not present:
-        if split and root.is_dir():
+        if split:
             return ""
         raise ReidError(
             f"{root}: holds none of {', '.join(SOURCES)}; one must give the labels, or with "

@@ -137,6 +137,15 @@ def test_what_cannot_be_split_is_one_line(tmp_path, names, split, labels, said):
         folder.split(root, Split(split))
 
 
+def test_a_folder_that_is_not_there_is_said_so(tmp_path):
+    """Not what a folder without labels is told: --split was given."""
+    file = tmp_path / "file"
+    file.touch()
+    for wrong in (tmp_path / "none", file):
+        with pytest.raises(ReidError, match=r"no such folder$"):
+            folder.split(wrong, HALF)
+
+
 def test_folders_that_give_roles_are_not_split(tmp_path):
     root = make(tmp_path / "mine", ["train/1_1.jpg", "test/2_1.jpg"])
     text = "pattern: '.*/(?P<person>[0-9])_(?P<camera>[0-9])\\.jpg'\nroles: {test: [query]}\n"
