@@ -57,7 +57,7 @@ PRETRAINING: Pretraining[Params] = Pretraining(
     recipe=Recipe(epochs=9, batch=32, learning_rate=0.01, decay=0.1, decay_epochs=3),
     crowd="upright",
     of_crowd=Recipe(
-        epochs=14,
+        epochs=30,
         batch=32,
         learning_rate=0.1,
         schedule="one_cycle",

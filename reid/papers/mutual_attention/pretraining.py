@@ -13,7 +13,7 @@ from reid.papers.mutual_attention.two_stream import Stream
 from reid.papers.pretraining import Pretraining, Recipe
 
 RECIPE = Recipe(
-    epochs=20, batch=32, learning_rate=0.004, schedule="one_cycle", shift=3, brightness=0.1,
+    epochs=12, batch=32, learning_rate=0.004, schedule="one_cycle", shift=3, brightness=0.1,
     tint=0.1,
 )  # fmt: skip
 
