@@ -28,9 +28,8 @@ Differs where the paper is silent or unclear:
     not said: here the training images'; then pixels are divided by 255, which batch
     normalisation undoes. Boxes beyond the image repeat its edge.
   - the paper begins from 9 epochs of ImageNet; here `weights` has to name a file, such as `reid
-    pretrain` makes, else the training is from scratch. For rendered worlds `reid
-    fit-trunk` fits the demo's small network to tell the persons of a rendered crowd apart; its
-    attention begins as from scratch. None comes with the package.
+    pretrain` makes, else the training is from scratch. `world` is the demo's small network,
+    fitted to tell the persons of a rendered crowd apart; attention begins as from scratch.
   - which joints bound a part is a reconstruction from the paper's numbering, of which a part is
     lost: see the stage `parts`.
 """

@@ -19,9 +19,8 @@ Differs where the paper and the codes disagree or are silent:
   - erased rectangles get the colour that is ImageNet's mean *after* normalising, as the code has
     it: a light gray. `erase_fill` 0, 0, 0 is the mean itself.
   - upper body: the best probability, 0.5, is read off figure 3; the default is the full body's.
-  - `one_cycle`, `channels` and other backbones are for small trainings from scratch. So is
-    `reid fit-trunk` in place of ImageNet: it fits the demo's small backbone to a rendered crowd.
-    None comes with the package.
+  - `one_cycle`, `channels` and other backbones are for small trainings. So is `weights: world` in
+    place of ImageNet: the demo's small backbone, fitted to a rendered crowd.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ Differs where the paper is silent or unclear:
     (`pixel_scale`), and training from scratch is ours, not the paper's. Such a training knows
     nothing of light yet: `brightness` and `tint` change the colour image's at random, and
     `vertical_flip` turns pairs upside down, as from above they may be. The paper's are 0.
-  - both encoders begin with one CaffeNet, as in the paper. `reid fit-trunk` is ours, in place of
-    ImageNet's: it fits the demo's small one to a rendered crowd seen from above, whose persons it
-    learns to tell apart from colour and from depth in colours alike. None comes with the package.
+  - both encoders begin with one CaffeNet, as in the paper. `weights: world` is ours, in place of
+    ImageNet's: the demo's small one, which learned to tell the persons of a rendered crowd apart
+    from above, from colour and from depth in colours alike.
 """
 
 from __future__ import annotations
