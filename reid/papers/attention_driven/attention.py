@@ -30,14 +30,15 @@ class IntraAttention(nn.Module):
     `norm` is batch normalisation of the mask's convolutions, as the attention of Li et al.
     (Harmonious attention network, CVPR 2018) and of Wang et al. (Residual attention network, CVPR
     2017) has it. Without it their product grows until each sigmoid is saturated, and no mask
-    learns.
+    learns. `even` masks have in each place the mean over places: channels are weighed, places not.
     """
 
     def __init__(
         self, inputs: int, outputs: int, stride: int, levels: int, decomposition: bool = True,
-        norm: bool = True,
+        norm: bool = True, even: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.even = even
         self.entry = _unit(inputs, outputs, stride)
         self.down = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
         self.up = nn.ModuleList(_unit(outputs, outputs) for _ in range(levels))
@@ -68,7 +69,8 @@ class IntraAttention(nn.Module):
         for unit in self.up:
             same_size = finer.pop()
             x = F.interpolate(unit(x), size=same_size.shape[2:], mode="bilinear") + same_size
-        return self.norm(self.mask(x)).sigmoid()
+        mask = self.norm(self.mask(x)).sigmoid()
+        return mask.mean((2, 3), keepdim=True).expand_as(mask) if self.even else mask
 
 
 def _unit(inputs: int, outputs: int, stride: int = 1) -> Bottleneck:

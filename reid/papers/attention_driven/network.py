@@ -52,8 +52,9 @@ def _block(params: Params, inputs: int, outputs: int, stride: int, levels: int) 
     if not params.intra:
         return block
     attention = IntraAttention(
-        inputs, outputs, stride, levels, params.decomposition, params.mask_norm
-    )
+        inputs, outputs, stride, levels, params.decomposition, params.mask_norm,
+        params.attention == "even",
+    )  # fmt: skip
     return AttentiveBlock(block, attention, params.mask)
 
 

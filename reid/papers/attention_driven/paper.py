@@ -14,7 +14,8 @@ Differs where the paper is silent or unclear:
     to one map times a 1x1 convolution of the channel means, a 1x1 convolution and a sigmoid, with
     batch normalisation after each convolution. The paper names none; without it (`mask_norm`) the
     product grows until, within some hundred steps, the sigmoids are all at 0 or 1, and no mask
-    learns. Gains and shifts have no weight decay.
+    learns. Gains and shifts have no weight decay. `attention: even` is ours, a control: a mask's
+    mean over places in each place.
   - the reduced features (256 and 128) have no ReLU, and no normalisation unless `feature_norm`
     asks for it.
   - "FC fusion" is one fully connected layer over the joined features of the whole body and the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from reid.papers.pretraining import file_of
 from reid.project.params import Strict
@@ -13,6 +13,7 @@ PARTS = ("head", "upper_body", "upper_leg", "lower_leg")
 Mask = Literal["residual", "plain"]
 Shortcut = Literal["projection", "parameter_free"]
 Fusion = Literal["inter", "fc", "concatenation", "test_only"]
+Attention = Literal["learned", "even"]
 
 
 # Of small trainings on rendered worlds.
@@ -33,6 +34,7 @@ class Params(Strict):
     mask: Mask = "residual"  # eq. 7; plain: eq. 5
     decomposition: bool = True  # of the mask into a place's and a channel's weight
     mask_norm: bool = True  # batch normalisation of the mask's convolutions
+    attention: Attention = "learned"  # even: a mask's mean over its places in each, to compare with
     inter_global: bool = False  # weigh the whole body's feature too (with inter-attention)
     height: int = Field(default=384, ge=32)  # pixels of the whole body
     width: int = Field(default=192, ge=32)
@@ -60,6 +62,14 @@ class Params(Strict):
     ] = "fused"
     normalize_features: bool = False  # whole and parts to length 1 each before they are joined
     distance: Literal["cosine", "euclidean"] = "cosine"
+
+    @field_validator("attention")
+    @classmethod
+    def _something_attends(cls, attention: Attention, info: ValidationInfo) -> Attention:
+        model = info.data.get("model")
+        if attention == "even" and model not in ("intra", "intra_inter", None):
+            raise ValueError(f"even, but {model} has no intra-attention; take intra or intra_inter")
+        return attention
 
     @property
     def intra(self) -> bool:

@@ -102,6 +102,15 @@ def test_a_mask_without_normalisation_begins_even_and_one_with_it_is_spread(deco
     assert spread[False] == 0
 
 
+def test_even_masks_are_the_mean_over_places_of_learned_ones():
+    learned, even = (IntraAttention(4, 8, 2, 1, even=even).eval() for even in (False, True))
+    even.load_state_dict(learned.state_dict())
+    x = torch.randn(2, 4, 7, 5)
+    mask = learned(x).mean((2, 3), keepdim=True)
+    torch.testing.assert_close(even(x), mask.expand(2, 8, 4, 3))
+    assert mask.std(1).min() > 0  # channels are still told apart
+
+
 def test_attentive_block_weighs_its_stage():
     layer = AttentiveBlock(stage(4, 8, 3, 2), IntraAttention(4, 8, 2, 1), "residual").eval()
     x = torch.randn(2, 4, 7, 5)
