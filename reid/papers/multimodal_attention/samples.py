@@ -59,6 +59,6 @@ def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[st
     for name, image in batch.items():
         if image.shape[1] != params.side:
             image = image[:, inside, inside]
-        bgr = (image.flip(-1) - mean.new_tensor(MEAN_BGR)) * params.pixel_scale
+        bgr = image.flip(-1).float().sub_(mean.new_tensor(MEAN_BGR)).mul_(params.pixel_scale)
         ready[name] = bgr.movedim(-1, -3)
     return ready
