@@ -166,11 +166,16 @@ def _within(position: Tensor, share: Tensor, size: int) -> Tensor:
 
 
 def crop_at(image: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, ..., C, *size): each sample from its own corner.
+    """(B, ..., C, *size): each sample from its own corner; in memory as they are.
 
     A crop lies within one span of its plane's memory, from its first pixel to its last.
     """
-    (height, width), (rows, columns) = size, _size(image)
+    (height, width), (rows, columns), depth = size, _size(image), image.shape[-3]
+    last = image.movedim(-3, -1)
+    if depth > 1 and last.is_contiguous():  # channels last: one plane of rows of W * C values
+        wide = last.flatten(-2).unsqueeze(-3)
+        chosen = crop_at(wide, top, left * depth, (height, width * depth)).squeeze(-3)
+        return chosen.unflatten(-1, (width, depth)).movedim(-1, -3)
     planes = torch.arange(image.shape[:-2].numel()).reshape(len(image), -1)  # (B, ... * C)
     first = (planes * rows + top[:, None]) * columns + left[:, None]
     spans = image.flatten().unfold(0, (height - 1) * columns + width, 1)
