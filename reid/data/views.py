@@ -112,7 +112,7 @@ class Views:
         else:
             device = self.device if self.resident == "device" else "cpu"
             index = torch.from_numpy(np.asarray(rows)).to(device)
-            batch = {name: kept[index] for name, kept in self.kept.items()}
+            batch = {name: kept.index_select(0, index) for name, kept in self.kept.items()}
         if self.device.type == "cuda" and self.resident != "device":
             return {n: t.pin_memory().to(self.device, non_blocking=True) for n, t in batch.items()}
         return batch

@@ -49,10 +49,19 @@ def vertical_flip(
 
 def _flip(images: Mapping[str, Tensor], generator: torch.Generator, p: float, axis: int) -> Views:
     flip = torch.rand(_count(images), generator=generator) < p
-    return {
-        name: torch.where(_to(flip, image), image.flip(axis), image)
-        for name, image in images.items()
-    }
+    return {name: _either(image, image.flip(axis), flip) for name, image in images.items()}
+
+
+def _either(image: Tensor, other: Tensor, chosen: Tensor) -> Tensor:
+    """The samples of `other` where `chosen` (B,), else those of `image`; in memory as they are.
+
+    Samples are copied whole: of bytes five times as fast as `torch.where`.
+    """
+    rows = (torch.arange(len(image)) + len(image) * chosen).to(image.device)
+    if image.movedim(-3, -1).is_contiguous():  # channels last
+        last = torch.cat([image.movedim(-3, -1), other.movedim(-3, -1)])
+        return last.index_select(0, rows).movedim(-1, -3)
+    return torch.cat([image, other]).index_select(0, rows)
 
 
 def change_light(
@@ -66,7 +75,7 @@ def change_light(
     factor = brightness * torch.randn(count, 1, generator=generator)
     factor = (factor + tint * torch.randn(count, 3, generator=generator)).exp()
     return {
-        name: (image * _per_channel(factor, image)).round().clip(max=255).to(torch.uint8)
+        name: (image.float() * _per_channel(factor, image)).round_().clip_(max=255).to(torch.uint8)
         for name, image in images.items()
     }
 
@@ -157,14 +166,21 @@ def _within(position: Tensor, share: Tensor, size: int) -> Tensor:
 
 
 def crop_at(image: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, ..., C, *size): each sample from its own corner."""
-    rows = top[:, None] + torch.arange(size[0])  # (B, H)
-    columns = left[:, None] + torch.arange(size[1])  # (B, W)
-    middle = (1,) * (image.ndim - 3)
-    rows = rows.reshape(len(rows), *middle, size[0], 1).to(image.device)
-    columns = columns.reshape(len(columns), *middle, 1, size[1]).to(image.device)
-    image = image.gather(-2, rows.expand(*image.shape[:-2], size[0], image.shape[-1]))
-    return image.gather(-1, columns.expand(*image.shape[:-1], size[1]))
+    """(B, ..., C, *size): each sample from its own corner; in memory as they are.
+
+    A crop lies within one span of its plane's memory, from its first pixel to its last.
+    """
+    (height, width), (rows, columns), depth = size, _size(image), image.shape[-3]
+    last = image.movedim(-3, -1)
+    if depth > 1 and last.is_contiguous():  # channels last: one plane of rows of W * C values
+        wide = last.flatten(-2).unsqueeze(-3)
+        chosen = crop_at(wide, top, left * depth, (height, width * depth)).squeeze(-3)
+        return chosen.unflatten(-1, (width, depth)).movedim(-1, -3)
+    planes = torch.arange(image.shape[:-2].numel()).reshape(len(image), -1)  # (B, ... * C)
+    first = (planes * rows + top[:, None]) * columns + left[:, None]
+    spans = image.flatten().unfold(0, (height - 1) * columns + width, 1)
+    chosen = spans.index_select(0, first.flatten().to(image.device))
+    return chosen.unfold(1, width, columns).reshape(*image.shape[:-2], height, width).contiguous()
 
 
 def _count(images: Mapping[str, Tensor]) -> int:

@@ -107,7 +107,8 @@ _FLUSH_WRITE = 2  # SYNC_FILE_RANGE_WRITE: start, do not wait
 def _writer(sink: Any, columns: pa.Schema) -> pq.ParquetWriter:
     leaves = {leaf: schema.is_bytes_column(f) for f in columns for leaf in _leaves(f.name, f.type)}
     options: dict[str, Any] = {
-        "compression": {leaf: "NONE" if image else "ZSTD" for leaf, image in leaves.items()},
+        # Of labels, Snappy takes half of ZSTD's time and 0.05 % of the images' bytes more.
+        "compression": {leaf: "NONE" if image else "SNAPPY" for leaf, image in leaves.items()},
         "use_dictionary": False,
         "write_statistics": [leaf for leaf, image in leaves.items() if not image],
         "data_page_size": 2**31 - 1,  # never end a page before its row group

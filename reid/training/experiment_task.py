@@ -118,7 +118,7 @@ class ExperimentTask:
         """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         seed = step_seed(self.params.seed, state.step, self.rank)
         generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)  # dropout
+        self.devices.seed(seed)  # dropout
         rate = self.method.learning_rate(self.params, batch.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_scale", 1.0)

@@ -118,7 +118,7 @@ class PretrainTask:
         """One update; returns (3,) sums on the device: loss, correct predictions, samples."""
         image, target = (part.to(self.devices.device) for part in batch)
         seed = step_seed(self.recipe.seed, state.step)
-        torch.manual_seed(seed)  # dropout
+        self.devices.seed(seed)  # dropout
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(state)
         generator = torch.Generator().manual_seed(seed)

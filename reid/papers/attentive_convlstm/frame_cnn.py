@@ -33,14 +33,16 @@ def standardized(image: Tensor, flow_px: Tensor, root: Root = "sqrt") -> Tensor:
     root, as the published code has it; colours count from 0 to 1, flow in 1/255 pixel, as its files
     hold it. A channel without contrast, such as the flow of a standing picture, is zero.
     """
-    rgb = image.float() / 255
-    yuv = (rgb[..., None, :] * rgb.new_tensor(YUV)).sum(-1)
-    frames = torch.cat([yuv, flow_px.float() / 255], -1).movedim(-1, 2)
-    frames = frames - frames.mean((3, 4), keepdim=True)
-    spread = frames.std((3, 4), keepdim=True)
+    planes = [image.movedim(-1, 2).contiguous().float(), flow_px.movedim(-1, 2).float()]
+    frames = torch.cat(planes, 2) / 255  # channels first: sums run along memory
+    yuv = frames.new_tensor(YUV) @ frames[:, :, :3].flatten(3)
+    frames[:, :, :3] = yuv.unflatten(3, frames.shape[3:])
+    frames -= frames.mean((3, 4), keepdim=True)
+    variance = frames.square().sum((3, 4), keepdim=True) / (frames[0, 0, 0].numel() - 1)
+    spread = variance.sqrt()
     flat = spread < FLAT
     scale = spread.sqrt() if root == "sqrt" else spread
-    return torch.where(flat, 0, frames / scale.masked_fill(flat, 1))
+    return (frames / scale.masked_fill(flat, 1)).masked_fill_(flat, 0)
 
 
 def cut(frames: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:

@@ -117,4 +117,4 @@ def build(params: Params, classes: int) -> MultimodalNetwork:
     if start := start_of(params, "multimodal_attention"):
         for encoder in network.encoders.values():
             caffe_weights.load(encoder, Path(start))
-    return network
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -42,7 +42,7 @@ def augment(
     if params.vertical_flip:
         turned = vertical_flip(turned, generator, params.vertical_flip)
     if (params.brightness or params.tint) and "rgb" in turned:
-        colour = {"rgb": turned["rgb"]}
+        colour = {"rgb": turned["rgb"].contiguous()}
         turned |= change_light(colour, generator, params.brightness, params.tint)
     return {name: image.movedim(-3, -1) for name, image in turned.items()}
 
@@ -55,10 +55,11 @@ def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[st
     """
     middle = (params.resized - params.side) // 2
     inside = slice(middle, middle + params.side)
+    centre = mean.new_tensor(MEAN_BGR)[:, None, None]
     ready = {}
     for name, image in batch.items():
         if image.shape[1] != params.side:
             image = image[:, inside, inside]
-        bgr = (image.flip(-1) - mean.new_tensor(MEAN_BGR)) * params.pixel_scale
-        ready[name] = bgr.movedim(-1, -3)
+        bgr = image.movedim(-1, -3).contiguous().flip(-3).float()
+        ready[name] = bgr.sub_(centre).mul_(params.pixel_scale)
     return ready

@@ -59,6 +59,15 @@ def test_frames_of_a_clip_share_its_draw(change):
     assert torch.equal(changed[:, 0], change({"clip": frame}, generator())["clip"])
 
 
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_memory_that_is_channels_last_changes_nothing(change):
+    image = images(count=20)["image"]
+    last = image.contiguous(memory_format=torch.channels_last)
+    changed = change({"image": last}, generator())["image"]
+    assert torch.equal(changed, change({"image": image}, generator())["image"])
+    assert changed.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize(("p", "share"), [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5)])
 def test_flip(p, share):
     views = images(image=(400, 3, 5, 4), part=(400, 1, 3, 6))
