@@ -36,9 +36,8 @@ IMAGES = (
 HASHED_BYTES = 2**30
 THREADS = 8  # they wait for the file system, of a network's above all
 AT_ONCE = 1_024  # folders given to the threads
-SETTLED_NS = (
-    2 * 10**9
-)  # a folder changed less long before its listing may change unseen: see `_list`
+# A folder that changed less long before its listing may change unseen: see `_list`.
+SETTLED_NS = 2 * 10**9
 SCHEMA = pa.schema(
     [
         ("path", pa.binary()), ("inode", pa.uint64()), ("modified", pa.int64()),
@@ -85,12 +84,23 @@ def digest(root: Path, record: Path, *, quick: bool = False) -> dict[str, int | 
     tree = walk(root, before if quick else {})
     after = {path: folder for path, folder in tree.found.values() if folder.changed}
     if after != before:
-        write_atomically(record, _record(after))
+        write_beside(record, _record(after))
     text, files, size = hashlib.sha256(), 0, 0
     for lines, sizes in _lines(tree):
         text.update(lines)
         files, size = files + len(sizes), size + sum(sizes)
     return {"files": files, "bytes": size, "sha256": text.hexdigest()}
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Write a file of a scan, beside the raw folder. Raises `ReidError` where that cannot be."""
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ReidError(
+            f"{path}: cannot be written ({error.strerror}); a scan keeps what it found beside the "
+            f"raw folder: allow writing in {path.parent}, or make room, and scan again"
+        ) from None
 
 
 def walk(root: Path, known: Mapping[bytes, Folder]) -> Tree:

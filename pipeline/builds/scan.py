@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.builds.folders import digest
+from pipeline.builds.folders import digest, write_beside
 from pipeline.datasets.base import check_target
 from reid.project.errors import ReidError
-from reid.project.layout import Project, as_json, write_atomically
+from reid.project.layout import Project, as_json
 from reid.project.locks import lock
 from reid.project.progress import Meter
 
@@ -41,7 +41,7 @@ def scan(project: Project, dataset: str, *, quick: bool = False) -> dict[str, An
 
     `files`, `bytes` and `sha256` of the data set, and the same of its `truth`. A `quick` pass does
     not see an image that was rewritten in place, see `folders`. Raises `ReidError` where there is
-    no such folder, or where something in it cannot be read.
+    no such folder, something in it cannot be read, or `0-raw` cannot be written.
     """
     folder = project.raw(check_name(dataset))
     if not folder.is_dir():
@@ -59,5 +59,5 @@ def scan(project: Project, dataset: str, *, quick: bool = False) -> dict[str, An
             found["truth"] = digest(truth, project.folders(truth.name), quick=quick)
         path, data = project.digest(dataset), as_json(found)
         if not (path.is_file() and path.read_bytes() == data):
-            write_atomically(path, data)
+            write_beside(path, data)
     return found

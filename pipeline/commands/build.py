@@ -82,8 +82,9 @@ def run_stage(
         repair=repair,
     )
     state = "published" if finished.published else "unchanged"
+    listed = f" ({finished.folder}/rejects.parquet says why)" if finished.rejects else ""
     console().print(
-        f"{stage} {dataset}: {finished.rows:,} rows, {finished.rejects} rejects, "
+        f"{stage} {dataset}: {finished.rows:,} rows, {finished.rejects:,} rejects{listed}, "
         f"{finished.computed} shards computed, {finished.reused} reused, {state}: {finished.folder}"
     )
     return finished

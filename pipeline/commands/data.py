@@ -27,6 +27,7 @@ from pipeline.commands.names import (
     complete_stage,
     folder_of,
     is_built_name,
+    is_dataset,
     is_experiment,
     is_shard,
 )
@@ -87,6 +88,10 @@ def datasets(
 
     from pipeline.datasets import READERS, reader
 
+    if name and name not in READERS and is_dataset(name):
+        raise ReidError(
+            f"no reader `{name}`, but a data set of this project: `reid inspect {name}` shows it"
+        )
     infos = {each: asdict(reader(each).info) for each in ([name] if name else READERS)}
 
     def lines() -> None:

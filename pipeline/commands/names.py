@@ -99,6 +99,11 @@ def is_shard(path: Path) -> bool:
     return path.is_file() or (path / "rows").is_dir() or path.suffix == ".parquet"
 
 
+def is_dataset(name: str) -> bool:
+    """Whether this is a project, and one of its data sets is called so."""
+    return name in _begin(datasets, name)
+
+
 def is_experiment(name: str) -> bool:
     """Whether params.yaml names an experiment so."""
     return name in experiments(project())

@@ -92,6 +92,7 @@ def rehearse(
     home = project()
     check_experiment(home, experiment)
     from reid import experiments
+    from reid.project.progress import duration
     from reid.training.rehearse import rehearse as run
 
     found = run(experiments.load(home, experiment), home, steps=steps, device=device)
@@ -101,8 +102,8 @@ def rehearse(
             f"{experiment} on {found['device']}, {found['precision']}, {found['steps']} steps of "
             f"{found['batch']:g} images: {found['images_per_second']:.1f} images/s, waiting for "
             f"data {100 * found['waited_share']:.1f} %, memory {found['memory_gb']:.2f} GB; "
-            f"{found['hours_per_epoch']:.3f} hours per epoch, {found['hours']:.2f} hours for "
-            f"{found['epochs']} epochs"
+            f"{duration(3600 * found['hours_per_epoch'])} per epoch, "
+            f"{duration(3600 * found['hours'])} for {found['epochs']} epochs"
         )
 
     show(found, as_json, lines)

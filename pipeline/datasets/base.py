@@ -35,6 +35,7 @@ import pyarrow as pa
 
 from reid.arrays.images import BadImage
 from reid.project.errors import ReidError
+from reid.shards.manifest import Kind
 from reid.shards.schema import ROW
 
 LISTED = pa.schema(
@@ -73,6 +74,7 @@ class Info:
     where: str  # where to ask for it
     citation: str
     note: str = ""  # what else its counts have beside them, such as a paper's own
+    kind: Kind = "photographs"  # of its images, where no file says that they were rendered
 
 
 @dataclass

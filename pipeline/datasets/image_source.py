@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
@@ -43,7 +44,7 @@ def rendered_file(world: str, scene: str, layout: str) -> bytes:
     return as_json({**told, "people": "none: every image is drawn by a program"})
 
 
-def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
+def image_source(root: Path, info: Mapping[str, Any]) -> ImageSource:
     """What to say of the images below `root`; `info` is what its reader says of the real data set.
 
     Of a rendered world nothing of the real data set's source, licence and citation is true.
@@ -52,7 +53,7 @@ def image_source(root: Path, info: Mapping[str, str]) -> ImageSource:
     told = next(filter(None, found), None) or _by_truth(root)
     if told is None:
         return {
-            "kind": "photographs", "title": info["title"], "licence": info["licence"],
+            "kind": info["kind"], "title": info["title"], "licence": info["licence"],
             "where": info["where"], "citation": info["citation"], "note": info["note"],
         }  # fmt: skip
     return {

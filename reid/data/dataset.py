@@ -242,7 +242,7 @@ class Data:
         if isinstance(position, slice):
             return self.choose(np.arange(len(self))[position])
         try:
-            at, count = operator.index(position), len(self)
+            at, count = _whole(position), len(self)
         except TypeError:
             raise ReidError(
                 f"{self.name}: {position!r:.40} is no row: give a number or a slice, to `choose` "
@@ -303,6 +303,13 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_labels": None, "_cell_of": {}, "_arrays": {}}
+
+
+def _whole(position: SupportsIndex) -> int:
+    """A position as a number; `TypeError` where it is none, as True would be row 1."""
+    if isinstance(position, bool):
+        raise TypeError
+    return operator.index(position)
 
 
 def _encoded(shards: Shards, column: str, rows: np.ndarray) -> Iterable[bytes | None]:

@@ -137,9 +137,9 @@ def expect(total: int) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 40 s, 2 min, 1.5 h."""
+    """Seconds in words: 0.4 s, 40 s, 2 min, 1.5 h."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{round(seconds, 1 if seconds < 10 else None):g} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from typing import Any
 
 from reid.report.blocks import Chapter, anchor, printable
 
+METRIC = re.compile(r"(rank-\d+|\d+ %)")  # of a heading, on one line
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -70,5 +72,5 @@ def _environment() -> Any:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )  # fmt: skip
-    environment.filters["anchor"] = anchor
+    environment.filters |= {"anchor": anchor, "by_metric": METRIC.split}
     return environment

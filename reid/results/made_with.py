@@ -59,18 +59,19 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def kind_of(project: Project, dataset: str) -> str:
-    """`rendered` or `photographs`, as a data set's manifest says it."""
+    """`rendered`, `photographs` or `own images`, as a data set's manifest says it."""
     manifest = read_manifest(project.shards(dataset))
     source = manifest.get("source") if manifest else None
     return source["kind"] if source else UNKNOWN
 
 
 def by_kind(kinds: Mapping[str, str]) -> str:
-    """Which data sets are rendered, and which photographs, in one sentence each."""
+    """Which data sets are rendered, photographs or a user's own, in one sentence each."""
     said = []
     for kind, words in (
         ("rendered", "Rendered worlds, in which no person is"),
         ("photographs", "Photographs"),
+        ("own images", "Own images"),
         (UNKNOWN, "Of unknown source"),
     ):
         names = [name for name, own in kinds.items() if own == kind]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reid.experiments import Experiment
 from reid.project.layout import Project, as_json, key_of, read_object, write_atomically
+from reid.project.progress import duration
 from reid.results.evaluated import metrics_of
 
 TIMED_STEPS = 3  # of a rehearsal
@@ -34,7 +35,7 @@ class Work:
         how = f", {self.rehearsed} rows of them rehearsed" if self.rehearsed else ""
         return (
             f"{self.missing} of {self.trainings} trainings are to be done, about "
-            f"{self.seconds / 3600:.2f} hours (by the seconds of earlier trainings{how})"
+            f"{duration(self.seconds)} (by the seconds of earlier trainings{how})"
         )
 
 

@@ -41,11 +41,14 @@ class Entry(TypedDict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+Kind = Literal["photographs", "own images"]  # of what was not rendered
+
+
 @with_config(OPEN)
 class ImageSource(TypedDict):
     """Where the images of a data set come from, in the manifests of all that is built of it."""
 
-    kind: Literal["photographs", "rendered"]
+    kind: Kind | Literal["rendered"]
     title: str
     licence: str
     where: str

@@ -56,6 +56,7 @@ INFO = Info(
     licence="the images' own",
     where="your own disk",
     citation="none",
+    kind="own images",
 )
 
 

@@ -85,7 +85,7 @@ def _line(row: Row) -> dict[str, Any]:
         "rank-5": _mean(row, "rank5"),
         "chance rank-1": _mean(row, "chance_rank1"),
         "queries": " to ".join(f"{n:,}" for n in sorted(queries)),
-        "seeds": _seeds(row.trainings),
+        "seed": _seeds(row.trainings),
         "paper": row.trainings[0].paper,
     }
     differs = _differs(row)

@@ -39,6 +39,15 @@ def test_digest_is_of_sorted_paths_and_sizes(raw):
     assert json.loads((raw / "street.json").read_bytes()) == found
 
 
+@pytest.mark.parametrize("name", ["street.folders", "street.json"])
+def test_what_cannot_be_written_is_one_line(raw, name, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED_NS", -(10**9))  # so that there is a record to write
+    (raw / name).mkdir()
+    said = rf"{name}: cannot be written \(Is a directory\); .* allow writing in {raw}, or make room"
+    with pytest.raises(ReidError, match=said):
+        scan(raw, "street")
+
+
 def test_truth_is_covered(raw):
     (raw / "street.truth").mkdir()
     (raw / "street.truth" / "joints.parquet").write_bytes(b"1")

@@ -42,6 +42,13 @@ def test_a_stage_says_what_it_did(toy: Project):
     assert "12936" in again, "counts that differ from the published ones are a table"
 
 
+def test_a_stage_names_the_list_of_its_rejects(toy: Project):
+    next(toy.raw("toy").glob("bounding_box_train/*.jpg")).write_bytes(b"no image")
+    said = "71 rows, 1 rejects (data/1-shards/toy/rejects.parquet says why), 4 shards computed"
+    assert said in invoke("ingest", "toy", "--executor", "local")
+    assert Path("data/1-shards/toy/rejects.parquet").is_file()
+
+
 def test_plan_and_status_name_what_changed(built: Project):
     assert {s["state"] for s in as_json("plan", "parts", "toy")["shards"]} == {"reuse"}
     assert {line["state"] for line in as_json("status")} == {"built"}

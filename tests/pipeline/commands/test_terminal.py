@@ -129,6 +129,10 @@ def test_a_device_that_is_not_there_is_one_line(toy: Project, monkeypatch: pytes
         (["inspect", "parts/tyo"], "did you mean `parts/toy`?"),
         (["inspect", "parts/toy"], "not built yet; run `reid parts toy`"),
         (["datasets", "market151"], "did you mean `market1501`?"),
+        (
+            ["datasets", "toy"],
+            "no reader `toy`, but a data set of this project: `reid inspect toy`",
+        ),
     ],
 )
 def test_a_wrong_name_is_said_before_torch_is_loaded(toy: Project, arguments, said: str):

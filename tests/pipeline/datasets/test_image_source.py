@@ -102,6 +102,13 @@ def test_a_world_without_the_file_is_known_by_its_truth(tmp_path):
     assert not any(text in str(source) for text in REAL)
 
 
+def test_a_folder_of_one_s_own_is_not_called_photographs(tmp_path):
+    own = vars(reader("folder").info)
+    assert image_source(tmp_path, own)["kind"] == "own images"
+    (tmp_path / FILE).write_bytes(rendered_file("avenue", "street", "folder"))
+    assert image_source(tmp_path, own)["kind"] == "rendered"
+
+
 def test_shards_of_a_rendered_world_are_those_of_equal_photographs(tmp_path, monkeypatch):
     """What is said of the images is beside the rows, not in them: no key and no byte changes."""
     project = make_project(tmp_path / "p", persons=4)

@@ -39,7 +39,7 @@ def test_columns_of_several_stages_stand_side_by_side(data: reid.Data, toy: Proj
         assert int(row["image_id"].split("/")[1][:4]) == row["person"]
 
 
-@pytest.mark.parametrize("position", [[1, 2], "person", None, 1.0])
+@pytest.mark.parametrize("position", [[1, 2], "person", None, 1.0, True, np.True_])
 def test_what_is_no_row_is_told(data: reid.Data, position: object):
     with pytest.raises(ReidError, match=r"^toy: .* is no row: give a number"):
         data[position]  # pyright: ignore[reportCallIssue, reportArgumentType]

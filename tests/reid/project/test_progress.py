@@ -65,7 +65,8 @@ def test_a_total_that_shrinks_while_the_line_is_made_is_not_passed(slow_clock, m
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (89, "89 s"), (120, "2 min"), (5400, "1.5 h")]
+    ("seconds", "said"),
+    [(0.04, "0 s"), (0.4, "0.4 s"), (9.96, "10 s"), (89, "89 s"), (120, "2 min"), (5400, "1.5 h")],
 )
 def test_durations_are_short(seconds, said):
     assert duration(seconds) == said

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid.report import blocks
 from reid.report import page as report
 from reid.report.blocks import (
     Cell,
@@ -150,6 +151,24 @@ def test_tables_are_sorted_by_their_numbers(opened: Browser):
     opened.value(f"{head}.click()")
     assert texts(opened, order)[:3] == ["9.50 to 11.00", "100.00 to 1,000.00", "–"]
     assert opened.value(f"{head}.parentNode.getAttribute('aria-sort')") == "ascending"
+
+
+def test_results_stand_on_a_small_screen_and_metrics_on_one_line(tab: Browser, tmp_path: Path):
+    line = {"data set": "crops/topview", "experiment": "street-intra-inter", "rank-1": "63.75",
+            "rank-1, 95 %": "56.2 to 70.6", "mAP": "51.63", "mAP, 95 %": "47.0 to 56.2",
+            "rank-5": "83.75", "chance rank-1": "1.59", "queries": "160", "seed": "0",
+            "paper": "multimodal_attention"}  # fmt: skip
+    path = tmp_path / "results.html"
+    section = Section("All experiments", [blocks.table([line, line], "")])
+    path.write_text(report.page_of([Chapter("Results", [section])]), "utf-8")
+    tab.open(path, 1280)
+    scrolled = "document.querySelector('.scroll').scrollWidth"
+    assert tab.value(scrolled) <= tab.value("document.querySelector('.scroll').clientWidth")
+    metrics = "[...document.querySelectorAll('th .metric')]"
+    assert texts(tab, "th .metric") == ["rank-1", "rank-1", "95 %", "95 %", "rank-5", "rank-1"]
+    assert set(tab.value(f"{metrics}.map(e => e.getClientRects().length)")) == {1}
+    assert texts(tab, "th") == list(line)
+    assert texts(tab, "tbody tr:first-child td") == list(line.values())
 
 
 def test_a_row_leads_to_its_experiment_and_back(opened: Browser):

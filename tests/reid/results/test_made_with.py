@@ -68,17 +68,20 @@ def test_kinds_are_those_of_the_manifests_and_stand_first(tmp_path: Path):
     for name, source in {
         "street": {"kind": "rendered", **SOURCE},
         "market": {"kind": "photographs", **SOURCE},
+        "mine": {"kind": "own images", **SOURCE},
         "old": None,
     }.items():
         folder = project.shards(name)
         (folder / "rows").mkdir(parents=True)
         write_manifest(folder, dataset=name, **({"source": source} if source else {}))
-    kinds = {name: made.kind_of(project, name) for name in ("market", "old", "street")}
-    assert kinds == {"market": "photographs", "old": made.UNKNOWN, "street": "rendered"}
+    kinds = {name: made.kind_of(project, name) for name in ("market", "mine", "old", "street")}
+    assert kinds == {
+        "market": "photographs", "mine": "own images", "old": made.UNKNOWN, "street": "rendered",
+    }  # fmt: skip
     first = made.by_kind(kinds)
     assert first == (
         "Rendered worlds, in which no person is: street. Photographs: market. "
-        "Of unknown source: old."
+        "Own images: mine. Of unknown source: old."
     )
     body = page_of([], first).split("<body>")[1]
     assert body.index(first) < body.index("<nav")

@@ -48,9 +48,9 @@ def test_seeds_are_one_row_and_the_best_is_marked(tmp_path: Path):
     seeds = [run_of("h1", 0.4, model="b"), run_of("h2", 0.6, model="b", seed=1)]
     first, second, third = table_of(Project(tmp_path), [run_of("named", 0.45), run_of("no", None,
                                     model="c")], seeds)  # fmt: skip
-    assert (first["experiment"], first["rank-1"], first["seeds"]) == ("named", "45.00", "0")
+    assert (first["experiment"], first["rank-1"], first["seed"]) == ("named", "45.00", "0")
     assert (second["experiment"], second["rank-1"], second["queries"]) == ("no", "–", "–")
-    assert (third["experiment"], third["seeds"]) == ("h1", "0, 1")
+    assert (third["experiment"], third["seed"]) == ("h1", "0, 1")
     assert third["rank-1"] == "*50.00 ± 14.14*"
     assert (first["mAP"], third["mAP"]) == ("*50.00*", "*50.00 ± 0.00*")
     assert third["differs in"] == "model b"
@@ -62,7 +62,7 @@ def test_random_splits_are_one_row_and_other_protocols_are_not(tmp_path: Path):
     rows = rows_of(Runs(sources.BuiltData("toy", Project(tmp_path)), [], every))
     assert [len(row.trainings) for row in rows] == [3]
     told = table_of(Project(tmp_path), [run_of("x", 0.5, protocol="classic"), *every], [])
-    assert [line["seeds"] for line in told] == ["0", "0; 3 splits"]
+    assert [line["seed"] for line in told] == ["0", "0; 3 splits"]
     assert not any("*" in line["rank-1"] for line in told), "they are scored differently"
 
 
