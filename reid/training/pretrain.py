@@ -104,12 +104,13 @@ class PretrainTask:
         self.params, self.view, self.normalize = params, pretraining.view, method.normalize
         self.parts: Mapping[str, Part] = {"network": self.model, "optimizer": self.optimizer}
         self.mean = torch.tensor(MEAN, device=devices.device)
-        self.per_epoch = max(1, -(-len(data) // recipe.batch)), len(data)
+        alone = len(data) % recipe.batch == 1  # of one image, batch normalisation learns nothing
+        self.order = Shuffle(len(data), recipe.batch, recipe.seed, drop_last=alone)
+        self.per_epoch = len(self.order), len(data) - alone
 
     def batches(self, state: State) -> Generator[tuple[Tensor, Tensor]]:
-        recipe = self.recipe
-        order = Shuffle(len(self.data), recipe.batch, recipe.seed).batches(state.epoch)
-        batches: Any = [batch.tolist() for batch in order[state.batch :]]
+        order = self.order.batches(state.epoch)[state.batch :]
+        batches: Any = [batch.tolist() for batch in order]
         workers = cores() if len(batches) > 100 else 0  # 0: read by this process
         self.model.train()
         yield from DataLoader(self.data, batch_sampler=batches, num_workers=workers)

@@ -62,6 +62,12 @@ def test_it_learns_and_its_weights_start_a_training(tmp_path: Path, folder: Path
         )
 
 
+def test_a_last_batch_of_one_image_is_left_out(tmp_path: Path, folder: Path):
+    """Batch normalisation of features refuses it; the next epoch has another order."""
+    recipe = RECIPE.model_copy(update={"epochs": 1, "batch": 5})
+    assert (run(tmp_path / "a", folder, recipe) / "weights.pt").is_file()
+
+
 def test_a_folder_without_classes_is_refused(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReidError, match="fewer than two folders of classes"):
