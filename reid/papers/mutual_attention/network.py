@@ -76,7 +76,10 @@ class VideoNetwork(nn.Module):
 
 @torch.no_grad()
 def pass_first(layer: nn.Linear, width: int) -> None:
-    """Let a layer give the first `width` of its inputs as they are, and nothing of the others."""
+    """Let a layer give the first `width` of its inputs as they are, and nothing of the others.
+
+    Where it has fewer outputs than that (an LSTM wider than the images' feature), so many of them.
+    """
     nn.init.zeros_(layer.weight)
     nn.init.eye_(layer.weight[:, :width])
     nn.init.zeros_(layer.bias)
