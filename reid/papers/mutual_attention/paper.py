@@ -23,7 +23,8 @@ Differs where the paper is silent, unclear or contradicts itself:
   - [phi; f], 4096 values, goes through a fully connected layer to 2048, which is the test feature:
     the layer that "is removed" for the test is the classifier. One stream has no such layer. How
     it begins is not said: from random weights, which mix both streams' features from the first
-    step on, or by `join_start: image` as one stream does, with nothing yet of flow in its feature.
+    step on; with `join_start: image` it passes the images' feature, as much as it has room for, and
+    nothing yet of flow's.
   - `gated`: a shallow flow network of AlexNet's five convolutions, with its first two poolings,
     from random weights or AlexNet's (`gate_weights`), which the paper does not say; its mean over
     channels, resized, goes through a sigmoid.
