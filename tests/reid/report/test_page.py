@@ -106,7 +106,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in {"img", "br", "meta", "input"}:
+        if tag not in {"img", "br", "meta", "input", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
