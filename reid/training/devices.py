@@ -59,8 +59,8 @@ class Devices:
         That one writes down the call stack for each kind of device that is not in use.
         """
         torch.default_generator.manual_seed(number)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(number)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(number)
 
     def forward(self, network: nn.Module, batch: dict[str, Tensor]) -> Any:
         """The network's output in float32; itself it computes in this precision."""
