@@ -84,13 +84,16 @@ def test_a_trunk_begins_a_training_of_its_own_network_alone(
 def test_a_fit_begins_from_nothing_also_where_its_scale_names_weights(
     paper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    class Reached(Exception):
+        """The crowd is about to be rendered."""
+
     def rendered(*_: Any) -> Path:
-        raise AssertionError
+        raise Reached
 
     monkeypatch.setattr(crowd, "render", rendered)
     tiny = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY[paper].items()}
     YAML().dump({paper: {"scale": {"tiny": {**tiny, "weights": "gone"}}}}, tmp_path / "params.yaml")
-    with pytest.raises(AssertionError):
+    with pytest.raises(Reached):
         trunk.fit_trunk(paper, Project(tmp_path), "tiny", out=tmp_path)
 
 
