@@ -74,10 +74,20 @@ def change_light(
     count = _count(images)
     factor = brightness * torch.randn(count, 1, generator=generator)
     factor = (factor + tint * torch.randn(count, 3, generator=generator)).exp()
-    return {
-        name: (image.float() * _per_channel(factor, image)).round_().clip_(max=255).to(torch.uint8)
-        for name, image in images.items()
-    }
+    return {name: _lit(image, factor) for name, image in images.items()}
+
+
+def _lit(image: Tensor, factor: Tensor) -> Tensor:
+    """Channels (B, ..., C, H, W) uint8 times factors (B, C), at most 255; in memory as they are."""
+    last = image.movedim(-3, -1)
+    if last.is_contiguous():  # whole rows of W * C values, four times as fast as each C
+        rows = last.flatten(-2).float()
+        many = factor.repeat(1, image.shape[-1]).reshape(len(factor), *(1,) * (rows.ndim - 2), -1)
+        lit = rows.mul_(many.to(image.device)).unflatten(-1, last.shape[-2:]).movedim(-1, -3)
+    else:
+        lit = image.float() * _per_channel(factor, image)
+    whole = lit.round_().clip_(max=255).to(torch.int32)  # from float at once takes twice as long
+    return whole.to(torch.uint8)
 
 
 def pad_and_crop(images: Mapping[str, Tensor], generator: torch.Generator, pad: int = 10) -> Views:

@@ -42,7 +42,7 @@ def augment(
     if params.vertical_flip:
         turned = vertical_flip(turned, generator, params.vertical_flip)
     if (params.brightness or params.tint) and "rgb" in turned:
-        colour = {"rgb": turned["rgb"].contiguous()}
+        colour = {"rgb": turned["rgb"]}
         turned |= change_light(colour, generator, params.brightness, params.tint)
     return {name: image.movedim(-3, -1) for name, image in turned.items()}
 
@@ -50,16 +50,19 @@ def augment(
 def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[str, Tensor]:
     """uint8 RGB (B, H, W, 3) to CaffeNet's float BGR (B, 3, 227, 227): pixel - ImageNet's mean.
 
-    Images of another size, which no crop was drawn for, give their centre. `mean`, the training
-    images' own, is not used.
+    Channels stay last in memory, as the network has them. Images of another size, which no crop was
+    drawn for, give their centre. `mean`, the training images' own, is not used.
     """
     middle = (params.resized - params.side) // 2
     inside = slice(middle, middle + params.side)
-    centre = mean.new_tensor(MEAN_BGR)[:, None, None]
+    centre = mean.new_tensor(MEAN_BGR).repeat(params.side)
     ready = {}
     for name, image in batch.items():
         if image.shape[1] != params.side:
             image = image[:, inside, inside]
-        bgr = image.movedim(-1, -3).contiguous().flip(-3).float()
-        ready[name] = bgr.sub_(centre).mul_(params.pixel_scale)
+        bgr = mean.new_empty(image.shape)
+        for channel in range(3):
+            bgr[..., channel] = image[..., 2 - channel]
+        bgr.flatten(-2).sub_(centre).mul_(params.pixel_scale)  # a view: whole rows at once
+        ready[name] = bgr.movedim(-1, -3)
     return ready
