@@ -97,6 +97,17 @@ def test_a_fit_begins_from_nothing_also_where_its_scale_names_weights(
         trunk.fit_trunk(paper, Project(tmp_path), "tiny", out=tmp_path)
 
 
+def test_a_device_that_is_not_there_is_refused_before_a_crowd_is_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(crowd, "render", lambda *_: pytest.fail("a crowd is rendered"))
+    tiny = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY["attention_driven"].items()}
+    YAML().dump({"attention_driven": {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
+    with pytest.raises(ReidError, match="torch finds no CUDA device"):
+        trunk.fit_trunk("attention_driven", Project(tmp_path), "tiny", out=tmp_path, device="cuda")
+
+
 def test_a_network_that_cannot_be_built_is_refused_before_a_crowd_is_rendered(tmp_path: Path):
     tiny = {"backbone": "nosuch", "weights": ""}
     YAML().dump({"implicit_attention": {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
