@@ -134,6 +134,24 @@ def test_what_is_shipped_begins_every_row_of_the_demo(paper: str):
     assert paper_of(paper).weights(params.model_copy(update={"weights": "world"}))[0] == str(path)
 
 
+# an SE-ResNet has layers that no trunk shipped has
+OTHER_NETWORKS = {"mutual_attention": {"squeeze_excitation"}}
+
+
+@pytest.mark.parametrize("paper", SHIPPED)
+def test_what_is_shipped_begins_every_row_of_the_tables(paper: str):
+    """At the demo's scale, and each switch of the part network that no row has by itself."""
+    loaded = parameters.load(ROOT)
+    ((name, scale),) = list(parameters.section(loaded, paper, "scale").items())[:1]
+    rows = [r.overrides for t in paper_of(paper).tables.values() for r in t.rows if r.overrides]
+    rows += [{"inter_global": True}] if paper == "attention_driven" else []
+    chosen = [row for row in rows if not row.keys() & OTHER_NETWORKS.get(paper, set())]
+    for row in {str(row): row for row in chosen}.values():
+        values = {**scale, **row, "dataset": name, "weights": "world"}
+        params = experiments.params_model(paper).model_validate(values)
+        paper_of(paper).method().build(params, 3)
+
+
 def test_what_is_shipped_is_small_and_has_a_card():
     card = (FOLDER / "README.md").read_text("utf-8")
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 12e6
