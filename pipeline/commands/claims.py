@@ -84,7 +84,7 @@ def claims(
     experiments = [experiment for one in each for experiment in one.experiments]
     say(f"claims: {work(home, experiments, rehearsed_seconds(home, device)).told()}")
     for one in () if plan else results.train(each):
-        texts.write(home, results.claim_rows(one))
+        texts.write(one)
     found = {one.run.paper: results.claim_rows(one) for one in each}
 
     def shown() -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 USE = "Train and evaluate"  # the part of `reid --help` that several files have commands in
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 LEAST = {
-    "devices": 1, "minutes": 0, "queries": 1, "repeats": 1, "rows": 1, "seeds": 1, "sheets": 0,
-    "splits": 0, "steps": 0, "threads": 0, "top": 1, "trainings": 1, "workers": 0,
+    "devices": 1, "epochs": 0, "minutes": 0, "queries": 1, "repeats": 1, "rows": 1, "seeds": 1,
+    "sheets": 0, "splits": 0, "steps": 0, "threads": 0, "top": 1, "trainings": 1, "workers": 0,
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def checked(parameter: typer.CallbackParam, value: Any) -> Any:
     if name == "device" and not DEVICE.fullmatch(value):
         nearest = did_you_mean(value, ["auto", "cpu", "cuda"])
         raise ReidError(f"--device: no `{value}`{nearest} (there are auto, cpu, cuda, cuda:1 ...)")
-    if name in LEAST and value is not None and value < LEAST[name]:
+    if name != "device" and value is not None and value < LEAST[name]:
         raise ReidError(f"--{name}: {value:g}, must be at least {LEAST[name]}")
     return value
 

@@ -115,7 +115,7 @@ def pretrain(
         str, typer.Argument(help="A paper that has a pretraining.", autocompletion=complete_paper)
     ],
     root: Annotated[Path, typer.Option(help="Images in one folder a class, such as ImageNet.")],
-    epochs: Annotated[int | None, typer.Option(help="The paper's own number by default.")] = None,
+    epochs: Annotated[int, typer.Option(help="0 = the paper's own number.", callback=checked)] = 0,
     dataset: Annotated[
         str, typer.Option(help="Whose scale in params.yaml; the paper's size by default.")
     ] = "",
@@ -132,7 +132,7 @@ def pretrain(
 
     home, chosen = project(), paper_of(paper)
     recipe = pretraining.pretraining_of(chosen).recipe
-    if epochs is not None:
+    if epochs:
         recipe = recipe.model_copy(update={"epochs": epochs})
     params = network_params(home, paper, dataset)
     folder = pretraining.pretrain(home, root, chosen, params, recipe, device, typer.echo)

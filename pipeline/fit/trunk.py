@@ -27,6 +27,7 @@ def fit_trunk(
     from safetensors.torch import save
 
     from reid.experiments import network_params
+    from reid.nn.device import device_of
     from reid.nn.weights import FITS, read_state
     from reid.papers import paper_of
     from reid.training.pretrain import pretrain, pretraining_of
@@ -35,7 +36,9 @@ def fit_trunk(
     pretraining = pretraining_of(chosen)
     plain = {**pretraining.plain, "weights": ""}  # a scale may begin with what is fitted here
     params = network_params(project, paper, dataset).model_copy(update=plain)
-    pretraining.build(params, 2)  # what it cannot be built of is said before a crowd is rendered
+    # What it cannot be built of, or fitted on, is said before a crowd is rendered.
+    pretraining.build(params, 2)
+    device_of(device)
     update = {"epochs": epochs} if epochs else {}
     recipe = pretraining.of_crowd.model_copy(update=update)
     root = crowd.render(project.work / "fit" / "crowd", pretraining.crowd, cores())

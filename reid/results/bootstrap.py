@@ -22,6 +22,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+EACH = 20  # values of Student's t that a resample is moved by
 CHUNK = 1_000  # resamples at a time: memory stays below 20 MB for a thousand persons
 
 Verdict = Literal["shown", "not shown", "opposite", "not measured"]
@@ -64,7 +65,10 @@ def interval(pairs: Sequence[Paired], seed: int = 0, resamples: int = RESAMPLES)
         _resampled(sums, counts, random, min(CHUNK, resamples - start))
         for start in range(0, resamples, CHUNK)
     ])  # fmt: skip
-    moved = drawn + _of_trainings(pairs, means) * _student(pairs, random, resamples)
+    moved = drawn
+    if degrees := len(set(_units(pairs))) - 1:
+        values = _student(degrees, random, EACH * resamples)
+        moved = np.tile(drawn, EACH) + _of_trainings(pairs, means) * values
     tails = 50 * (1 - LEVEL), 50 * (1 + LEVEL)
     edges = [*np.percentile(moved, tails), *np.percentile(drawn, tails)]
     return Interval(float(means.mean()), *(float(edge) for edge in edges))
@@ -97,13 +101,17 @@ def _units(pairs: Sequence[Paired]) -> list[str]:
 
 
 def _of_trainings(pairs: Sequence[Paired], means: np.ndarray) -> float:
-    """The standard error of the mean over splits, or over seeds; 0 of one alone."""
+    """The standard error of the mean over splits, or over seeds, of which there are several."""
     units = np.array(_units(pairs))
     each = [means[units == unit].mean() for unit in np.unique(units)]
-    return float(np.std(each, ddof=1) / np.sqrt(len(each))) if len(each) > 1 else 0.0
+    return float(np.std(each, ddof=1) / np.sqrt(len(each)))
 
 
-def _student(pairs: Sequence[Paired], random, resamples: int) -> np.ndarray:
-    """(resamples,) draws of Student's t with a degree less than there are splits, or seeds."""
-    degrees = len(set(_units(pairs))) - 1
-    return random.standard_t(degrees, resamples) if degrees else np.zeros(resamples)
+def _student(degrees: int, random, count: int) -> np.ndarray:
+    """(count,) values of Student's t: its quantiles in random order.
+
+    Its tails are so heavy that of drawn ones the edges would be a matter of the draw.
+    """
+    from scipy.stats import t
+
+    return random.permutation(t.ppf((np.arange(count) + 0.5) / count, degrees))

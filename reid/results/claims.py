@@ -9,7 +9,7 @@ Reads   3-runs: each evaluation's ranked.parquet (a query's average precision an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -144,14 +144,24 @@ def train(each: Sequence[Asked]) -> Generator[Asked]:
                 yield of_paper
 
 
-def claim_rows(of_paper: Asked) -> list[ClaimRow]:
-    """Each claim and its control, of the trainings that both of its rows have by now."""
-    return [
-        _row(of_paper, one, one is not claim)
-        for claim in of_paper.claims
-        for one in (claim, claim.control_claim)
-        if one is not None
-    ]
+def claim_rows(of_paper: Asked, before: Mapping[str, int] | None = None) -> list[ClaimRow]:
+    """Each claim and its control, of the trainings that both of its rows have by now.
+
+    With those of the paper that are not asked for: `before` has of how many trainings each was.
+    Of these no row is given that has fewer now.
+    """
+    found: list[ClaimRow] = []
+    for claim in paper_of(of_paper.run.paper).claims:
+        for one in (claim, claim.control_claim):
+            if one is None:
+                continue
+            count = (before or {}).get(one.name, 0)
+            if claim in of_paper.claims:
+                found.append(_row(of_paper, one, one is not claim))
+            elif count:
+                row = _row(asked(of_paper.run, count, (claim.name,)), one, one is not claim)
+                found += [row] if len(row.trainings) == count else []
+    return found
 
 
 def _row(of_paper: Asked, claim: Claim, is_control: bool) -> ClaimRow:

@@ -17,7 +17,7 @@ from reid.project.layout import Project, as_json, read_object, write_atomically
 from reid.project.names import heading
 from reid.results import evaluated, tables
 from reid.results.bootstrap import Interval
-from reid.results.claims import JUDGED, METRICS, ClaimRow
+from reid.results.claims import JUDGED, METRICS, Asked, ClaimRow, claim_rows
 from reid.results.made_with import made_with
 
 RULE = (
@@ -27,14 +27,26 @@ RULE = (
 )
 
 
-def write(project: Project, rows: Sequence[ClaimRow]) -> Path:
-    """Claims of one paper on one data set as JSON and Markdown; returns the JSON's path."""
-    stem = f"{rows[0].paper}-{rows[0].dataset.replace('/', '-')}"
-    path = folder_of(project) / f"{stem}.json"
+def write(of_paper: Asked) -> Path:
+    """A paper's claims on one data set as JSON and Markdown; returns the JSON's path.
+
+    Claims that are not asked for, but were measured before, stand in it as they are now.
+    """
+    project, run = of_paper.run.project, of_paper.run
+    path = folder_of(project) / f"{run.paper}-{run.dataset.replace('/', '-')}.json"
+    rows = claim_rows(of_paper, _before(path))
     write_atomically(path, as_json([as_object(row) for row in rows]), project.publishing)
     shown = {"title": title(rows[0]), "rows": lines(rows), "note": f"{RULE} {made_with()}"}
     write_atomically(path.with_suffix(".md"), tables.markdown(shown), project.publishing)
     return path
+
+
+def _before(path: Path) -> dict[str, int]:
+    """The claims that a file holds, and of how many trainings each is; none of a damaged one."""
+    try:
+        return {row.claim: len(row.trainings) for row in _read(path)} if path.is_file() else {}
+    except ReidError:  # `_read` says to run what is running now: it is written anew
+        return {}
 
 
 def as_object(row: ClaimRow) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _start_from(module: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ReidError(f"{path}: no such file; `weights` names a state dict of this network")
     kept = {n: value for n, value in read_state(path).items() if not n.startswith("classifiers.")}
-    own = ["classifiers.", "inter."]
+    own = ["classifiers.", "inter.", "inter_whole.", "fc."]
     for block, layer in module.named_modules():
         if isinstance(layer, AttentiveBlock):
             stage, attention = f"{block}.stage.", f"{block}.attention."

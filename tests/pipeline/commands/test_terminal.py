@@ -72,6 +72,17 @@ def test_a_number_that_is_too_small_is_one_line_wherever_it_is_taken(option: str
         refused(command, [f"--{option}", str(less)], said)
 
 
+def test_every_number_that_a_command_takes_has_a_least():
+    taken = {
+        option.name
+        for _, command in commands()
+        for option in command.params
+        if isinstance(option.default, int | float) and not isinstance(option.default, bool)
+    }
+    assert "epochs" in taken
+    assert taken <= LEAST.keys()
+
+
 def refused(command: str, options: list[str], said: str) -> None:
     words = example_of(dict(commands())[command])[1:]
     with pytest.raises(ReidError) as error:

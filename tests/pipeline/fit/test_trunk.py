@@ -97,6 +97,17 @@ def test_a_fit_begins_from_nothing_also_where_its_scale_names_weights(
         trunk.fit_trunk(paper, Project(tmp_path), "tiny", out=tmp_path)
 
 
+def test_a_device_that_is_not_there_is_refused_before_a_crowd_is_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(crowd, "render", lambda *_: pytest.fail("a crowd is rendered"))
+    tiny = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY["attention_driven"].items()}
+    YAML().dump({"attention_driven": {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
+    with pytest.raises(ReidError, match="torch finds no CUDA device"):
+        trunk.fit_trunk("attention_driven", Project(tmp_path), "tiny", out=tmp_path, device="cuda")
+
+
 def test_a_network_that_cannot_be_built_is_refused_before_a_crowd_is_rendered(tmp_path: Path):
     tiny = {"backbone": "nosuch", "weights": ""}
     YAML().dump({"implicit_attention": {"scale": {"tiny": tiny}}}, tmp_path / "params.yaml")
@@ -121,6 +132,24 @@ def test_what_is_shipped_begins_every_row_of_the_demo(paper: str):
         changed = [n for n in scratch if not torch.equal(started[n], scratch[n])]
         assert len(changed) > len(scratch) / 3
     assert paper_of(paper).weights(params.model_copy(update={"weights": "world"}))[0] == str(path)
+
+
+# an SE-ResNet has layers that no trunk shipped has
+OTHER_NETWORKS = {"mutual_attention": {"squeeze_excitation"}}
+
+
+@pytest.mark.parametrize("paper", SHIPPED)
+def test_what_is_shipped_begins_every_row_of_the_tables(paper: str):
+    """At the demo's scale, and each switch of the part network that no row has by itself."""
+    loaded = parameters.load(ROOT)
+    ((name, scale),) = list(parameters.section(loaded, paper, "scale").items())[:1]
+    rows = [r.overrides for t in paper_of(paper).tables.values() for r in t.rows if r.overrides]
+    rows += [{"inter_global": True}] if paper == "attention_driven" else []
+    chosen = [row for row in rows if not row.keys() & OTHER_NETWORKS.get(paper, set())]
+    for row in {str(row): row for row in chosen}.values():
+        values = {**scale, **row, "dataset": name, "weights": "world"}
+        params = experiments.params_model(paper).model_validate(values)
+        paper_of(paper).method().build(params, 3)
 
 
 def test_what_is_shipped_is_small_and_has_a_card():

@@ -73,6 +73,16 @@ def test_trainings_that_differ_widen_the_interval_by_students_t():
     assert found.high == pytest.approx(2 + half, abs=0.1 * half)
 
 
+@pytest.mark.parametrize("trainings", [2, 3])
+def test_an_edge_is_hardly_a_matter_of_the_draw(trainings: int):
+    """Heavy tails of few trainings would move it by some hundredths of the half width."""
+    pairs = drawn(np.random.default_rng(0), trainings, 200, of_person=1, of_training=1)
+    found = [interval(pairs, seed) for seed in range(12)]
+    half = np.mean([one.high - one.low for one in found]) / 2
+    assert np.std([one.low for one in found]) < 0.01 * half
+    assert np.std([one.high for one in found]) < 0.01 * half
+
+
 def test_seeds_of_one_split_are_no_further_splits():
     person = np.arange(50)
     pairs = [

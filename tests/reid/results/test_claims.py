@@ -76,7 +76,7 @@ def rows(project: Project, said: list[str]) -> list[results.ClaimRow]:
     assert "rehearsed" not in between.told()
 
     for again in results.train([of_paper]):
-        texts.write(project, results.claim_rows(again))
+        texts.write(again)
     assert len(said) == 6, "what was there is not trained again"
     assert work(project, of_paper.experiments, never).told() == "6 trainings, all of them done"
     return results.claim_rows(of_paper)
@@ -155,6 +155,26 @@ def test_the_report_shows_them(project: Project, rows: list[results.ClaimRow]):
     assert isinstance(table, Table)
     verdicts = [line[[c.text for c in table.columns].index("verdict")].text for line in table.rows]
     assert verdicts == [row.verdict for row in rows]
+
+
+def test_claims_that_are_not_asked_for_stand_as_they_are_now(project: Project, said, rows):
+    path = texts.write(asked(project, said, 1, NAMES[:1]))
+    try:
+        one, other = texts.stored(project)
+        assert (one.claim, len(one.trainings)) == (NAMES[0], 1)
+        assert other == rows[1]
+        metrics = project.run(rows[1].trainings[1][2]) / "evaluate/metrics.json"
+        text = metrics.read_text()
+        metrics.write_text(json.dumps({**json.loads(text), "training": "another"}))
+        try:
+            texts.write(asked(project, said, 1, NAMES[:1]))
+        finally:
+            metrics.write_text(text)
+        assert texts.stored(project) == [one]
+        path.write_text('[{"paper": "x"}]')
+    finally:
+        texts.write(asked(project, said))
+    assert texts.stored(project) == rows
 
 
 def test_a_damaged_file_of_rows_is_one_line(project: Project, rows):
