@@ -28,7 +28,9 @@ from reid.project.errors import ReidError
 PACKAGE = "reid-pipeline"
 KEPT = "what was finished is kept, nothing half done is published"
 AGAIN = "and run the same command again"
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV}
+DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EXDEV,
+}  # fmt: skip
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for part in (build, data, networks, train, evaluate, tables, claims, look):

@@ -19,6 +19,9 @@ import numpy as np
 from reid.evaluation.distances import Distance, distance_blocks, prepared
 from reid.project.errors import ReidError
 
+# A row's largest distance is at least so much: less is rounding, of features that are all alike.
+LEAST = {"cosine": 1e-6, "euclidean": 1e-12}
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -45,8 +48,10 @@ def rerank(
 
         d* = (1 - original) * Jaccard distance of the neighbour weights + original * d
 
-    Leave junk out of the gallery; feed `metrics.evaluate_distance`.
+    Leave junk out of the gallery; feed `metrics.evaluate_distance`. Raises `ReidError` where
+    features have other dimensions, or distances are no numbers.
     """
+    prepared(query[:1], gallery[:1], distance)  # raises where they do not fit
     everyone = np.concatenate([query, gallery]).astype(np.float32)  # (N, D)
     k1, original = min(neighbours.k1, len(everyone) - 1), neighbours.original
     nearest, largest = _nearest(everyone, distance, k1 + 1, chunk)
@@ -73,7 +78,9 @@ def _nearest(
     index = 0
     for block in distance_blocks(everyone, everyone, distance, chunk=chunk):
         for row in block:
-            largest[index] = max(row.max(), 1e-12)
+            largest[index] = max(row.max(), LEAST[distance])  # NaN where any is
+            if not np.isfinite(largest[index]):
+                raise ReidError(f"distance: row {index} is not finite (NaN or infinity)")
             row[index] = -np.inf
             limit = np.partition(row, count - 1)[count - 1]
             near = np.flatnonzero(row <= limit)
@@ -109,7 +116,7 @@ def _weights(
         add = shared > 2 / 3 * mutual_near.sum(1)
         members = np.unique(np.concatenate([own, near[add][mutual_near[add]]]))
         if distance == "cosine":
-            apart = 1 - ready[members] @ feature
+            apart = (1 - ready[members] @ feature).clip(0)  # of equal ones -6e-8, by rounding
         else:
             apart = ((ready[members] - feature) ** 2).sum(1)
         weight = np.exp(-apart / largest[index])

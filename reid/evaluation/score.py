@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reid.evaluation.distances import Comparison, Distance
+from reid.evaluation.distances import Comparison, Distance, features_of
 from reid.evaluation.labels import Labels
 from reid.evaluation.metrics import evaluate, evaluate_distance
 from reid.evaluation.pooling import Pool, pool_queries, pooled
@@ -114,11 +114,11 @@ def _reranked(
     """As `measure`, from re-ranked distances to the gallery without junk."""
     from reid.evaluation.rerank import rerank
 
-    kept = ~np.isin(gallery.person, protocol.junk)
-    labels = Labels.of(query.person, query.camera, gallery.person[kept], gallery.camera[kept])
-    blocks = rerank(
-        query.feature, gallery.feature[kept], comparison.distance, chunk=comparison.chunk
-    )
+    every = Labels.of(query.person, query.camera, gallery.person, gallery.camera)
+    own = features_of(query.feature, len(every.query_person), "query")
+    others = features_of(gallery.feature, len(every.gallery_person), "gallery")
+    kept, labels = every.without(protocol.junk)
+    blocks = rerank(own, others[kept], comparison.distance, chunk=comparison.chunk)
     if protocol.single_shot:
         return single_gallery_shot_distance(blocks, labels, protocol, sampling).as_dict()
     return evaluate_distance(blocks, labels, protocol).as_dict()

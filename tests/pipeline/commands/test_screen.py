@@ -1,10 +1,12 @@
 """What reaches the screen: nothing that steers a terminal, and one line where memory ran out."""
 
 import pickle
+import resource
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from pipeline.stages import ingest, masks
 from reid.export.folder import new_folder
 from reid.project.errors import ReidError
 from reid.project.params import check
+from reid.shards.folder import write_shard
 
 CLEARS = "toy\x1b[2J\x1b]0;title\x07 \x9b2J \u202etxt.exe \x7f"
 SHOWN = r"toy\x1b[2J\x1b]0;title\x07 \x9b2J \u202etxt.exe \x7f"
@@ -79,6 +82,23 @@ def test_no_more_memory_is_one_line(capsys, monkeypatch, error, says):
     assert says in said
     assert said.endswith("`batch`, fewer --workers or a larger machine, and run the same command "
                          "again\n")  # fmt: skip
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", [0, 5_000])
+def test_a_limit_of_file_sizes_is_one_line(capsys, monkeypatch, tmp_path, limit):
+    """As `ulimit -f` sets it, and FAT has it."""
+    rows = pa.table({"image_id": pa.array([str(n) for n in range(100_000)])})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        monkeypatch.setattr(main, "app", lambda: write_shard(tmp_path / "x.parquet", rows, {}))
+        with pytest.raises(SystemExit, match="2"):
+            main.main()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    assert said.startswith("reid: File too large")
     assert said.count("\n") == 1
 
 

@@ -90,6 +90,35 @@ def test_fewer_entries_than_neighbours():
     assert distance.argmin(1).tolist() == [0, 1]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("distance", distances.DISTANCES)
+@pytest.mark.parametrize("dimensions", [4, 8, 64, 512])
+def test_features_that_are_all_alike_stay_numbers(distance, dimensions):
+    rng = np.random.default_rng(0)
+    for count in range(3, 40):
+        alike = np.outer(rng.uniform(0.5, 2, count), rng.normal(size=dimensions))
+        if distance == "euclidean":
+            alike[:] = alike[0]
+        matrix = np.concatenate(list(rerank(alike[:2], alike[2:], distance)))
+        assert np.abs(matrix).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda side: side[:, :2], "dimensions"),
+        (lambda side: side * np.nan, "row 0 is not finite"),
+        (lambda side: side * 1e30, "row 0 is not finite"),
+    ],
+    ids=["dimensions", "NaN", "overflow"],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_has_no_distances_is_one_line(change, message):
+    query, _, gallery, _ = scene()
+    with pytest.raises(ReidError, match=message):
+        list(rerank(change(query), gallery, "euclidean"))
+
+
 @pytest.mark.parametrize("wrong", [{"k2": 0}, {"k1": 3, "k2": 4}, {"original": 2}])
 def test_errors(wrong):
     with pytest.raises(ReidError, match="rerank"):

@@ -140,6 +140,15 @@ def without(name):
             lambda a: a | {"query_feature": a["query_feature"][:, :3]}, "3 dimensions", id="dim"
         ),
         pytest.param(
+            lambda a: a | {"gallery_feature": a["gallery_feature"][0]}, "must be (im", id="shape"
+        ),
+        pytest.param(
+            lambda a: a | {"gallery_feature": a["gallery_feature"][1:]}, " rows for ", id="rows"
+        ),
+        pytest.param(
+            lambda a: a | {"query_feature": a["query_feature"] > 0}, "must be num", id="bool"
+        ),
+        pytest.param(
             lambda a: {k: v[:0] if k[0] == "q" else v for k, v in a.items()}, "no query", id="empty"
         ),
         pytest.param(
@@ -153,11 +162,12 @@ def without(name):
         ),
     ],
 )
-def test_damaged_npz(tmp_path, change, message):
+@pytest.mark.parametrize("rerank", [False, True], ids=["plain", "re-ranked"])
+def test_damaged_npz(tmp_path, change, message, rerank):
     path = tmp_path / "features.npz"
     np.savez(path, **change(features()))
     with pytest.raises(ReidError) as error:
-        score(path)
+        score(path, options=Options(rerank=rerank))
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
 
