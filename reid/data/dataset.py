@@ -148,7 +148,7 @@ class Data:
 
     def choose(self, rows: np.ndarray | Sequence[int] | Sequence[bool]) -> Data:
         """The rows given by positions or by a mask of all rows, in that order."""
-        given = np.asarray(rows)
+        given = _as_index(rows)
         if given.dtype == bool:
             if given.shape != self.index.shape:
                 raise ReidError(
@@ -156,8 +156,6 @@ class Data:
                     f"of the {len(self):,} rows"
                 )
             given = np.flatnonzero(given)
-        elif given.size == 0:
-            given = np.empty(0, np.int64)
         return self._with(self.index[self._positions(given)], self.rule)
 
     def _positions(self, rows: Any) -> np.ndarray:
@@ -210,7 +208,7 @@ class Data:
 
     def values(self, column: str, positions: Sequence[int] | np.ndarray) -> list[Any]:
         """Cells of one column, read in one go."""
-        return list(self._cells(column, np.asarray(positions)))
+        return list(self._cells(column, _as_index(positions)))
 
     def _cells(self, column: str, positions: np.ndarray) -> Iterator[Any]:
         """Cells of one column, each decoded when it is asked for."""
@@ -266,7 +264,7 @@ class Data:
 
         Who drops a row before the next one decodes into memory that CPU caches hold.
         """
-        positions = np.asarray(positions)
+        positions = _as_index(positions)
         if positions.dtype == bool:  # labels and images would take a mask differently
             positions = np.flatnonzero(positions)
         if not self._cell_of:
@@ -303,6 +301,12 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_labels": None, "_cell_of": {}, "_arrays": {}}
+
+
+def _as_index(positions: Sequence[int] | Sequence[bool] | np.ndarray) -> np.ndarray:
+    """As NumPy's index; an empty list, which has no type of its own, is one of no rows."""
+    found = np.asarray(positions)
+    return found if found.size or found.dtype == bool else found.astype(np.int64)
 
 
 def _whole(position: SupportsIndex) -> int:

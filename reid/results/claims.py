@@ -9,6 +9,7 @@ Reads   3-runs: each evaluation's ranked.parquet (a query's average precision an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -76,14 +77,24 @@ class Asked:
         """The first `count` trainings of a row, by default all."""
         count = count or self.trainings
         run = replace(self.run, splits=count if self.splits else 0)
-        return run.trainings(row, 1 if self.splits else count)
+        with self.named(row):
+            return run.trainings(row, 1 if self.splits else count)
+
+    @contextlib.contextmanager
+    def named(self, row: Row) -> Generator[None]:
+        """A `ReidError` within says which claims need the row, and how to test the others."""
+        try:
+            yield
+        except ReidError as error:
+            needs = [c.name for c in self.claims if row in rows_of(c)]
+            told = " and ".join(f"`{name}`" for name in needs)
+            raise ReidError(f"claim {told}: {error}; name other claims by --claim") from error
 
     @property
     def rows(self) -> list[Row]:
         """Both rows of every claim and of its control, each once."""
-        every = [c for claim in self.claims for c in (claim, claim.control_claim) if c]
         found: list[Row] = []
-        for row in (row for one in every for row in (one.better, one.worse)):
+        for row in (row for claim in self.claims for row in rows_of(claim)):
             found += [] if row in found else [row]
         return found
 
@@ -91,6 +102,11 @@ class Asked:
     def experiments(self) -> list[Experiment]:
         """All that its rows are trained as."""
         return [training.experiment for row in self.rows for training in self.of_row(row)]
+
+
+def rows_of(claim: Claim) -> list[Row]:
+    """Both rows of a claim, and of its control."""
+    return [row for c in (claim, claim.control_claim) if c for row in (c.better, c.worse)]
 
 
 def asked(run: Run, trainings: int, names: Collection[str] = ()) -> Asked:
@@ -139,7 +155,10 @@ def train(each: Sequence[Asked]) -> Generator[Asked]:
                 for row in of_paper.rows:
                     training = of_paper.of_row(row, count)[-1]
                     if not _done(of_paper.run.project, training):
-                        with timed(of_paper.run.project, training.experiment):
+                        with (
+                            of_paper.named(row),
+                            timed(of_paper.run.project, training.experiment),
+                        ):
                             of_paper.run.result(training)
                 yield of_paper
 

@@ -136,7 +136,7 @@ def _hugging_face(files: Path, folder: Path, *, own: bool = False) -> Reader:
         decode = lambda cell: images.decode(cell["bytes"])  # noqa: E731
     return Reader(
         lambda rows: data[rows]["image"], lambda at: data[at]["image"],
-        lambda: (row["image"] for row in data), decode,
+        lambda: (cell for batch in data.iter(BATCH) for cell in batch["image"]), decode,
     )  # fmt: skip
 
 

@@ -70,6 +70,16 @@ def test_a_mask_gives_labels_and_images_of_the_same_rows(data: reid.Data):
     np.testing.assert_array_equal(rows[3]["image"], data.role("query")[3]["image"])
 
 
+def test_no_rows_are_no_rows_however_they_are_asked_for(data: reid.Data):
+    for none in ([], (), range(0), np.empty(0), np.zeros(len(data), bool)):
+        assert data.__getitems__(none) == []
+        assert data.torch().__getitems__(none) == []
+        assert data.values("image", none) == []
+        assert len(data.choose(none)) == 0
+    with pytest.raises(ReidError, match="a mask of shape"):
+        data.choose(np.zeros(0, bool))
+
+
 def test_it_travels_to_other_processes(data: reid.Data):
     copy = pickle.loads(pickle.dumps(data.role("query")))
     np.testing.assert_array_equal(copy[3]["image"], data.role("query")[3]["image"])

@@ -263,3 +263,17 @@ def test_what_is_not_printed_and_not_measured_says_so():
     assert line["claim"] == "control: a > b"
     assert line["paper"] == "not printed"
     assert (line["mAP"], line["rank-1"], line["verdict"]) == ("", "", "not measured")
+
+
+def test_a_claim_that_cannot_be_tested_is_named(project: Project, said: list[str], monkeypatch):
+    of_paper = asked(project, said)
+
+    def refuse(*_) -> None:
+        raise ReidError("no tracklet is so long")
+
+    monkeypatch.setattr(Run, "trainings", refuse)
+    told = rf"claim `{NAMES[0]}` and `{NAMES[1]}`: no tracklet is so long; .*--claim"
+    with pytest.raises(ReidError, match=told.replace("+", r"\+")):
+        of_paper.of_row(of_paper.claims[0].better)
+    with pytest.raises(ReidError, match=rf"claim `{NAMES[1]}`: .*".replace("+", r"\+")):
+        of_paper.of_row(of_paper.claims[1].worse)
