@@ -14,8 +14,9 @@ import contextlib
 import difflib
 import io
 import logging
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,11 +112,35 @@ def import_ptlflow() -> Any:
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()),
+            _without_faiss_of_cpu(),
+        ):  # fmt: skip
             warnings.simplefilter("ignore")
             return library("ptlflow", INSTALL)
     finally:
         logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _without_faiss_of_cpu() -> Generator[None]:
+    """Hides faiss-cpu: one model of ptlflow's asks any faiss that is there for a GPU's resources.
+
+    Without faiss that model alone cannot run; with faiss-cpu no model can be imported.
+    """
+    try:
+        import faiss  # type: ignore[import-not-found]
+    except ImportError:
+        yield
+        return
+    if hasattr(faiss, "StandardGpuResources"):
+        yield
+        return
+    sys.modules["faiss"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.modules["faiss"] = faiss
 
 
 def load(settings: Settings) -> Any:
