@@ -8,6 +8,10 @@ from typing import Any
 
 from reid.papers.table import Printed, Row
 
+IN_WORDS = {  # what a control leaves of what was learnt
+    "attention even": "even attention", "fusion concatenation": "parts joined, not weighed",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -37,8 +41,9 @@ class Claim:
         if self.control is None:
             return None
         named = ", ".join(f"{key} {value}" for key, value in self.control.items())
+        told = IN_WORDS.get(named, named)
         row = replace(
             self.better, name=f"{self.better.name}, {named}", printed={}, same_as=None,
             overrides={**(self.better.overrides or {}), **self.control},
         )  # fmt: skip
-        return Claim(f"{self.better.name} > its control", f"learned, not {named}", self.better, row)
+        return Claim(f"{self.better.name} > {told}", f"learned, not {named}", self.better, row)
