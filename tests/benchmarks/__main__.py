@@ -16,7 +16,7 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure, print rows as docs/speed.md has them, and write 4-reports/bench.json."""
-    rows = run(project(), images)
+    rows = run(project(), images, lambda text: typer.echo(text, err=True))
 
     show(rows, as_json, lambda: typer.echo("\n".join(as_markdown(rows))))
 

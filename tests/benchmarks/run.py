@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from reid.project.layout import Project, as_json, write_atomically
 
 
-def run(project: Project, images: int) -> list[dict[str, Any]]:
-    """Every row, also written to 4-reports/bench.json; some minutes on two cores."""
+def run(
+    project: Project, images: int, say: Callable[[str], Any] = lambda _: None
+) -> list[dict[str, Any]]:
+    """Every row, after each part also in 4-reports/bench.json; half an hour on two cores."""
     from tests.benchmarks.accuracy import rows_accuracy
     from tests.benchmarks.flow import rows_flow
     from tests.benchmarks.networks import rows_networks
@@ -29,23 +31,29 @@ def run(project: Project, images: int) -> list[dict[str, Any]]:
     from tests.benchmarks.trainings import rows_trainings
     from tests.benchmarks.turns import rows_io
 
+    peers = os.environ.get("REID_PEERS")
     rows: list[dict[str, Any]] = []
     project.work.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=project.work, prefix="bench-") as folder:
-        rows += rows_io(Path(folder) / "io", images)
-        rows += rows_peers(Path(folder) / "peers")
-        rows += rows_stages(Path(folder) / "stages")
-        rows += rows_starts(Path(folder) / "starts")
-        rows += rows_swaps(Path(folder) / "swaps")
-        rows += rows_flow(Path(folder) / "flow")
-        rows += rows_networks(Path(folder) / "networks")
-        rows += rows_training(Path(folder) / "io" / "data")
-        rows += rows_trainings(Path(folder) / "trainings")
-    peers = os.environ.get("REID_PEERS")
-    rows += rows_ranking(Path(peers) if peers else None)
-    rows += rows_ray()  # none without ray
-    rows += rows_accuracy(project)
-    write_atomically(project.reports / "bench.json", as_json(rows))
+    with tempfile.TemporaryDirectory(dir=project.work.resolve(), prefix="bench-") as name:
+        folder = Path(name)  # not relative: some parts work in a project of their own
+        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+            "shards": lambda: rows_io(folder / "io", images),
+            "peers": lambda: rows_peers(folder / "peers"),
+            "stages": lambda: rows_stages(folder / "stages"),
+            "starts": lambda: rows_starts(folder / "starts"),
+            "swaps": lambda: rows_swaps(folder / "swaps"),
+            "flow": lambda: rows_flow(folder / "flow"),
+            "networks": lambda: rows_networks(folder / "networks"),
+            "loader": lambda: rows_training(folder / "io" / "data"),
+            "trainings": lambda: rows_trainings(folder / "trainings"),
+            "ranking": lambda: rows_ranking(Path(peers) if peers else None),
+            "ray": rows_ray,  # none without ray
+            "accuracy": lambda: rows_accuracy(project),
+        }
+        for number, (part, measure) in enumerate(parts.items(), 1):
+            say(f"bench: {part}, {number} of {len(parts)}")
+            rows += measure()
+            write_atomically(project.reports / "bench.json", as_json(rows))
     return rows
 
 
