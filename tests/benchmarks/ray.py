@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from pipeline.engine.executors import choose as executors
+from pipeline.engine.executors.work import Work
 from tests.benchmarks.turns import row
 
 SECONDS = 10.0  # of one payload, as a small shard of a network stage takes
@@ -25,7 +26,7 @@ BLOCK = 1 << 20  # bytes hashed in one go
 
 
 @dataclass(frozen=True)
-class Hashes:
+class Hashes(Work):
     """Hashes so many blocks: one core, no memory to speak of, no file."""
 
     def start(self) -> Callable[[int], int]:
