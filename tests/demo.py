@@ -36,7 +36,7 @@ SECONDS: dict[str, dict[str, int]] = {
         "world@hall": 58, "ingest@hall": 4, "flow@hall": 77,
         "mutual_attention@hall-one-stream": 12, "mutual_attention_evaluate@hall-one-stream": 5,
         "mutual_attention@hall-mutual": 19, "mutual_attention_evaluate@hall-mutual": 5,
-        "attentive_convlstm@hall-convlstm": 33, "attentive_convlstm_evaluate@hall-convlstm": 8,
+        "attentive_convlstm@hall-convlstm": 90, "attentive_convlstm_evaluate@hall-convlstm": 6,
         "accuracy@flow-hall": 6,
     },
 }  # fmt: skip
