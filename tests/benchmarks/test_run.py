@@ -43,7 +43,7 @@ def test_made_masks_are_like_each_other_and_not_the_same():
 
 
 def test_parts_get_whole_paths_and_what_was_measured_is_kept(tmp_path, monkeypatch):
-    """Some parts change into a project of their own; a part that fails costs itself alone."""
+    """Some parts change into a project of their own; one that fails costs none before it."""
     monkeypatch.chdir(tmp_path)
     given: list[Path] = []
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import io
 import logging
 import sys
@@ -128,19 +129,17 @@ def _without_faiss_of_cpu() -> Generator[None]:
 
     Without faiss that model alone cannot run; with faiss-cpu no model can be imported.
     """
-    try:
-        import faiss  # type: ignore[import-not-found]
-    except ImportError:
-        yield
-        return
-    if hasattr(faiss, "StandardGpuResources"):
-        yield
-        return
-    sys.modules["faiss"] = None  # type: ignore[assignment]
+    faiss: Any = None
+    with contextlib.suppress(ImportError):
+        faiss = importlib.import_module("faiss")
+    hidden = faiss is not None and not hasattr(faiss, "StandardGpuResources")
+    if hidden:
+        sys.modules["faiss"] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        sys.modules["faiss"] = faiss
+        if hidden:
+            sys.modules["faiss"] = faiss
 
 
 def load(settings: Settings) -> Any:
