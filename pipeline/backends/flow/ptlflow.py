@@ -132,13 +132,12 @@ def _without_faiss_of_cpu() -> Generator[None]:
     faiss: Any = None
     with contextlib.suppress(ImportError):
         faiss = importlib.import_module("faiss")
-    hidden = faiss is not None and not hasattr(faiss, "StandardGpuResources")
-    if hidden:
-        sys.modules["faiss"] = None  # type: ignore[assignment]
+    if faiss is not None and not hasattr(faiss, "StandardGpuResources"):
+        sys.modules["faiss"] = None  # pyright: ignore[reportArgumentType]
     try:
         yield
     finally:
-        if hidden:
+        if faiss is not None:
             sys.modules["faiss"] = faiss
 
 
