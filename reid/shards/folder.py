@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from reid.project.errors import ReidError
 from reid.shards import schema
-from reid.shards.footer import check_digest
+from reid.shards.footer import changed, check_digest
 from reid.shards.manifest import listed_of
 from reid.shards.read import (
     MAX_SPAN,
@@ -153,7 +153,7 @@ class Shards:
         self._scalars: dict[str, pa.ChunkedArray] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.folder,)
+        return _again, (self.folder, {s.path.name: s.footer_digest for s in self.shards})
 
     def __len__(self) -> int:
         return self.firsts[-1]
@@ -240,6 +240,19 @@ class Shards:
                 yield shard.read_many(column, rows)
             else:
                 yield shard.cut(column, len(rows), of, list(itertools.islice(pieces, len(of))))
+
+
+def _again(folder: Path | Remote, footers: dict[str, str]) -> Shards:
+    """Pickled shards, opened again; `ReidError` where a footer is another one by now.
+
+    `footers` holds the digest of each by the name of its shard.
+    """
+    shards = Shards(folder)
+    found = {shard.path.name: shard.footer_digest for shard in shards.shards}
+    for name in sorted({*footers, *found}):
+        if footers.get(name) != found.get(name):
+            raise ReidError(changed(folder / "rows" / name))
+    return shards
 
 
 def _local(folder: Path) -> list[Shard]:

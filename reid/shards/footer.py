@@ -100,6 +100,11 @@ def diagnosis(path: Path | Remote, damage: str) -> str:
     return f"{path}: {what}{which_command(path)}"
 
 
+def changed(path: Path | Remote) -> str:
+    """What a reader says of a file that is not the one that it opened."""
+    return f"{path}: changed or removed since it was opened; open its data again"
+
+
 def check_digest(path: Path, sha256: str) -> None:
     """Raises `ReidError` where a file is not, byte for byte, what its manifest says was built."""
     try:

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import bisect
 import functools
+import hashlib
 import itertools
 import os
+import pickle
 import struct
 import weakref
 from collections import deque
@@ -37,6 +39,7 @@ from reid.project.errors import ReidError
 from reid.shards.footer import (
     BROKEN,
     VERSION_KEY,
+    changed,
     diagnosis,
     extent,
     is_one_plain_chunk,
@@ -53,6 +56,7 @@ from reid.shards.remote import (
     open_range,
     read_ranges,
     size_of,
+    state_of,
 )
 
 __all__ = ["VERSION_KEY", "Shard", "bytes_of", "int64_of", "lengths_of", "running", "which_command"]
@@ -73,12 +77,15 @@ class Shard:
     """One shard file. Opening reads the footer; offsets are made at a column's first read.
 
     Threads may share it. A forked process shares the file (reads carry their own offset); a
-    pickled one opens it again. At most `MAX_OPEN_FILES` files stay open in a process. `tail` are
-    the last bytes of a remote file, where they are read already.
+    pickled one opens it again. At most `MAX_OPEN_FILES` files stay open in a process. A local file
+    that is replaced, edited or removed meanwhile is a `ReidError` wherever its path is read again;
+    a descriptor that is still open has the old file's bytes. `tail` are the last bytes of a remote
+    file, where they are read already.
     """
 
     def __init__(self, path: Path | Remote | str, tail: bytes | None = None) -> None:
         self.path = Path(path) if isinstance(path, str) else path
+        self._state = state_of(self.path)
         self._footer = read_footer(self.path, tail)
         self.num_rows: int = self._footer.num_rows
         self.metadata = metadata_of(self.path, self._footer)
@@ -90,10 +97,15 @@ class Shard:
         self._range: RangeReader | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path,)
+        return _again, (self.path, self.footer_digest)
 
     def __len__(self) -> int:
         return self.num_rows
+
+    @property
+    def footer_digest(self) -> str:
+        """The SHA-256 of what the footer says, the same on any machine."""
+        return hashlib.sha256(pickle.dumps(self._footer, 5)).hexdigest()
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
@@ -240,16 +252,29 @@ class Shard:
                 table = file.read_row_groups(groups, columns=names, use_threads=False)
             return table.select(names).replace_schema_metadata(None)
 
-        return self._guard(read)
+        table = self._guard(read)
+        self._check_unchanged()
+        return table
 
     def _guard(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
         except BROKEN as error:
+            self._check_unchanged()
             raise ReidError(diagnosis(self.path, f"damaged: {error}")) from None
 
+    def _check_unchanged(self) -> None:
+        """Raises `ReidError` where the path leads to another file than the one that was opened.
+
+        Called after the path was read, so that a file that is replaced meanwhile is told, too.
+        """
+        if state_of(self.path) != self._state:
+            raise ReidError(changed(self.path))
+
     def _open(self) -> RangeReader:
-        self._range = read = open_range(self.path)
+        read = self._guard(lambda: open_range(self.path))
+        self._check_unchanged()
+        self._range = read
         _opened.append(weakref.ref(self))
         while len(_opened) > MAX_OPEN_FILES:
             oldest = _opened.popleft()()
@@ -318,8 +343,17 @@ class Shard:
 
     def _not_ours(self, what: str) -> None:
         """Raise if the footer says that this project wrote the file; else it is merely foreign."""
+        self._check_unchanged()
         if VERSION_KEY in self.metadata:
             raise ReidError(diagnosis(self.path, what))
+
+
+def _again(path: Path | Remote, footer_digest: str) -> Shard:
+    """A pickled shard, opened again; `ReidError` where its footer is another one by now."""
+    shard = Shard(path)
+    if shard.footer_digest != footer_digest:
+        raise ReidError(changed(path))
+    return shard
 
 
 _opened: deque[weakref.ref[Shard]] = deque()

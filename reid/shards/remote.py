@@ -251,6 +251,18 @@ def size_of(file: Path | Remote) -> int:
     return file.size if isinstance(file, Remote) else file.stat().st_size
 
 
+def state_of(file: Path | Remote) -> tuple[int, int, int] | None:
+    """What is another one once a local file is edited or replaced: inode, time in ns, bytes.
+
+    None where there is no file, and for a remote one.
+    """
+    try:
+        found = None if isinstance(file, Remote) else file.stat()
+    except OSError:  # whoever reads it says what is wrong
+        return None
+    return found and (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
 def _is_absent(error: Exception) -> bool:
     """Stores that may not be listed answer 403 for what they do not have."""
     absent = isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError))

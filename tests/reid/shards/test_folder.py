@@ -321,15 +321,7 @@ class TestDamage:
             rf"damaged at byte {offset:,} \(row 300 of `image`\); run `reid ingest market --repair`"
         )
         with pytest.raises(ReidError, match=wrong):
-            read(shard)
-
-    def test_cut_after_opening(self, shard_path):
-        shard = Shard(shard_path)
-        shard.read("image", 0)
-        os.truncate(shard_path, 5_000)
-        for read in (lambda: shard.read("image", 599), lambda: list(shard.in_order("image"))):
-            with pytest.raises(ReidError, match="truncated at byte 5,000"):
-                read()
+            read(Shard(shard_path))
 
     def test_newer_schema(self, tmp_path):
         table = bytes_table([b"a"]).replace_schema_metadata({"reid.schema_version": "99"})
@@ -349,6 +341,73 @@ class TestDamage:
             except ReidError:
                 continue
             assert [v and len(v) for v in found] == [v and len(v) for v in values]
+
+
+def _replaced(path: Path) -> None:
+    write_shard(path.with_name("new"), bytes_table(values_of(600, seed=1)), {})
+    path.with_name("new").replace(path)
+
+
+def _edited(path: Path) -> None:
+    write_shard(path, bytes_table(values_of(600, seed=1)), {})
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, 5_000)
+
+
+CHANGES = [_replaced, _edited, _cut, Path.unlink]
+
+
+class TestChangesUnderAReader:
+    """A reader has the file that it opened, whole, or says that it is another one by now."""
+
+    READS = (
+        lambda shard: shard.read("image", 300),
+        lambda shard: shard.read_many("image", range(600)),
+        lambda shard: list(shard.in_order("image")),
+        lambda shard: shard.table(["number"]),
+    )
+    SAID = r"train-00000-of-00001.parquet: changed or removed since it was opened; open its data"
+
+    @pytest.mark.parametrize("change", CHANGES)
+    @pytest.mark.parametrize("read", READS)
+    @pytest.mark.parametrize("given_back", [False, True])
+    def test_a_path_that_is_read_again(self, shard_path, change, read, given_back):
+        shard = Shard(shard_path)
+        if given_back:
+            shard.read("image", 0)
+            shard._range = None
+        change(shard_path)
+        with pytest.raises(ReidError, match=self.SAID):
+            read(shard)
+
+    @pytest.mark.parametrize("read", READS[:3])
+    def test_an_open_file(self, shard_path, read):
+        shard = Shard(shard_path)
+        before = read(shard)
+        _replaced(shard_path)
+        assert read(shard) == before
+        shard = Shard(shard_path)
+        assert read(shard) != before
+        write_shard(shard_path, bytes_table(values_of(600, seed=2)), {})
+        with pytest.raises(ReidError, match=self.SAID):
+            read(shard)
+
+    @pytest.mark.parametrize("change", CHANGES[:2])
+    @pytest.mark.parametrize("of", [Shard, lambda path: Shards(path.parent.parent)])
+    def test_another_process(self, shard_path, change, of):
+        sent = pickle.dumps(of(shard_path))
+        pickle.loads(sent)
+        change(shard_path)
+        with pytest.raises(ReidError, match=self.SAID):
+            pickle.loads(sent)
+
+    def test_another_number_of_files(self, shard_path):
+        sent = pickle.dumps(Shards(shard_path.parent.parent))
+        write_shard(shard_path.with_name("train-00001.parquet"), bytes_table([b"a"]), {})
+        with pytest.raises(ReidError, match=r"train-00001.parquet: changed or removed"):
+            pickle.loads(sent)
 
 
 def _length_of(shard: Shard) -> int:
