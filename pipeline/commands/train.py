@@ -49,6 +49,7 @@ def train(
         _run_by_torchrun(devices)
     from reid import experiments
     from reid.training import train as trainer
+    from reid.training.published import read_history
 
     loaded = experiments.load(home, experiment)
     if overfit_batch:
@@ -64,10 +65,9 @@ def train(
     folder = trainer.train(loaded, home, device=device, say=say)
     if not trainer.is_first():
         return
-    last = (folder / "history.csv").read_text("utf-8").splitlines()
-    numbers = zip(last[0].split(","), last[-1].split(","), strict=True)
-    shown = [f"{heading(k)} {v if v.isdigit() else short(float(v))}" for k, v in numbers if v]
-    console().print(f"{experiment}: {', '.join(shown)}: {folder}")
+    last = next(reversed(read_history(folder.parent)), {})
+    shown = [f"{heading(k)} {v if v.isdigit() else short(float(v))}" for k, v in last.items() if v]
+    console().print(f"{experiment}: {', '.join(shown) or 'trained'}: {folder}")
 
 
 def _run_by_torchrun(devices: int) -> NoReturn:

@@ -63,15 +63,16 @@ def keep(folder: Path, kept: Path) -> None:
     write_atomically(_hashes(kept), as_json(hashes))
 
 
-def is_as_kept(folder: Path, kept: Path) -> bool:
-    """Whether a folder has every file with the content that was kept, by their hashes.
+def is_as_kept(folder: Path, kept: Path, but: str = "") -> bool:
+    """Whether a folder has every file, `but` one, with the content that was kept, by their hashes.
 
     What was kept are other names of published files: what is written into one, is in both. True
     where no hashes are known: `.work` may be deleted.
     """
     try:
         hashes: dict[str, str] = json.loads(_hashes(kept).read_text("utf-8"))
-        return all(sha256_of(folder / name) == value for name, value in hashes.items())
+        asked = {name: value for name, value in hashes.items() if name != but}
+        return all(sha256_of(folder / name) == value for name, value in asked.items())
     except FileNotFoundError:
         return not _hashes(kept).is_file()
     except (OSError, ValueError, AttributeError, ReidError):

@@ -5,7 +5,6 @@ Reads   1-shards, 2-derived, 3-runs; each folder is taken as it lies there
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from reid.project import params
 from reid.project.layout import Project, builder_of, read_object
 from reid.shards.folder import Shard
 from reid.shards.manifest import Manifest, manifest_of
+from reid.training.published import read_history
 
 BESIDE = (  # opened where they are built
     "joints", "parts", "parts_source", "joints_filled", "mask", "mask_score", "mask_area",
@@ -164,11 +164,7 @@ class Run:
     @cached_property
     def history(self) -> dict[str, tuple[list[float], list[float]]]:
         """For each column of history.csv its epochs and values, where it has any."""
-        path = self.folder / "train" / "history.csv"
-        if not path.is_file():
-            return {}
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
+        lines = read_history(self.folder)
         out: dict[str, tuple[list[float], list[float]]] = {}
         for column in lines[0] if lines else ():
             kept = [(float(x["epoch"]), float(x[column])) for x in lines if x[column]]

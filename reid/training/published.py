@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from reid.code.fingerprint import Code
 from reid.code.published import FILE, as_file, differences
 from reid.code.published import published as published_code
-from reid.project.layout import Project, as_json, link, write_atomically
+from reid.project.errors import ReidError
+from reid.project.layout import Project, as_json, link, read_object, write_atomically
 from reid.project.publish import keep, publishing
 
 if TYPE_CHECKING:
     from torch import nn
 
 NAME, FINISHED = "experiment", "finished"  # files in a training's work folder
+CHECKPOINT, HISTORY = "checkpoint.pt", "history.csv"
+COLUMNS = ("epoch", "steps", "learning_rate", "loss", "accuracy")  # that each epoch has a value of
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -71,7 +74,7 @@ def publish(
             link(path, folder / path.name)
         (folder / "experiment.json").write_bytes(as_json(description))
         (folder / FILE).write_bytes(as_file(code))
-        write_history(folder / "history.csv", history)
+        write_history(folder / HISTORY, history)
         keep(folder, kept_of(work))
 
 
@@ -81,3 +84,27 @@ def write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
+
+
+def read_history(run: Path) -> list[dict[str, str]]:
+    """The line of each epoch of the training in a run's folder; none without a history.csv.
+
+    `ReidError` where it is not whole, or not of this training.
+    """
+    path, hint = run / "train" / HISTORY, f"reid train {run.name}"
+    described = read_object(run / "train" / "experiment.json", {}, hint) or {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file, strict=True))
+        for epoch, line in enumerate(lines, 1):
+            numbers = {key: float(text) for key, text in line.items() if text or key in COLUMNS}
+            if None in line.values() or numbers["epoch"] != epoch:
+                raise ValueError(f"epoch {epoch} is not whole")
+        if not lines or ("steps" in described and float(lines[-1]["steps"]) != described["steps"]):
+            raise ValueError(f"it ends with epoch {len(lines)}, before the training")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise ReidError(f"{path}: damaged ({what}); run `{hint}`") from None
+    return lines

@@ -18,7 +18,14 @@ from reid.training.checkpoint import State
 from reid.training.devices import first_locks, launched, wait_for_all
 from reid.training.experiment_task import ExperimentTask
 from reid.training.loop import Loop
-from reid.training.published import FINISHED, folder_of, other_code, publish, save_weights
+from reid.training.published import (
+    CHECKPOINT,
+    FINISHED,
+    folder_of,
+    other_code,
+    publish,
+    save_weights,
+)
 
 
 def run(
@@ -39,7 +46,7 @@ def run(
                 say(line)
         task = ExperimentTask(experiment, project, work, devices)
         every = experiment.params.checkpoint_every
-        state = Loop(task, work / "checkpoint.pt", log, every_epochs=every).run()
+        state = Loop(task, work / CHECKPOINT, log, every_epochs=every).run()
         if task.trained_s:
             waited = 100 * task.waited_s / task.trained_s
             log.info("waited for data %.1f %% of the time", waited)

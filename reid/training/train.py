@@ -4,7 +4,8 @@ Writes  3-runs/<experiment>/train: model.safetensors, history.csv, experiment.js
         and best.safetensors where identities are held out
 
 A training has a key, see `Experiment.key`. What is published under it is left as it is, without
-torch.
+torch. A damaged history.csv is written again from the checkpoint, and removed where there is none:
+it costs no training.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from pathlib import Path
 
 from reid.evaluation.trained import training_key
 from reid.experiments import Experiment
+from reid.project.errors import ReidError
 from reid.project.layout import Project
 from reid.project.locks import lock
-from reid.project.publish import is_as_kept, publish_again, refuse_link
-from reid.training.published import folder_of, kept_of, staging_of
+from reid.project.publish import is_as_kept, keep, publish_again, refuse_link
+from reid.training.published import (
+    CHECKPOINT,
+    HISTORY,
+    folder_of,
+    kept_of,
+    read_history,
+    staging_of,
+)
 
 
 def train(
@@ -33,18 +42,45 @@ def train(
     key, name = experiment.key(project, code), experiment.name
     target = folder_of(name, project)
     work = project.work / "train" / key
-    if training_key(name, project) == key and is_as_kept(target, kept_of(work)):
+    kept, trained = kept_of(work), training_key(name, project) == key
+    wrong = _damage(name, project) if trained else ""
+    if trained and not wrong and is_as_kept(target, kept):
         return target
     refuse_link(target)
-    if kept_of(work).is_dir() and is_as_kept(kept_of(work), kept_of(work)):
+    if kept.is_dir() and is_as_kept(kept, kept):
         if is_first():
             with lock(work / "lock", f"train {name}"):
-                publish_again(kept_of(work), target, staging_of(name, project))
+                publish_again(kept, target, staging_of(name, project))
+        return target
+    if trained and is_as_kept(target, kept, HISTORY) and not (work / CHECKPOINT).is_file():
+        if is_first():
+            with lock(work / "lock", f"train {name}"):
+                _go_without_history(target, kept)
+            say(
+                f"{name}: {HISTORY} {wrong or 'is not as it was written'}, and no checkpoint holds "
+                "it: it is removed, what was trained is kept. To train anew, remove "
+                f"{target} and {work}"
+            )
         return target
     from reid.training.run import run
 
     run(experiment, project, work, key=key, code=code, device=device, say=say)
     return target
+
+
+def _damage(name: str, project: Project) -> str:
+    """What is wrong with a published history; empty where it is whole, or not there."""
+    try:
+        read_history(project.run(name))
+    except ReidError:
+        return "is damaged"
+    return ""
+
+
+def _go_without_history(target: Path, kept: Path) -> None:
+    (target / HISTORY).unlink(missing_ok=True)
+    if kept.is_dir():
+        keep(target, kept)
 
 
 def is_first() -> bool:

@@ -22,7 +22,7 @@ from pipeline.engine import run as engine
 from reid import experiments
 from reid.project.errors import ReidError
 from reid.project.layout import Project
-from reid.training import experiment_task, run, train
+from reid.training import experiment_task, published, run, train
 from tests.conftest import contents, make_project, reid
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -167,3 +167,47 @@ def test_channel_mean_is_the_mean_of_the_training_pixels(whole: Project):
     expected = np.concatenate([p.reshape(-1, 3) for p in pixels]).mean(0)
     np.testing.assert_allclose(experiment_task.channel_mean(views).numpy(), expected, atol=1e-3)
     assert trainer.params.model == "baseline"
+
+
+DAMAGES = {
+    "cut": lambda path: os.truncate(path, 80),
+    "an epoch less": lambda path: path.write_bytes(b"".join(path.open("rb").readlines()[:2])),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "other columns": lambda path: path.write_text("a,b\n1\n"),
+    "empty": lambda path: path.write_bytes(b""),
+}
+LOST = {
+    "": lambda work: None,
+    "no checkpoint": lambda work: (work / "checkpoint.pt").unlink(),
+    "no work": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("lost", LOST)
+def test_a_damaged_history_costs_no_training(
+    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, lost: str
+):
+    shutil.copytree(whole.root, tmp_path / "copy")
+    project, said = Project(tmp_path / "copy"), list[str]()
+    folder = project.run("toy-inter") / "train"
+    (work,) = (project.work / "train").iterdir()
+    kept = work / "published" / "history.csv"  # another name of the file, until it was copied
+    kept.unlink()
+    os.link(folder / "history.csv", kept)
+    before = contents(folder)
+    DAMAGES[damage](folder / "history.csv")
+    LOST[lost](work)
+    with pytest.raises(ReidError, match=r"history.csv: damaged .*; run `reid train toy-inter`"):
+        published.read_history(project.run("toy-inter"))
+    experiment = experiments.load(project, "toy-inter")
+    monkeypatch.setattr(experiment_task.ExperimentTask, "step", None)  # nothing is trained
+    train.train(experiment, project, device="cpu", say=said.append)
+    if lost:
+        assert len(said) == 1
+        assert "no checkpoint holds it: it is removed, what was trained is kept" in said[0]
+        del before["history.csv"]
+    assert contents(folder) == before
+    train.train(experiment, project, device="cpu", say=said.append)
+    assert len(said) == bool(lost)
+    assert len(published.read_history(project.run("toy-inter"))) == (0 if lost else 2)
