@@ -40,7 +40,7 @@ Rendered = list[tuple[Sample, Truth]]
 class Scene(Strict):
     """What every scene has; shares and probabilities are 0 to 1."""
 
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0)  # of a world below 10^9: from there on are those of the fits' people
     train_identities: int = Field(60, ge=1)
     test_identities: int = Field(40, ge=1)
     images_min: int = Field(4, ge=2)  # of one pass: a person before a camera

@@ -62,4 +62,17 @@ def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Scene]:
         )
     if not isinstance(layout, str):
         raise ReidError(f"{params.PARAMS_FILE}: {where}.layout must name a data set's reader")
-    return layout, params.check(SCENES[scene]().params, values, where)
+    checked = params.check(SCENES[scene]().params, values, where)
+    _check_seed(checked.seed, where)
+    return layout, checked
+
+
+def _check_seed(seed: int, where: str) -> None:
+    """`ReidError` for a seed of the people whom the networks shipped here were fitted to."""
+    from pipeline.fit.people import SEEDS
+
+    if seed >= SEEDS:
+        raise ReidError(
+            f"{params.PARAMS_FILE}: {where}.seed: {seed}, must be below {SEEDS:,}: from there on "
+            "are the seeds of the people whom the shipped networks were fitted to"
+        )

@@ -7,7 +7,9 @@ import pytest
 from pipeline import datasets
 from pipeline.commands.build import world
 from pipeline.datasets import market1501
+from pipeline.fit import crowd, people
 from pipeline.world.build import build_world
+from pipeline.world.scenes import scenes
 from pipeline.world.scenes.street import Params
 from pipeline.world.truth import SCHEMA
 from reid.arrays.images import decode_depth, decode_mask
@@ -128,3 +130,14 @@ def test_two_renders_of_one_world_are_kept_apart(toy: Project):
     ):
         world("street")
     assert [path.name for path in toy.raw("toy").parent.iterdir()] == ["toy"]
+
+
+@pytest.mark.parametrize("scene", scenes.SCENES)
+@pytest.mark.parametrize("seed", [people.SEEDS, crowd.SEEDS, 2**40])
+def test_a_world_shares_no_people_with_the_fits(scene, seed):
+    written = {"scene": scene, "layout": "folder"}
+    on = {"a": {**written, "seed": people.SEEDS - 1}, "b": {**written, "seed": seed}}
+    loaded = {"world": {"with": {}, "on": on}}
+    assert scenes.of_world(loaded, "a")[1].seed == people.SEEDS - 1
+    with pytest.raises(ReidError, match=rf"world.on.b.seed: {seed}, must be below 1,000,000,000"):
+        scenes.of_world(loaded, "b")
