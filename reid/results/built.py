@@ -18,6 +18,7 @@ from reid.data.dataset import Data
 from reid.data.dataset import open as open_data
 from reid.papers import PAPERS
 from reid.project import params
+from reid.project.errors import ReidError
 from reid.project.layout import Project, builder_of, read_object
 from reid.shards.folder import Shard
 from reid.shards.manifest import Manifest, manifest_of
@@ -174,11 +175,13 @@ class Run:
 
     @cached_property
     def ranked(self) -> dict[str, dict[str, Any]]:
-        """Each query's first gallery images, by the query's image_id."""
+        """Each query's first gallery images, by the query's image_id; none before an evaluation."""
+        if self.metrics is None:
+            return {}
         path = self.folder / "evaluate" / "ranked.parquet"
-        return (
-            {row["query"]: row for row in Shard(path).table().to_pylist()} if path.is_file() else {}
-        )
+        if not path.is_file():
+            raise ReidError(f"{path}: no such file; run `reid evaluate {self.name}`")
+        return {row["query"]: row for row in Shard(path).table().to_pylist()}
 
 
 @dataclass(frozen=True)

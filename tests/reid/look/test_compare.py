@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.commands.main import app
+from reid import experiments
 from reid.arrays import draw, images
 from reid.data.dataset import open as open_data
+from reid.evaluation.evaluate import evaluate
 from reid.look import compare, pictures
 from reid.project.errors import ReidError
 from reid.project.layout import Project
+from reid.report import page
+from reid.results import evaluated
 from reid.shards.folder import write_shard
 from tests.reid.conftest import copy_of
 
@@ -190,3 +195,26 @@ def test_the_command_writes_the_picture(project: Project):
     path = project.reports / "pictures" / "compare-made-a-made-b.png"
     shown = images.decode(path.read_bytes())
     np.testing.assert_array_equal(shown, compare.compare(project, "made-a", "made-b", 2))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_lists_that_are_gone_name_the_command_that_makes_them(trained: Project, tmp_path, kept):
+    project = copy_of(trained, tmp_path / "project")
+    path = project.run("toy-intra") / "evaluate/ranked.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    if not kept:
+        shutil.rmtree(project.work / "evaluate")
+    said = r"toy-intra/evaluate/ranked.parquet: no such file; run `reid evaluate toy-intra`"
+    experiment = experiments.load(project, "toy-intra")
+    with contextlib.chdir(project.root):
+        for needs in (
+            lambda: compare.compare(project, "toy-baseline", "toy-intra"),
+            lambda: page.chapters(project),
+        ):
+            with pytest.raises(ReidError, match=said):
+                needs()
+        assert evaluated.metrics_of(project, experiment) is None
+        evaluate(experiment, project, device="cpu")
+        assert evaluated.metrics_of(project, experiment) is not None
+    assert path.read_bytes() == before
