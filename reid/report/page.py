@@ -185,8 +185,9 @@ def claims(project: Project) -> Section | None:
     rows = claims_shown.stored(project)
     if not rows:
         return None
+    earlier = [row for row in rows if not claims_shown.is_of_now(project, row)]
     shown = [
-        table(claims_shown.lines(alike), claims_shown.title(alike[0]))
+        table(claims_shown.lines(alike, earlier), claims_shown.title(alike[0]))
         for alike in (list(group) for _, group in groupby(rows, key=claims_shown.title))
     ]
     return Section("What the papers claim", [Text(claims_shown.RULE), *shown])

@@ -6,16 +6,18 @@ Reads, writes  4-reports/claims/<paper>-<data set>.json; beside it the same as M
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reid import experiments
+from reid.papers import paper_of
 from reid.papers.table import Printed
 from reid.project.errors import ReidError
 from reid.project.layout import Project, as_json, read_object, write_atomically
 from reid.project.names import heading
-from reid.results import evaluated, tables
+from reid.results import evaluated, printed_row, tables
 from reid.results.bootstrap import Interval
 from reid.results.claims import JUDGED, METRICS, Asked, ClaimRow, claim_rows
 from reid.results.made_with import made_with
@@ -25,6 +27,7 @@ RULE = (
     "below; else not shown. Points of per cent. Intervals: paired bootstrap over persons, and over "
     "trainings where there are several."
 )
+EARLIER = "; of other parameters than those of params.yaml now"
 
 
 def write(of_paper: Asked) -> Path:
@@ -92,13 +95,38 @@ def _is_there(project: Project, row: ClaimRow) -> bool:
     return True
 
 
+def is_of_now(project: Project, row: ClaimRow) -> bool:
+    """Whether params.yaml still names the trainings of a stored row: a name hashes its parameters.
+
+    A claim that its paper does not make any more is of none.
+    """
+    every = [c for claim in paper_of(row.paper).claims for c in (claim, claim.control_claim) if c]
+    claims = [claim for claim in every if claim.name == row.claim]
+    reader = printed_row.evaluated_on(project, row.dataset).reader
+    for better, _, worse, _ in row.trainings if claims else ():
+        for side, name in ((claims[0].better, better), (claims[0].worse, worse)):
+            described = read_object(
+                project.run(name) / "evaluate" / "metrics.json", {}, f"reid evaluate {name}"
+            )
+            params = (described or {}).get("params", {})
+            kept = {k: params[k] for k in ("seed", "protocol", "builds") if params.get(k, "") != ""}
+            wanted = {**side.parameters(reader), **kept}
+            try:
+                now = experiments.variant(project, row.paper, params.get("dataset", ""), wanted)
+            except ReidError:  # a parameter that is there no more, or is not allowed
+                return False
+            if now.name != name:
+                return False
+    return bool(claims)
+
+
 def title(row: ClaimRow) -> str:
     """Of the claims of a row's paper on its data set."""
     return f"{row.paper}: what it claims, on {row.dataset}"
 
 
-def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:
-    """Rows as a table shows them."""
+def lines(rows: Sequence[ClaimRow], earlier: Container[ClaimRow] = ()) -> list[dict[str, str]]:
+    """Rows as a table shows them; those of `earlier` parameters say so."""
     return [
         {
             "claim": f"control: {row.claim}" if row.is_control else row.claim,
@@ -106,7 +134,7 @@ def lines(rows: Sequence[ClaimRow]) -> list[dict[str, str]]:
             "paper": printed_shown(row.printed),
             "mAP": _shown(row.differences.get(JUDGED)),
             "rank-1": _shown(row.differences.get("r1")),
-            "trainings": _of(row),
+            "trainings": f"{_of(row)}{EARLIER if row in earlier else ''}",
             "verdict": row.verdict,
         }
         for row in rows

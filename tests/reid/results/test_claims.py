@@ -157,6 +157,23 @@ def test_the_report_shows_them(project: Project, rows: list[results.ClaimRow]):
     assert verdicts == [row.verdict for row in rows]
 
 
+def test_the_report_says_which_are_of_earlier_parameters(project: Project, rows):
+    def trainings() -> list[str]:
+        (_, table) = page.claims(project).blocks  # type: ignore[union-attr]
+        at = [column.text for column in table.columns].index("trainings")
+        return [line[at].text for line in table.rows]
+
+    assert not any(texts.EARLIER in told for told in trainings())
+    path = project.root / "params.yaml"
+    text = path.read_text()
+    assert text.count("epochs: 2") == 1
+    path.write_text(text.replace("epochs: 2", "epochs: 3"))
+    try:
+        assert all(told.endswith(texts.EARLIER) for told in trainings())
+    finally:
+        path.write_text(text)
+
+
 def test_claims_that_are_not_asked_for_stand_as_they_are_now(project: Project, said, rows):
     path = texts.write(asked(project, said, 1, NAMES[:1]))
     try:
