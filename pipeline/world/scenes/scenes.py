@@ -42,6 +42,7 @@ def _hall() -> View:
     return View(hall.Params, hall.plan, hall.render_pass)
 
 
+FIT_SEEDS = 1_000_000_000  # where those of `pipeline.fit.people` begin
 SCENES = {"street": _street, "mall": _mall, "topview": _topview, "hall": _hall}
 
 
@@ -69,10 +70,8 @@ def of_world(loaded: Mapping[str, Any], name: str) -> tuple[str, Scene]:
 
 def _check_seed(seed: int, where: str) -> None:
     """`ReidError` for a seed of the people whom the networks shipped here were fitted to."""
-    from pipeline.fit.people import SEEDS
-
-    if seed >= SEEDS:
+    if seed >= FIT_SEEDS:
         raise ReidError(
-            f"{params.PARAMS_FILE}: {where}.seed: {seed}, must be below {SEEDS:,}: from there on "
-            "are the seeds of the people whom the shipped networks were fitted to"
+            f"{params.PARAMS_FILE}: {where}.seed: {seed}, must be below {FIT_SEEDS:,}: from there "
+            "on are the seeds of the people whom the shipped networks were fitted to"
         )

@@ -135,6 +135,7 @@ def test_two_renders_of_one_world_are_kept_apart(toy: Project):
 @pytest.mark.parametrize("scene", scenes.SCENES)
 @pytest.mark.parametrize("seed", [people.SEEDS, crowd.SEEDS, 2**40])
 def test_a_world_shares_no_people_with_the_fits(scene, seed):
+    assert scenes.FIT_SEEDS == people.SEEDS < crowd.SEEDS
     written = {"scene": scene, "layout": "folder"}
     on = {"a": {**written, "seed": people.SEEDS - 1}, "b": {**written, "seed": seed}}
     loaded = {"world": {"with": {}, "on": on}}
