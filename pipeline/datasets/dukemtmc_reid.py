@@ -70,7 +70,7 @@ def read(root: Path) -> Listing:
     columns, rejects = names.read_folders(
         home, below, FOLDERS, lambda name, _: parse(name), lambda name: not parse(name)[2]
     )
-    people = {role: set(who) for role, who in names.persons_of(columns, FOLDERS).items()}
+    people = {role: set(who.tolist()) for role, who in names.persons_of(columns, FOLDERS).items()}
     names.check_not_swapped(home, people, FOLDERS["train"], FOLDERS["gallery"])
     counts = names.count_roles(columns, FOLDERS)
     counts["gallery_distractor_identities"] = len(people["gallery"] - people["query"])

@@ -43,7 +43,7 @@ class Task:
     key: str
     rows: int
     bytes: int  # estimate, for the disk space that `reid plan` shows
-    payload: Any
+    payload: Any  # a function makes it where it is worked on
     former: str = ""  # its key under the code that was before, where that is asked for
 
 
@@ -156,7 +156,8 @@ class Keeping(Work):
 
         def step(keyed: tuple[str, Any]) -> tuple[int, int]:
             key, payload = keyed
-            table, rejects, metadata = function(payload)
+            made = payload() if callable(payload) else payload
+            table, rejects, metadata = function(made)
             journal.keep(key, table, [list(r) for r in rejects], metadata)
             return table.num_rows, len(rejects)
 

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from pydantic import Field
 from pipeline import datasets
 from pipeline.datasets.base import Listing, Reader, Source, Split, check_target
 from pipeline.datasets.image_source import image_source
+from pipeline.datasets.layouts.names import repeated
 from pipeline.engine import code as codes
 from pipeline.engine.data_card import card
 from pipeline.engine.executors.work import Work
@@ -102,16 +102,17 @@ def plan(dataset: str, params: Params, project: Project, former: Code | None = N
         [listing.protocols, listing.found, listing.notes, listing.names]
     )
     tasks = []
-    for name, piece in shards(files, params):
+    for name, rows in shards(files, params):
+        piece = rows()
         content = [piece[c].to_pylist() for c in piece.column_names]
         content = ["ingest", SCHEMA_VERSION, params.reader, content, *extra]
         key = key_of([code.fingerprint, content])
         old_key = key_of([former.fingerprint, content]) if former else ""
         size = pc.sum(piece["size"]).as_py()  # type: ignore[attr-defined]
-        tasks.append(Task(name, key, piece.num_rows, size, piece, old_key))
+        tasks.append(Task(name, key, piece.num_rows, size, rows, old_key))
 
     told = {"protocols": listing.protocols, "found": listing.found}
-    notes, numbered = listing.notes, listing.names  # not the listing: its rows are in the tasks
+    notes, numbered = listing.notes, listing.names  # not the listing: its rows are the tasks'
 
     def finish(paths: list[Path], rejects: list[tuple[str, str]]) -> dict[str, bytes]:
         protocol: dict[str, Any] = {**told, "built": counts(paths)}
@@ -159,7 +160,8 @@ def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
 
     Images inside a container (`file#name`) share its size. Depth is added to its image.
     """
-    both = _sizes(root, files["path"]) + _sizes(root, files["depth_path"])
+    both = _sizes(root, files["path"])
+    both += _sizes(root, files["depth_path"])
     for name, values in zip(("size", "time"), both.T, strict=True):
         files = files.append_column(name, pa.array(values, pa.int64()))
     return files
@@ -167,38 +169,64 @@ def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
 
 def _sizes(root: Path, paths: pa.ChunkedArray) -> np.ndarray:
     """(rows, 2) bytes and nanoseconds of each file; 0 where there is none: a reject, when read."""
-    files = pc.replace_substring_regex(paths, "(?s)#.*", "")  # type: ignore[attr-defined]
-    files = files.combine_chunks().dictionary_encode()
-    names, row = files.dictionary, files.indices.fill_null(len(files.dictionary)).to_numpy()
-    pieces = [names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE)]
+    told, present = np.zeros((len(paths), 2), np.int64), paths.is_valid().to_numpy()
+    paths = paths.drop_null()
+    status, hashes = np.zeros((len(paths), 2), np.int64), np.zeros(len(paths), np.int64)
+
+    def ask(first: int) -> None:
+        rows = slice(first, first + AT_ONCE)
+        files = [path.partition("#")[0] for path in paths[rows].to_pylist()]
+        known = {file: _status(f"{root}/{file}") for file in dict.fromkeys(files)}
+        status[rows] = [known[file] for file in files]
+        hashes[rows] = [hash(file) for file in files]
+
     with ThreadPoolExecutor(THREADS) as pool:
-        told = np.concatenate(
-            [*pool.map(partial(_status, root), pieces), np.zeros((1, 2), np.int64)]
-        )
-    told[:, 0] //= np.bincount(row, minlength=len(told)).clip(1)
-    return told[row]
-
-
-def _status(root: Path, files: pa.Array) -> np.ndarray:
-    told = np.zeros((len(files), 2), np.int64)
-    for i, file in enumerate(files.to_pylist()):
-        with suppress(OSError):  # gone since it was listed
-            status = os.stat(f"{root}/{file}")  # noqa: PTH116  (half of Path's)
-            told[i] = status.st_size, status.st_mtime_ns
+        for _ in pool.map(ask, range(0, len(paths), AT_ONCE)):
+            pass
+    again = repeated(hashes.copy())
+    if len(again):  # a file of several rows: its bytes in equal shares
+        shared = np.isin(hashes, again)
+        files = pc.replace_substring_regex(paths.filter(shared), "(?s)#.*", "")  # type: ignore[attr-defined]
+        file = files.combine_chunks().dictionary_encode().indices.to_numpy()
+        status[shared, 0] //= np.bincount(file)[file]
+    told[present] = status
     return told
 
 
-def shards(files: pa.Table, params: Params) -> list[tuple[str, pa.Table]]:
+def _status(file: str) -> tuple[int, int]:
+    with suppress(OSError):  # gone since it was listed
+        status = os.stat(file)  # noqa: PTH116  (half of Path's)
+        return status.st_size, status.st_mtime_ns
+    return 0, 0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one shard: taken from those of all when they are asked for, or go to a worker."""
+
+    files: pa.Table  # all rows
+    order: pa.Array  # which of them
+
+    def __call__(self) -> pa.Table:
+        return self.files.take(self.order)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rows, (self(), pa.array(range(len(self.order))))
+
+
+def shards(files: pa.Table, params: Params) -> list[tuple[str, Rows]]:
     """Sort rows and cut them at the limits, per part, never inside a tracklet."""
-    out: list[tuple[str, pa.Table]] = []
-    for part in sorted(set(files["part"].to_pylist())):
-        rows = files.filter(pc.equal(files["part"], part)).combine_chunks()  # type: ignore[attr-defined]
-        order = pc.sort_indices(rows, [(name, "ascending") for name in ORDER])  # type: ignore[attr-defined]
-        cuts = _cuts(rows.select(["size", "tracklet", "person", "camera"]).take(order), params)
+    out: list[tuple[str, Rows]] = []
+    files = files.combine_chunks()
+    order = pc.sort_indices(files, [(name, "ascending") for name in ("part", *ORDER)])  # type: ignore[attr-defined]
+    labels = files.select(["size", "tracklet", "person", "camera"])
+    for part in sorted(files["part"].unique().to_pylist()):
+        count = pc.sum(pc.equal(files["part"], part)).as_py()  # type: ignore[attr-defined]
+        own, order = order[:count], order[count:]
+        cuts = _cuts(labels.take(own), params)
         for i, (start, stop) in enumerate(pairwise(cuts)):
             name = f"{part}-{i:05d}-of-{len(cuts) - 1:05d}.parquet"
-            # Rows of its own: a slice would carry all rows of the part to its worker.
-            out.append((name, rows.take(order[start:stop])))
+            out.append((name, Rows(files, own[start:stop])))
     return out
 
 

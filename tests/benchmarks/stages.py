@@ -53,7 +53,7 @@ def _ingest(planned: engine.Plan, project: Project) -> list[dict[str, Any]]:
     assert isinstance(planned.work, IngestWork)
     step, task = _kept(planned.work, project.work / "bench"), planned.tasks[0]
     root, raw = project.raw("made"), project.work / "written.raw"
-    paths = [f"{root}/{path}" for path in task.payload["path"].to_pylist()]
+    paths = [f"{root}/{path}" for path in task.payload()["path"].to_pylist()]
     resident = [Path(path).read_bytes() for path in paths]
 
     def decode() -> None:

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 def parse(values: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `LISTED` from labels as text or numbers. Raises `Unfit` with the reason."""
-    path = _path(values.get("path"), ENDINGS)
+    path = path_of(values)
     numbers = {name: _integer(name, values.get(name)) for name in INTEGERS}
     roles = _roles(values)
     person = numbers["person"]
@@ -55,11 +55,21 @@ def parse(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "path": path,
         "part": "train" if "train" in roles else "test",
-        "image_id": path.rpartition(".")[0],
+        "image_id": image_id_of(path),
         **numbers,
         **{role: role in roles for role in ROLES},
         "depth_path": None if depth in (None, "") else _path(depth, (".png",), "depth: "),
     }
+
+
+def path_of(values: Mapping[str, Any]) -> str:
+    """The path of a row's image, written plainly. Raises `Unfit` with the reason."""
+    return _path(values.get("path"), ENDINGS)
+
+
+def image_id_of(path: str) -> str:
+    """The same without its ending."""
+    return path.rpartition(".")[0]
 
 
 def numbers_of_names(labels: Collection[str], column: str) -> dict[str, int]:

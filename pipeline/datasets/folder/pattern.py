@@ -40,7 +40,7 @@ COUNTS = (
     "gallery_distractors",
     "gallery_junk",
 )
-MATCHED = 100_000  # names given to the process that matches
+MATCHED = 20_000  # names given to the process that matches
 MATCH_SECONDS = 30  # so many take less than one; some patterns would take years
 
 

@@ -20,12 +20,18 @@ order of their names. A path meets a file whose name is canonically equal in Uni
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline.datasets.base import LISTED, Info, Listing, Reader, Reject, Split, single_query
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.datasets.base import Info, Listing, Reader, Reject, Split, single_query
 from pipeline.datasets.folder import split as splitting
 from pipeline.datasets.folder.files import Files
 from pipeline.datasets.folder.labels import (
@@ -35,10 +41,12 @@ from pipeline.datasets.folder.labels import (
     ROLES,
     Row,
     Unfit,
+    image_id_of,
     name_of,
     natural,
     numbers_of_names,
     parse,
+    path_of,
 )
 from pipeline.datasets.folder.pattern import Config, named_rows, read_config
 from pipeline.datasets.folder.tables import csv_rows, parquet_rows
@@ -81,39 +89,39 @@ def _read(root: Path, how: Split | None) -> Listing:
         config = read_config(root / source)
     rejects: list[Reject] = []
     # Read twice, the names of labels first: a row is held only as what is listed of it.
-    numbers = _numbers(_rows(root, source, config, how, []))
-    columns: dict[str, list[Any]] = {name: [] for name in LISTED.names}
-    files, first = Files(root), {}
+    numbers, again = _survey(_rows(root, source, config, how, []))
+    packed, on_disk = names.Packed(), Files(root)
+    first: dict[str, str] = {}  # where an image_id stands that may come again
     for row in _rows(root, source, config, how, rejects):
         values = {**row.values, **_numbered(row.values, numbers)}
         try:
             listed = parse(values)
             _check_new(listed, row.position, first)
-            listed["path"] = files.check(listed["path"])
+            listed["path"] = on_disk.check(listed["path"])
             if listed["depth_path"] is not None:
-                listed["depth_path"] = files.check(listed["depth_path"], "depth: ")
+                listed["depth_path"] = on_disk.check(listed["depth_path"], "depth: ")
         except Unfit as error:
             rejects.append(Reject(_shown(row), str(error)))
             continue
-        first[listed["image_id"]] = row.position
-        for name, column in columns.items():
-            column.append(listed[name])
+        if hash(listed["image_id"]) in again:
+            first[listed["image_id"]] = row.position
+        packed.add(listed)
     notes = [_said(column, by_name) for column, by_name in numbers.items() if by_name]
-    columns, unordered = _with_frames(columns, rejects)
+    files, unordered = _with_frames(packed.table(), rejects)
     notes += [unordered] if unordered else []
     if how:
-        splitting.check_any(root, source, columns, rejects)
-        splitting.draw(columns, how)
+        splitting.check_any(root, source, files, rejects)
+        files = splitting.draw(files, how)
         notes.append(splitting.described(how))
-    _check_roles(root / source, columns, rejects)
-    counts = names.count_roles(columns, ROLES)
-    counts |= names.count_nobody(columns, JUNK, DISTRACTOR)
+    _check_roles(root / source, files, rejects)
+    counts = names.count_roles(files, ROLES)
+    counts |= names.count_nobody(files, JUNK, DISTRACTOR)
     title = splitting.described(how) if how else "roles as labelled"
-    protocols = _protocols(title, config.published, counts, columns)
+    protocols = _protocols(title, config.published, counts, files)
     if len(protocols) > 1:
         notes.append(f"all images are of one camera: train with `protocol: {protocols[1]['name']}`")
     named = {f"{column}s": by_name for column, by_name in numbers.items() if by_name}
-    return Listing(names.listed(columns), counts, rejects, protocols, notes, named)
+    return Listing(files, counts, rejects, protocols, notes, named)
 
 
 def _rows(
@@ -127,18 +135,27 @@ def _rows(
     return (splitting.without_roles(root / source, row) for row in rows) if how else rows
 
 
-def _numbers(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """Numbers for the names of persons and cameras, where labels are names."""
+def _survey(rows: Iterable[Row]) -> tuple[dict[str, dict[str, int]], set[int]]:
+    """Numbers for the names of persons and cameras, where labels are names, and the hashes of
+    image_ids that more than one row has."""
     labels: dict[str, set[str]] = {column: set() for column in NAMED}
+    hashes = array("q")  # 8 bytes a row
     for row in rows:
         for column, found in labels.items():
             found.add(name_of(row.values.get(column)))
-    return {column: numbers_of_names(found, column) for column, found in labels.items()}
+        with suppress(Unfit):
+            hashes.append(hash(image_id_of(path_of(row.values))))
+    numbers = {column: numbers_of_names(found, column) for column, found in labels.items()}
+    return numbers, set(names.repeated(np.asarray(hashes)).tolist())
 
 
 def _numbered(values: Mapping[str, Any], numbers: Mapping[str, dict[str, int]]) -> dict[str, int]:
     """The numbers of a row's labels that are names."""
-    known = {column: numbers[column].get(name_of(values.get(column))) for column in NAMED}
+    known = {
+        column: by_name.get(name_of(values.get(column)))
+        for column, by_name in numbers.items()
+        if by_name
+    }
     return {column: number for column, number in known.items() if number is not None}
 
 
@@ -147,39 +164,41 @@ def _said(column: str, numbers: dict[str, int]) -> str:
     return f"{len(numbers)} {column}s by name, numbered from 1 ({first}); names.json has them all"
 
 
-def _with_frames(
-    columns: dict[str, list[Any]], rejects: list[Reject]
-) -> tuple[dict[str, list[Any]], str]:
+def _with_frames(files: pa.Table, rejects: list[Reject]) -> tuple[pa.Table, str]:
     """Frames for tracklets without any, in the natural order of names, and what to say of them.
 
     An image without a frame, where others of its tracklet have one, has no position: a reject.
     """
-    frame, tracklets = columns["frame"], defaultdict[tuple[int, ...], list[int]](list)
-    labels = zip(*(columns[name] for name in ("person", "camera", "tracklet")), strict=True)
-    for row, label in enumerate(labels):
-        if label[-1] is not None:
-            tracklets[label].append(row)
-    unordered, lost = 0, set[int]()
-    for rows in tracklets.values():
-        bare = [row for row in rows if frame[row] is None]
-        if len(bare) == len(rows):
+    bare = files["frame"].is_null().to_numpy()
+    if not (bare & files["tracklet"].is_valid().to_numpy()).any():
+        return files, ""
+    labels = [files[name].fill_null(-1).to_numpy() for name in ("tracklet", "camera", "person")]
+    order, (tracklet, *_) = np.lexsort(labels), labels
+    frame, unordered = files["frame"].fill_null(0).to_numpy().copy(), 0
+    kept = np.ones(len(frame), bool)
+    for start, stop in pairwise(names.runs(*(label[order] for label in labels))):
+        rows = order[start:stop]
+        if tracklet[rows[0]] == -1 or not bare[rows].any():
+            continue
+        if bare[rows].all():
             unordered += 1
-            bare.sort(key=lambda row: natural(columns["image_id"][row]))
-            for number, row in enumerate(bare, 1):
-                frame[row] = number
+            image_ids = files["image_id"].take(rows).to_pylist()
+            ranked = sorted(range(len(rows)), key=lambda row: natural(image_ids[row]))
+            frame[rows[ranked]] = np.arange(1, len(rows) + 1)
+            bare[rows] = False
         else:
-            lost.update(bare)
-    for row in sorted(lost):
-        reason = f"no frame, where others of tracklet {columns['tracklet'][row]} have one"
-        rejects.append(Reject(columns["path"][row], reason))
+            kept[rows[bare[rows]]] = False
+    for lost in files.select(["path", "tracklet"]).filter(~kept).to_pylist():
+        reason = f"no frame, where others of tracklet {lost['tracklet']} have one"
+        rejects.append(Reject(lost["path"], reason))
+    field = files.schema.get_field_index("frame")
+    frames = pa.array(frame, files.schema.field(field).type, mask=bare)
+    files = files.set_column(field, files.schema.field(field), frames)
     said = (
         f"{unordered} tracklets without frame numbers: their images are numbered in the order of "
         "their names (1, 2, ..., 10)"
     )
-    kept = [row for row in range(len(frame)) if row not in lost] if lost else None
-    if kept is not None:
-        columns = {name: [column[row] for row in kept] for name, column in columns.items()}
-    return columns, said if unordered else ""
+    return files if kept.all() else files.filter(kept), said if unordered else ""
 
 
 def _matched(source: str) -> str:
@@ -220,12 +239,12 @@ def _shown(row: Row) -> str:
     return names.printable(path) if isinstance(path, str) and path else row.position
 
 
-def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reject]) -> None:
+def _check_roles(source: Path, files: pa.Table, rejects: list[Reject]) -> None:
     """Nothing can be trained without train images, or evaluated without queries and a gallery."""
-    absent = [role for role in ROLES if not any(columns[role])]
+    absent = [role for role in ROLES if not pc.any(files[role]).as_py()]  # type: ignore[attr-defined]
     if not absent:
         return
-    good, bad = len(columns["path"]), len(rejects)
+    good, bad = files.num_rows, len(rejects)
     example = f"; first reject: {rejects[0].image_id}: {rejects[0].reason}" if rejects else ""
     if source.name == "reid.yaml":
         how = "give roles by folder, as `roles: {one: train, two: [query, gallery]}`"
@@ -236,10 +255,7 @@ def _check_roles(source: Path, columns: dict[str, list[Any]], rejects: list[Reje
 
 
 def _protocols(
-    roles: str,
-    published: dict[str, int],
-    counts: dict[str, int],
-    columns: Mapping[str, Sequence[Any]],
+    roles: str, published: dict[str, int], counts: dict[str, int], files: pa.Table
 ) -> list[dict[str, Any]]:
     """Market-1501's, which most later data sets share; of one camera one that needs no other.
 
@@ -247,8 +263,8 @@ def _protocols(
     """
     title = f"{roles}, single query"
     protocols = [single_query("folder", title, published, counts, [JUNK], [DISTRACTOR])]
-    tested = [q or g for q, g in zip(columns["query"], columns["gallery"], strict=True)]
-    if len({c for c, test in zip(columns["camera"], tested, strict=True) if test}) == 1:
+    tested = pc.or_(files["query"], files["gallery"])  # type: ignore[attr-defined]
+    if len(files["camera"].filter(tested).unique()) == 1:
         title = f"{roles}, each query with all of the gallery"
         every = single_query("all_pairs", title, published, counts, [JUNK], [DISTRACTOR])
         protocols.append({**every, "rule": {**every["rule"], "exclude": "none"}})

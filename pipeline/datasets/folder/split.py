@@ -7,14 +7,16 @@ where other cameras have images of others; in a data set of one camera it is of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.datasets.base import Reject, Split
 from pipeline.datasets.folder.labels import DISTRACTOR, ROLES, Row
+from pipeline.datasets.layouts import names
 from reid.project.errors import ReidError
 
 # cam1/0004.jpg of person anna: anna/cam1_0004.jpg, in folders of any depth.
@@ -32,20 +34,18 @@ def without_roles(source: Path, row: Row) -> Row:
     return row._replace(values={**values, "roles": ("gallery",)})
 
 
-def check_any(
-    root: Path, source: str, columns: Mapping[str, list[Any]], rejects: list[Reject]
-) -> None:
+def check_any(root: Path, source: str, files: pa.Table, rejects: list[Reject]) -> None:
     """Raises `ReidError` where nothing could be read."""
-    if not columns["path"]:
+    if not files.num_rows:
         first = f"; first: {rejects[0].image_id}: {rejects[0].reason}" if rejects else ""
         how = "" if source else f"; name them {NAMES}, or put reid.yaml beside them"
         raise ReidError(f"{root}: no image with labels, {len(rejects)} rejects{how}{first}")
 
 
-def draw(columns: Mapping[str, list[Any]], split: Split) -> None:
-    """Give each row of `LISTED` its roles and part. Raises `ReidError` for too few persons."""
-    person, camera = columns["person"], columns["camera"]
-    persons = sorted({number for number in person if number > DISTRACTOR})
+def draw(files: pa.Table, split: Split) -> pa.Table:
+    """`files` with roles and part of each row. Raises `ReidError` for too few persons."""
+    person, camera = (files[name].to_numpy() for name in ("person", "camera"))
+    persons = np.unique(person[person > DISTRACTOR]).tolist()
     train = round(split.train * len(persons))
     if not 2 <= train < len(persons):
         raise ReidError(
@@ -53,26 +53,20 @@ def draw(columns: Mapping[str, list[Any]], split: Split) -> None:
             f"{len(persons) - train} to test; at least 2 and 1 are needed"
         )
     random = np.random.default_rng(split.seed)
-    trained = {*random.permutation(persons)[:train].tolist()}
-    shots: dict[tuple[int, int], list[int]] = {}
-    for row in sorted(range(len(person)), key=columns["image_id"].__getitem__):
-        roles = ("train",) if person[row] in trained else ("gallery",)
-        _give(columns, row, roles)
-        if person[row] > DISTRACTOR and person[row] not in trained:
-            shots.setdefault((person[row], camera[row]), []).append(row)
-    cameras = {number for _, number in shots}
-    for _, taken in sorted(shots.items()):
-        chosen = taken[int(random.integers(len(taken)))]
-        if len(taken) > 1:
-            _give(columns, chosen, ("query",))
-        elif len(cameras) > 1:
-            _give(columns, chosen, ("query", "gallery"))
-
-
-def _give(columns: Mapping[str, list[Any]], row: int, roles: Sequence[str]) -> None:
-    for role in ROLES:
-        columns[role][row] = role in roles
-    columns["part"][row] = "train" if "train" in roles else "test"
+    trained = np.isin(person, random.permutation(persons)[:train])
+    roles = {"train": trained, "query": np.zeros(len(person), bool), "gallery": ~trained}
+    keys = [(name, "ascending") for name in ("person", "camera", "image_id")]
+    order = pc.sort_indices(files, keys).to_numpy()  # type: ignore[attr-defined]
+    order = order[((person > DISTRACTOR) & ~trained)[order]]  # each person's and camera's in a row
+    several = len(np.unique(camera[order])) > 1
+    for start, stop in pairwise(names.runs(person[order], camera[order])):
+        chosen = order[start + int(random.integers(stop - start))]
+        if stop - start > 1 or several:
+            roles["query"][chosen] = True
+            roles["gallery"][chosen] = stop - start == 1
+    drawn = {role: pa.array(given) for role, given in roles.items()}
+    drawn["part"] = pc.if_else(drawn["train"], "train", "test")  # type: ignore[attr-defined]
+    return pa.table([drawn.get(name, files[name]) for name in files.column_names], files.schema)
 
 
 def described(split: Split) -> str:

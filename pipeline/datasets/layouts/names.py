@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.datasets.base import LISTED, Reject, Sample
 from reid.project.errors import ReidError
 
+PACKED = 8_192  # rows that are Python's own objects at a time
 CLUTTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "@eadir"}
 
 
@@ -143,31 +145,26 @@ def read_folders(
     return columns_of(rows), rejects
 
 
-def count_roles(columns: Mapping[str, Sequence[Any]], roles: Collection[str]) -> dict[str, int]:
+def count_roles(columns: Mapping[str, Any], roles: Collection[str]) -> dict[str, int]:
     """Images and identities by role, of listed columns; junk and distractors are no identities."""
     counts: dict[str, int] = {}
     for role, people in persons_of(columns, roles).items():
         counts[role] = len(people)
-        counts[f"{role}_identities"] = len({person for person in people if person > 0})
+        counts[f"{role}_identities"] = len(np.unique(people[people > 0]))
     return counts
 
 
-def count_nobody(
-    columns: Mapping[str, Sequence[Any]], junk: int, distractor: int
-) -> dict[str, int]:
+def count_nobody(columns: Mapping[str, Any], junk: int, distractor: int) -> dict[str, int]:
     """The gallery's images of persons that are none."""
     people = persons_of(columns, ["gallery"])["gallery"]
-    return {"gallery_distractors": people.count(distractor), "gallery_junk": people.count(junk)}
+    of = {"gallery_distractors": distractor, "gallery_junk": junk}
+    return {name: int(np.count_nonzero(people == nobody)) for name, nobody in of.items()}
 
 
-def persons_of(
-    columns: Mapping[str, Sequence[Any]], roles: Collection[str]
-) -> dict[str, list[int]]:
-    """The person of each image of a role, by role."""
-    return {
-        role: [p for p, member in zip(columns["person"], columns[role], strict=True) if member]
-        for role in roles
-    }
+def persons_of(columns: Mapping[str, Any], roles: Collection[str]) -> dict[str, np.ndarray]:
+    """The person of each image of a role, by role; of columns that are lists or Arrow's."""
+    person = np.asarray(columns["person"], np.int64)
+    return {role: person[np.asarray(columns[role], bool)] for role in roles}
 
 
 def check_not_swapped(home: Path, people: Mapping[str, set[int]], train: str, gallery: str) -> None:
@@ -200,6 +197,46 @@ def listed(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         for f in LISTED
     ]
     return pa.table(arrays, schema=LISTED)
+
+
+class Packed:
+    """Rows of `LISTED` as they come, packed into Arrow's columns by some thousands."""
+
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+        self.columns = {name: list[pa.Array]() for name in LISTED.names}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.rows.append(row)
+        if len(self.rows) == PACKED:
+            self._pack()
+
+    def table(self) -> pa.Table:
+        """All rows, each column in one piece; they are no longer held here."""
+        self._pack()
+        arrays = [pa.concat_arrays(self.columns.pop(name)) for name in LISTED.names]
+        return pa.table(arrays, schema=LISTED)
+
+    def _pack(self) -> None:
+        for field in LISTED:
+            values = [row[field.name] for row in self.rows]
+            self.columns[field.name].append(pa.array(values, field.type))
+        self.rows.clear()
+
+
+def repeated(hashes: np.ndarray) -> np.ndarray:
+    """The values that occur more than once. Sorts `hashes` in place."""
+    hashes.sort()
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+
+
+def runs(*columns: np.ndarray) -> np.ndarray:
+    """Where runs of equal rows begin in sorted columns of equal length, and the end."""
+    begins = np.zeros(len(columns[0]) + 1, bool)
+    begins[[0, -1]] = True
+    for column in columns:
+        begins[1:-1] |= column[1:] != column[:-1]
+    return np.flatnonzero(begins)
 
 
 def check_regular(path: Path) -> None:
