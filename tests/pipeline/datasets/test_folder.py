@@ -503,6 +503,25 @@ def test_a_bad_row_is_a_reject_with_its_reason(files, bad, reason):
     assert ids(listing) == IDS
 
 
+def test_rejects_are_in_the_order_of_rows_and_a_rejected_row_is_no_first_one(files):
+    bad = (
+        ("cam1/1_a.png", *GOOD[0][1:4], "", "", "", ""),  # as row 2, and not there
+        ("cam1/spare.png", "1", "1", "train", "", "", "", ""),  # not there
+        (SPARE, "1", "1", "train", "", "", "", ""),  # so it is the first of its name
+        ("cam1/spare.png", "1", "1", "train", "", "", "", ""),
+        ("cam1/1_a.jpg", "x", "1", "train", "", "", "", ""),
+    )
+    listing = folder.read(label(files, (*GOOD, *bad)))
+    assert ids(listing) == sorted([*IDS, "cam1/spare"])
+    said = "listed before, at labels.csv:{}, with or without another ending; columns train"
+    found = [(reject.image_id, reject.reason[: len(said)]) for reject in listing.rejects]
+    assert [image_id for image_id, _ in found] == [row[0] for row in bad if row[0] != SPARE]
+    assert found[0][1].startswith(said.format(2)[:30])
+    assert found[1][1] == "no such file"
+    assert found[2][1].startswith("listed before, at labels.csv:11")
+    assert found[3][1].startswith("person `x`")
+
+
 def test_a_link_inside_and_a_root_that_is_a_link_are_fine(files, tmp_path):
     (files / "again.jpg").symlink_to("cam1/1_a.jpg")
     label(files, [*GOOD, row(path="again.jpg")])

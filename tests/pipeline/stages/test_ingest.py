@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,8 @@ import pytest
 from pipeline import datasets
 from pipeline.datasets import market1501
 from pipeline.datasets.base import Sample
+from pipeline.datasets.folder import reader as folder
+from pipeline.datasets.folder.labels import Row
 from pipeline.datasets.rap import reader as rap
 from pipeline.datasets.rap.labels import EXTRA
 from pipeline.engine import run as engine
@@ -217,6 +221,51 @@ def test_a_task_carries_its_own_rows_alone(tmp_path):
     size = max(len(pickle.dumps(task.payload)) for task in few)
     assert len(few) >= 60
     assert size < min(len(pickle.dumps(task.payload)) for task in many) / 5
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_plan_holds_few_bytes_an_image(tmp_path, monkeypatch, tracked):
+    """Rows are made up, so that nothing but the plan of ingest is measured."""
+    (tmp_path / "data/0-raw/mine").mkdir(parents=True)
+    images = 0
+
+    def rows(*_) -> Iterator[Row]:
+        for number in range(images):
+            person, frame = divmod(number, 100)
+            path = f"{person:05d}/{frame % 6 + 1}_{number:06d}.jpg"
+            labels = {"path": path, "person": str(person + 1), "camera": str(frame % 6 + 1)}
+            labels |= {"tracklet": str(frame // 50), "frame": str(frame)} if tracked else {}
+            yield Row(path, {**labels, "roles": ("gallery",)})
+
+    monkeypatch.setattr(folder, "_rows", rows)
+    monkeypatch.setattr(folder.Files, "check", lambda self, path, label="": path)
+    monkeypatch.setattr(ingest, "_status", lambda file: (1_000 + len(file), 1))
+
+    def held() -> int:
+        """The most bytes that Python and numpy held while they planned, and what Arrow holds."""
+        before = pa.total_allocated_bytes()
+        tracemalloc.start()
+        try:
+            params = ingest.Params(reader="folder", split=0.5, shard_rows=500)
+            planned = ingest.plan("mine", params, Project(tmp_path))
+            assert sum(task.rows for task in planned.tasks) == images
+            return tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - before
+        finally:
+            tracemalloc.stop()
+
+    bytes_held = []
+    for images in (2_000, 20_000, 40_000):  # noqa: B007  (`rows` reads it)
+        bytes_held.append(held())
+    assert (bytes_held[2] - bytes_held[1]) / 20_000 < 170
+
+
+def test_a_file_of_several_rows_is_counted_in_equal_shares(tmp_path):
+    (tmp_path / "one.h5").write_bytes(bytes(90))
+    (tmp_path / "two.png").write_bytes(bytes(7))
+    paths = ["one.h5#a", None, "two.png", "one.h5#b", "gone.png", "one.h5#a#\n"]
+    told = ingest._sizes(tmp_path, pa.chunked_array([paths[:2], paths[2:]]))
+    assert told[:, 0].tolist() == [30, 0, 7, 30, 0, 30]
+    assert [bool(time) for time in told[:, 1]] == [True, False, True, True, False, True]
 
 
 def test_a_raw_link_whose_target_is_gone_is_one_line(tmp_path):
