@@ -169,8 +169,7 @@ def _with_sizes(root: Path, files: pa.Table) -> pa.Table:
 
 def _sizes(root: Path, paths: pa.ChunkedArray) -> np.ndarray:
     """(rows, 2) bytes and nanoseconds of each file; 0 where there is none: a reject, when read."""
-    told, present = np.zeros((len(paths), 2), np.int64), paths.is_valid().to_numpy()
-    paths = paths.drop_null()
+    present, paths = paths.is_valid().to_numpy(), paths.drop_null()
     status, hashes = np.zeros((len(paths), 2), np.int64), np.zeros(len(paths), np.int64)
 
     def ask(first: int) -> None:
@@ -189,6 +188,7 @@ def _sizes(root: Path, paths: pa.ChunkedArray) -> np.ndarray:
         files = pc.replace_substring_regex(paths.filter(shared), "(?s)#.*", "")  # type: ignore[attr-defined]
         file = files.combine_chunks().dictionary_encode().indices.to_numpy()
         status[shared, 0] //= np.bincount(file)[file]
+    told = np.zeros((len(present), 2), np.int64)
     told[present] = status
     return told
 

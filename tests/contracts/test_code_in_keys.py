@@ -19,6 +19,8 @@ from pipeline.builds.status import plan as planned
 from pipeline.builds.status import status
 from pipeline.commands.build import make_plan
 from pipeline.commands.main import app
+from pipeline.datasets import READERS
+from pipeline.engine import code as codes
 from pipeline.engine import run as engine
 from reid import experiments
 from reid.code import fingerprint
@@ -124,6 +126,12 @@ def test_a_reader_s_citation_and_writer_rebuild_nothing(toy: Project, sources: P
     edit(sources, "pipeline/datasets/market1501.py", "def write(", "WRITES = 1\n\n\ndef write(")
     edit(sources, "pipeline/datasets/market1501.py", "citation=", "citation='cite ' ")
     assert to_compute(toy) == {"ingest": 0, "joints": 0, "parts": 0}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_how_a_reader_lists_files_is_in_its_listing_alone(toy: Project, reader: str):
+    listing = (":read", ":split", "READER.read", "READER.split")
+    assert [n for n in codes.of_reader(reader, toy).definitions if n.endswith(listing)] == []
 
 
 def test_what_follows_a_rebuilt_stage_goes_by_its_bytes(toy: Project, sources: Path):

@@ -214,7 +214,10 @@ class Packed:
     def table(self) -> pa.Table:
         """All rows, each column in one piece; they are no longer held here."""
         self._pack()
-        arrays = [pa.concat_arrays(self.columns.pop(name)) for name in LISTED.names]
+        arrays: list[pa.Array] = []
+        for name in LISTED.names:
+            arrays.append(pa.concat_arrays(self.columns.pop(name)))
+            pa.default_memory_pool().release_unused()  # one column is there twice, not all
         return pa.table(arrays, schema=LISTED)
 
     def _pack(self) -> None:
