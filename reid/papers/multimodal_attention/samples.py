@@ -60,9 +60,9 @@ def normalize(params: Params, batch: dict[str, Tensor], mean: Tensor) -> dict[st
     for name, image in batch.items():
         if image.shape[1] != params.side:
             image = image[:, inside, inside]
-        bgr = mean.new_empty(image.shape)
-        for channel in range(3):
-            bgr[..., channel] = image[..., 2 - channel]
+        # A row's values back to front, then its pixels: what is turned is each pixel's channels.
+        mirrored = image.flatten(-2).flip(-1).unflatten(-1, image.shape[-2:])
+        bgr = mirrored.flip(-2).to(mean.dtype)
         bgr.flatten(-2).sub_(centre).mul_(params.pixel_scale)  # a view: whole rows at once
         ready[name] = bgr.movedim(-1, -3)
     return ready

@@ -11,7 +11,7 @@ from torch import Tensor
 from reid.arrays.flow import resize_flow
 from reid.arrays.images import resize
 from reid.nn import flow_views
-from reid.nn.augment import change_light, resize_crop
+from reid.nn.augment import change_light, horizontal_flip, resize_crop
 from reid.papers.mutual_attention.params import Params
 from reid.project.errors import ReidError
 
@@ -48,16 +48,13 @@ def augment(
         views |= change_light(image, generator, params.brightness, params.tint)
     views = {name: view.float() for name, view in views.items()}
     drawn = torch.rand(2, len(views["image"]), generator=generator)
-    place = views["image"].device
-    cropped, mirrored = (drawn < torch.tensor([[params.crop], [params.flip]])).to(place)
-    enlarged = resize_crop(views, generator, 1.0, params.enlarge)
-    ready = {}
-    for name, view in views.items():
-        view = torch.where(cropped[:, None, None, None, None], enlarged[name], view)
-        view = torch.where(mirrored[:, None, None, None, None], view.flip(-1), view)
-        ready[name] = view.movedim(-3, -1)
+    cropped, mirrored = drawn < torch.tensor([[params.crop], [params.flip]])
+    views = resize_crop(views, generator, cropped.float(), params.enlarge)
+    views = horizontal_flip(views, generator, mirrored.float())
+    ready = {name: view.movedim(-3, -1) for name, view in views.items()}
     if "flow" in ready:
-        ready["flow"] = ready["flow"] * _growth(params, cropped, mirrored)
+        growth = _growth(params, cropped, mirrored).to(ready["flow"].device)
+        ready["flow"] = ready["flow"] * growth
     return ready
 
 

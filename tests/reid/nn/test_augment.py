@@ -139,6 +139,60 @@ def test_resize_crop_is_a_slice_of_the_enlarged_image():
     assert 8 < kept < 32
 
 
+def flipped(axis):
+    return lambda image, drawn: image.flip(axis)
+
+
+def enlarged_and_cropped(image, drawn):
+    height, width = image.shape[-2:]
+    larger = round(height * 1.125), round(width * 1.125)
+    flat = torch.nn.functional.interpolate(image.flatten(0, -4), larger, mode="bilinear")
+    place = torch.rand(2, len(image), generator=drawn)
+    free = torch.tensor([[larger[0] - height + 1], [larger[1] - width + 1]])
+    crops = [
+        one[..., top : top + height, left : left + width]
+        for one, (top, left) in zip(
+            flat.unflatten(0, image.shape[:-3]), (place * free).long().T.tolist(), strict=True
+        )
+    ]
+    return torch.stack(crops)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels last"])
+@pytest.mark.parametrize(("count", "p"), [(1, 0.5), (9, 0.0), (9, 0.5), (9, 1.0)])
+@pytest.mark.parametrize("shape", [(3, 12, 8), (4, 2, 9, 7), (2, 1, 6, 5)], ids=str)
+def test_changing_the_chosen_alone_is_a_where_over_all(shape, count, p, last, dtype):
+    """Also with a chance of its own for each sample; in memory as it was."""
+    forms = [(augment.horizontal_flip, flipped(-1)), (augment.vertical_flip, flipped(-2))]
+    if dtype == torch.float32:
+        forms.append((augment.resize_crop, enlarged_and_cropped))
+    image = images(image=(count, *shape))["image"].to(dtype)
+    if last:
+        image = image.movedim(-3, -1).contiguous().movedim(-1, -3)
+    for seed, (change, plain) in enumerate(forms):
+        drawn = generator(seed)
+        chosen = (torch.rand(count, generator=drawn) < p).reshape(-1, *(1,) * len(shape))
+        expected = torch.where(chosen, plain(image, drawn), image)
+        for chance in (p, torch.full((count,), p)):
+            found = change({"image": image}, generator(seed), chance)["image"]
+            assert found.dtype == dtype
+            assert (found.movedim(-3, -1) if last else found).is_contiguous()
+            torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels last"])
+@pytest.mark.parametrize("shape", [(3, 12, 8), (4, 2, 9, 7), (1, 6, 5)], ids=str)
+def test_crops_are_slices(shape, last):
+    image = images(image=(5, *shape))["image"]
+    if last:
+        image = image.movedim(-3, -1).contiguous().movedim(-1, -3)
+    top, left = torch.tensor([0, 1, 2, 0, 2]), torch.tensor([1, 0, 2, 2, 0])
+    found = augment.crop_at(image, top, left, (shape[-2] - 2, shape[-1] - 2))
+    for one, y, x, crop in zip(image, top.tolist(), left.tolist(), found, strict=True):
+        assert torch.equal(crop, one[..., y : y + shape[-2] - 2, x : x + shape[-1] - 2])
+
+
 def holes(image, fill=9.0):
     """(height, width, top, left) of each sample's hole, None where there is none."""
     rectangles = []
