@@ -17,9 +17,8 @@ LISTS: Mapping[str, tuple[str, ...]] = {
 }
 LEFT_OUT = {
     "Stage": frozenset({"name", "libraries", "unmatched", "notes"}),
-    "Reader": frozenset(
-        {"info", "read", "split", "write", "locate"}
-    ),  # a listing is itself in the key
+    # A listing is itself in the key.
+    "Reader": frozenset({"info", "read", "split", "write", "locate"}),
 }
 TEXTS = (  # what writes protocol.json and the data card
     "pipeline.engine.data_card:card",

@@ -50,10 +50,12 @@ def vertical_flip(
 
 def _flip(images: Mapping[str, Tensor], generator: torch.Generator, p: Chance, axis: int) -> Views:
     flip = torch.rand(_count(images), generator=generator) < p
-    return {name: _change(image, flip, lambda it: it.flip(axis)) for name, image in images.items()}
+    return {
+        name: of_chosen(image, flip, lambda it: it.flip(axis)) for name, image in images.items()
+    }
 
 
-def _change(image: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+def of_chosen(image: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Samples where `chosen` (B,) as `change` makes them of (n, ..., C, H, W), others as they are.
 
     Samples are copied whole: of bytes five times as fast as `torch.where`.
@@ -133,7 +135,7 @@ def resize_crop(
         left = (position[1] * (larger[1] - width + 1)).long()
         return crop_at(enlarged.unflatten(0, image.shape[:-3]), top, left, (height, width))
 
-    return {name: _change(image, chosen, enlarge) for name, image in images.items()}
+    return {name: of_chosen(image, chosen, enlarge) for name, image in images.items()}
 
 
 def random_erasing(

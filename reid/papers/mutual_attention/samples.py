@@ -11,7 +11,7 @@ from torch import Tensor
 from reid.arrays.flow import resize_flow
 from reid.arrays.images import resize
 from reid.nn import flow_views
-from reid.nn.augment import change_light, horizontal_flip, resize_crop
+from reid.nn.augment import change_light, of_chosen, resize_crop
 from reid.papers.mutual_attention.params import Params
 from reid.project.errors import ReidError
 
@@ -50,8 +50,10 @@ def augment(
     drawn = torch.rand(2, len(views["image"]), generator=generator)
     cropped, mirrored = drawn < torch.tensor([[params.crop], [params.flip]])
     views = resize_crop(views, generator, cropped.float(), params.enlarge)
-    views = horizontal_flip(views, generator, mirrored.float())
-    ready = {name: view.movedim(-3, -1) for name, view in views.items()}
+    ready = {
+        name: of_chosen(view, mirrored, lambda clip: clip.flip(-1)).movedim(-3, -1)
+        for name, view in views.items()
+    }
     if "flow" in ready:
         growth = _growth(params, cropped, mirrored).to(ready["flow"].device)
         ready["flow"] = ready["flow"] * growth
