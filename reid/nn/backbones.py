@@ -165,7 +165,7 @@ def load(trunk: nn.Module, name: str, path: Path) -> None:
     if not path.is_file():
         raise ReidError(
             f"{path}: no such file; `weights` names a state dict (.safetensors, .pt, .pth), or is "
-            f"`{PRETRAINED}`, or '' for none"
+            f"`{PRETRAINED}`, `world` where the paper has one, or '' for none"
         )
     state = read_state(path)
     if any(key.startswith(OWN) for key in state):

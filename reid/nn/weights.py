@@ -22,6 +22,7 @@ NESTED = ("state_dict", "model", "state_dict_ema")  # where checkpoints keep a s
 PARALLEL = "module."  # before each name of a network that torch trained on several devices
 UNSAFE = "save its state dict alone, best as .safetensors"
 FITS = "fits"  # of a safetensors file's metadata: parameters by name, as JSON
+WORDS = "the words that `weights` takes in place of one are in docs/weights.md"
 SHOWN = 3  # names in an error
 
 
@@ -32,7 +33,7 @@ def read_state(path: Path, *, trusted: bool = False, instead: str = UNSAFE) -> d
     code that the file chooses; the error ends with what to do `instead`.
     """
     if not path.is_file():
-        raise ReidError(f"{path}: no such weights file (.safetensors, .pt, .pth)")
+        raise ReidError(f"{path}: no such weights file (.safetensors, .pt, .pth); {WORDS}")
     if not path.stat().st_size:
         raise ReidError(f"{path}: not readable as weights (the file is empty)")
     try:

@@ -120,7 +120,8 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     """Train and evaluate what is missing of a table; rows with mean and spread over `seeds`.
 
     With `only` no more than the rows of these names. Also written to 4-reports/tables as JSON and
-    CSV, with short keys (`r1`), and as Markdown, in readers' words (rank-1).
+    CSV, with short keys (`r1`), and as Markdown, in readers' words (rank-1). Raises `ReidError`,
+    after that, where a row cannot be trained with the parameters of the data set's scale.
     """
     table = find_table(run.paper, number)
     names = [row.name for row in table.rows if row.overrides is not None]
@@ -133,16 +134,21 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
         {d: row.printed[d] for d in row.printed if on.world or d == on.reader} for row in table.rows
     ]
     shown = metrics_shown(printed, table.metrics)
-    lines = []
+    lines, trained, failed = [], 0, dict[str, ReidError]()
     for row, numbers in zip(table.rows, printed, strict=True):
-        line: dict[str, Any] = {"row": row.name}
+        line: dict[str, Any] = {"row": row.name, **dict.fromkeys(shown, "")}
         if row.overrides is not None and (not only or row.name in only):
-            results = run.results(row, seeds)
-            line |= {m: spread([measured(r, m) for _, r in results]) for m in shown}
-            numbers = _as_trained(run.project, f"{number}: {row.name}", numbers, results)
-        else:
-            line |= dict.fromkeys(shown, "")
+            try:
+                results = run.results(row, seeds)
+            except ReidError as error:  # said at the end, when the other rows are there
+                failed[row.name] = error
+            else:
+                trained += 1
+                line |= {m: spread([measured(r, m) for _, r in results]) for m in shown}
+                numbers = _as_trained(run.project, f"{number}: {row.name}", numbers, results)
         lines.append({**line, **of_paper(headings(printed), numbers)})
+    if failed and not trained:
+        raise next(iter(failed.values()))
     found = {
         "title": f"{run.paper}, table {number}: {table.title}. Ours on "
         f"{described(run.project, run.dataset)}, {_repeats(run.splits, seeds)}",
@@ -154,6 +160,9 @@ def run_table(run: Run, number: str, seeds: int, only: Collection[str] = ()) -> 
     for ending, text in texts.items():
         path = run.project.reports / "tables" / f"{stem}.{ending}"
         write_atomically(path, text, run.project.publishing)
+    if failed:
+        told = "; ".join(f"row `{name}` is not trained: {error}" for name, error in failed.items())
+        raise ReidError(f"table {number}: {told}; the other rows are in {path.with_suffix('.md')}")
     return found
 
 

@@ -167,6 +167,26 @@ def test_a_row_by_name_is_trained_alone(project: Project):
         results.run_table(run, "9", 1, ["Inter"])
 
 
+def test_a_row_that_cannot_be_trained_loses_no_other(project: Project):
+    class Failing(results.Run):
+        def results(self, row, seeds):
+            if row.name == "Concatenation":
+                raise ReidError("weights: of another network")
+            return super().results(row, seeds)
+
+    run = Failing(project, "attention_driven", "toy", "cpu", variants.build, print)
+    path = project.reports / "tables/attention_driven-9-toy.csv"
+    with contextlib.chdir(project.root):
+        path.unlink(missing_ok=True)
+        with pytest.raises(ReidError, match=r"row `Concatenation` is not trained: weights: of an"):
+            results.run_table(run, "9", 1, ["Concatenation", "FC fusion"])
+        with path.open(newline="") as file:
+            filled = {row["row"] for row in csv.DictReader(file) if row["r1"]}
+        assert filled == {"FC fusion"}
+        with pytest.raises(ReidError, match=r"^weights: of another network$"):
+            results.run_table(run, "9", 1, ["Concatenation"])
+
+
 @pytest.mark.slow
 def test_a_table_is_trained_once_and_written_as_markdown(project: Project, tmp_path: Path):
     without = shutil.ignore_patterns("3-runs", "train")  # of the tests before
