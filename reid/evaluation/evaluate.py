@@ -86,11 +86,6 @@ def _is_of(folder: Path, key: str) -> bool:
     """Whether a folder holds all of the evaluation of that key."""
     try:
         noted = json.loads((folder / "metrics.json").read_text("utf-8"))
-        return noted["key"] == key and is_whole(folder)
+        return noted["key"] == key and {path.name for path in folder.iterdir()} >= WRITTEN
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False  # absent or damaged: computed anew
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether an evaluation's folder has all of its files."""
-    return all((folder / name).is_file() for name in WRITTEN)

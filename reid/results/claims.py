@@ -215,7 +215,9 @@ def _row(of_paper: Asked, claim: Claim, is_control: bool) -> ClaimRow:
 
 
 def _done(project: Project, training: Training) -> bool:
-    return evaluated.metrics_of(project, training.experiment) is not None
+    experiment = training.experiment
+    there = evaluated.metrics_of(project, experiment) is not None
+    return there and evaluated.has_lists(project, experiment)
 
 
 def paired(project: Project, better: Experiment, worse: Experiment, metric: str) -> Paired:

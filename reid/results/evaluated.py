@@ -13,7 +13,6 @@ import numpy as np
 
 from reid import experiments
 from reid.data.dataset import ROLES
-from reid.evaluation.evaluate import is_whole
 from reid.experiments import Experiment
 from reid.papers import PAPERS
 from reid.papers.table import Printed
@@ -94,17 +93,19 @@ METRICS_OF = {"params": dict}  # entries that are asked for here
 
 
 def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | None:
-    """The published metrics, None where they are not of this training on the data as built now.
-
-    Also where another file of the evaluation is gone: it is then evaluated again.
-    """
-    folder = project.run(experiment.name) / "evaluate"
-    found = read_object(folder / "metrics.json", METRICS_OF, f"reid evaluate {experiment.name}")
-    if found is None or not is_whole(folder):
+    """The published metrics, None where they are not of this training on the data as built now."""
+    path = project.run(experiment.name) / "evaluate" / "metrics.json"
+    found = read_object(path, METRICS_OF, f"reid evaluate {experiment.name}")
+    if found is None:
         return None
     same = found["params"] == experiment.described()
     same = same and found.get("code") == experiment.test_code(project).fingerprint
     return found if same and found.get("training") == experiment.key(project) else None
+
+
+def has_lists(project: Project, experiment: Experiment) -> bool:
+    """Whether the ranked lists stand beside the metrics, as what is compared by query needs."""
+    return (project.run(experiment.name) / "evaluate" / "ranked.parquet").is_file()
 
 
 def _lines(

@@ -24,6 +24,7 @@ from reid.project.names import heading
 from reid.results import printed_row as printed_rows
 from reid.results.evaluated import (
     described,
+    has_lists,
     headings,
     measured,
     metrics_of,
@@ -106,7 +107,7 @@ class Run:
         """The metrics of a training, trained and evaluated where that is not done yet."""
         experiment = training.experiment
         found = metrics_of(self.project, experiment)
-        if found is None:
+        if found is None or not has_lists(self.project, experiment):
             from reid.evaluation.evaluate import evaluate
             from reid.training.train import train
 

@@ -214,7 +214,7 @@ def test_lists_that_are_gone_name_the_command_that_makes_them(trained: Project, 
         ):
             with pytest.raises(ReidError, match=said):
                 needs()
-        assert evaluated.metrics_of(project, experiment) is None
+        assert not evaluated.has_lists(project, experiment)
         evaluate(experiment, project, device="cpu")
-        assert evaluated.metrics_of(project, experiment) is not None
+        assert evaluated.has_lists(project, experiment)
     assert path.read_bytes() == before

@@ -147,6 +147,19 @@ def test_rows_are_read_back_until_their_trainings_are_others(project: Project, r
         metrics.write_text(text)
 
 
+def test_lists_that_are_gone_are_made_again(project: Project, said: list[str], rows):
+    of_paper = asked(project, said)
+    path = project.run(rows[0].trainings[0][2]) / "evaluate/ranked.parquet"
+    before = path.read_bytes()
+    path.unlink()
+    row = next(row for row in of_paper.rows if row.name == rows[0].worse)
+    training = of_paper.of_row(row)[0]
+    assert not results._done(project, training)
+    of_paper.run.result(training)
+    assert path.read_bytes() == before
+    assert results._done(project, training)
+
+
 def test_the_report_shows_them(project: Project, rows: list[results.ClaimRow]):
     section = page.claims(project)
     assert section is not None
