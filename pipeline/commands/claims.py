@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,7 +45,7 @@ def claims(
         ),
     ] = 3,
     build: Annotated[
-        bool, typer.Option("--build", help="First all data that params.yaml names, worlds too.")
+        bool, typer.Option("--build", help="First the data of these claims, their worlds too.")
     ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what is to be trained, and how long it takes.")
@@ -69,18 +70,19 @@ def claims(
         if not as_json:
             console().print(line, markup=False)
 
+    on = {
+        paper: dataset or results.dataset_of(home, paper)
+        for paper in results.papers_of(home, papers or (), claim or ())
+    }
     if build:
         with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-            _build(home)
+            _build(home, set(on.values()))
     from pipeline.builds.variants import build as build_stage
 
     each = [
-        results.asked(
-            Run(home, paper, dataset or results.dataset_of(home, paper), device, build_stage, say),
-            trainings, claim or (),
-        )
-        for paper in results.papers_of(home, papers or (), claim or ())
-    ]  # fmt: skip
+        results.asked(Run(home, paper, tested_on, device, build_stage, say), trainings, claim or ())
+        for paper, tested_on in on.items()
+    ]
     experiments = [experiment for one in each for experiment in one.experiments]
     say(f"claims: {work(home, experiments, rehearsed_seconds(home, device)).told()}")
     for one in () if plan else results.train(each):
@@ -95,14 +97,15 @@ def claims(
     show([texts.as_object(row) for rows in found.values() for row in rows], as_json, shown)
 
 
-def _build(home: Project) -> None:
-    """Render the worlds of params.yaml that are not there as they are said, and run all stages."""
+def _build(home: Project, datasets: Collection[str]) -> None:
+    """Render the worlds of these data sets, where they are not as they are said; run all stages."""
     from pipeline.world.scenes.scenes import of_world
     from reid.project import params
     from reid.project.layout import write_atomically
 
     loaded = params.load(home.root)
-    for name in params.section(loaded, "world", "on"):
+    first = {_ingested(loaded, name) for name in datasets}
+    for name in (name for name in params.section(loaded, "world", "on") if name in first):
         key, kept = _key(*of_world(loaded, name)), home.work / "worlds" / name
         there = home.digest(name).is_file() and kept.is_file()
         if not there or kept.read_text("utf-8") != key:
@@ -110,7 +113,20 @@ def _build(home: Project) -> None:
             write_atomically(kept, key.encode())
     for stage in ("ingest", *STAGES):
         for name in params.section(loaded, stage, "on"):
-            run_stage(stage, name, None, None, "auto", repair=False)
+            read = params.section(loaded, stage, "on", name).get("dataset", name)
+            if _ingested(loaded, read) in first:
+                run_stage(stage, name, None, None, "auto", repair=False)
+
+
+def _ingested(loaded: Mapping[str, Any], dataset: str) -> str:
+    """The ingested data set that another is built from: of `crops/topview`, `topview`."""
+    from reid.project import params
+
+    stage, _, name = dataset.rpartition("/")
+    if not stage:
+        return dataset
+    read = params.section(loaded, stage, "on", name).get("dataset", name)
+    return _ingested(loaded, read)
 
 
 def _key(layout: str, scene: Scene) -> str:

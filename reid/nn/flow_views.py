@@ -17,14 +17,17 @@ def colour_wheel(flow_px: Tensor, maximum_px: float) -> Tensor:
 
     At `maximum_px` and beyond a colour is full.
     """
-    u, v = (flow_px / maximum_px).unbind(-1)  # (..., h, w)
-    wheel = torch.from_numpy(WHEEL).to(flow_px)
-    position = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * len(wheel)
-    below = position.floor().long()
-    part = (position - below)[..., None]
-    full = wheel[below % len(wheel)] * (1 - part) + wheel[(below + 1) % len(wheel)] * part
-    radius = torch.hypot(u, v).clamp(max=1)[..., None]
-    return (1 - radius * (1 - full)).movedim(-1, -3)
+    u, v = (flow_px.movedim(-1, 0) / maximum_px).contiguous()  # (..., h, w) each
+    position = (torch.atan2(-v, -u) / torch.pi + 1) / 2 * len(WHEEL)
+    below = position.floor()
+    part = (position - below).view(-1, 1)  # of the way to the next colour
+    colours = torch.from_numpy(WHEEL).to(flow_px) - 1  # from white
+    colours = torch.cat([colours, colours[:2]])  # an angle of pi is at the wheel's end
+    index = below.flatten().int()
+    full = colours.index_select(0, index)
+    full.addcmul_(colours.diff(dim=0).index_select(0, index), part)
+    full *= torch.hypot(u, v).clamp(max=1).view(-1, 1)
+    return (full + 1).view(*u.shape, 3).movedim(-1, -3)
 
 
 def uv_magnitude(flow_px: Tensor, maximum_px: float) -> Tensor:

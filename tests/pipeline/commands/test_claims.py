@@ -55,7 +55,8 @@ def test_worlds_are_built_once_and_again_where_they_are_said_otherwise(tmp_path:
     command = ("claims", "mutual_attention", "--build", "--plan")
     first = reid(*command, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count("world ") == 4
+    assert first.stdout.count("world ") == 1, "what these claims need, and no more"
+    assert "world hall: " in first.stdout
     assert "flow hall: " in first.stdout
     assert "world" not in reid(*command, cwd=tmp_path).stdout
     path.write_text(TINY.replace("images_min: 5, images_max: 6", "images_min: 5, images_max: 5"))
@@ -63,6 +64,13 @@ def test_worlds_are_built_once_and_again_where_they_are_said_otherwise(tmp_path:
     assert [line for line in again.splitlines() if line.startswith("world ")] == [
         next(line for line in again.splitlines() if line.startswith("world hall: 40 images"))
     ]
+    path.write_text(TINY.replace("pool: max}", "pool: max, builds: {jet: topview-crops}}"))
+    claim = ("--claim", "colour and depth > depth")
+    above = reid("claims", "multimodal_attention", *claim, *command[2:], cwd=tmp_path)
+    assert above.returncode == 0, above.stderr
+    built = [line.split(":")[0] for line in above.stdout.splitlines() if "topview" in line]
+    assert built[:3] == ["world topview", "ingest topview", "crops topview"]
+    assert above.stdout.count("world ") == 1
 
 
 def test_every_paper_s_claims_have_a_world(loaded: dict[str, Any]):
