@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.backends.checkpoints import load_state
 from pipeline.backends.masks.person_mask import central_mask
+from pipeline.backends.masks.torchvision import place
 from pipeline.backends.sizes import by_size, fit_into, padded_size, scaled_size
 from pipeline.stages.masks import Params
 from pipeline.world.scenes.street import Params as Street
@@ -24,7 +25,52 @@ from reid.project.errors import ReidError
 torch = pytest.importorskip("torch")
 
 SMALL = {"shortest_side": 64, "longest_side": 256}  # pixels: quick
+CELLS = 28  # of a mask's side, before it is placed
 PERSON_LOGIT = 8.0  # of an untrained network made to see people everywhere
+
+# --- where a mask lies ----------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.tuples(st.integers(8, 90), st.integers(8, 60)),
+    st.sampled_from([1.0, 1.6, 3.2]),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)
+def test_a_mask_lies_where_its_box_does(size: tuple[int, int], ratio: float, drawn: list[float]):
+    """To a fraction of a pixel, at any scale; half a cell from an edge it is half as probable."""
+    scaled = round(size[0] * ratio), round(size[1] * ratio)
+    (x1, x2), (y1, y2) = sorted(drawn[:2]), sorted(drawn[2:])
+    box = torch.tensor([[x1, y1, x2 + 0.1, y2 + 0.1]]) * torch.tensor([*scaled[::-1]] * 2)
+    along = []
+    for axis, (low, high) in enumerate(box[0].numpy().reshape(2, 2).T[::-1]):
+        centres = (np.arange(size[axis]) + 0.5) * scaled[axis] / size[axis]
+        cells = np.minimum(centres - low, high - centres) / (high - low) * CELLS
+        along.append((cells + 0.5).clip(0, 1))
+    placed = place(torch.ones(1, 1, CELLS, CELLS), box, scaled, size)[0]
+    np.testing.assert_allclose(placed, np.outer(*along), atol=1e-3)
+    nobody = place(torch.ones(0, 1, CELLS, CELLS), box[:0], scaled, size)
+    assert nobody.shape == (0, *size)
+
+
+def test_a_small_mask_loses_less_than_the_library_s_whole_pixels_do():
+    from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+    true = cv2.ellipse(np.zeros((80, 40), np.uint8), (19, 41), (9, 31), 8, 0, 360, 1, -1) > 0
+    box = torch.tensor([[*cv2.boundingRect(true.astype(np.uint8))]], dtype=torch.float32)
+    box[:, 2:] += box[:, :2]
+    left, top, right, bottom = box[0].int().tolist()
+    exact = cv2.resize(true[top:bottom, left:right].astype(np.float32), (56, 56))
+    cells = torch.from_numpy(exact)[None, None]
+
+    def overlap(found: torch.Tensor) -> float:
+        mask = found.numpy() >= 0.5
+        return (mask & true).sum() / (mask | true).sum()
+
+    assert overlap(place(cells, box, (80, 40), (80, 40))[0]) > 0.99
+    assert overlap(place(cells, 3.2 * box, (256, 128), (80, 40))[0]) > 0.99
+    assert overlap(paste_masks_in_image(cells, box, (80, 40))[0, 0]) < 0.97
+
 
 # --- whose mask ----------------------------------------------------------------------------------
 
@@ -210,13 +256,15 @@ def test_torchvision_takes_the_central_person_above_the_threshold():
     soft[1, 0, 2:18, 0:3] = 0.8
     soft[2, 0, 2:18, 5:11] = torch.tensor([0.2, 0.5, 0.7, 0.7, 0.5, 0.2])
     result = {"labels": torch.tensor([3, 1, 1]), "masks": soft,
-             "scores": torch.tensor([0.9, 0.8, 0.75])}  # fmt: skip
+             "scores": torch.tensor([0.9, 0.8, 0.75]),
+             "boxes": torch.tensor([[0.0, 0, 16, 20]] * 3)}  # fmt: skip
     for threshold, columns in ((0.5, (6, 10)), (0.6, (7, 9)), (0.1, (5, 11))):
-        mask = _mask(result, threshold)
+        mask = _mask(result, (20, 16), (20, 16), threshold)
         assert mask is not None
         assert mask.score == 0.75
         np.testing.assert_array_equal(mask.mask, region((2, 18), columns))
-    assert _mask({key: value[:1] for key, value in result.items()}, 0.5) is None
+    nobody = {key: value[:1] for key, value in result.items()}
+    assert _mask(nobody, (20, 16), (20, 16), 0.5) is None
 
 
 def test_torchvision_names_its_networks():
