@@ -104,8 +104,9 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
 
 
 def has_lists(project: Project, experiment: Experiment) -> bool:
-    """Whether the ranked lists stand beside the metrics, as what is compared by query needs."""
-    return (project.run(experiment.name) / "evaluate" / "ranked.parquet").is_file()
+    """Whether features and ranked lists stand beside the metrics: rows are compared by query."""
+    folder = project.run(experiment.name) / "evaluate"
+    return all((folder / name).is_file() for name in ("features.parquet", "ranked.parquet"))
 
 
 def _lines(

@@ -147,9 +147,10 @@ def test_rows_are_read_back_until_their_trainings_are_others(project: Project, r
         metrics.write_text(text)
 
 
-def test_lists_that_are_gone_are_made_again(project: Project, said: list[str], rows):
+@pytest.mark.parametrize("name", ["ranked.parquet", "features.parquet"])
+def test_lists_that_are_gone_are_made_again(project: Project, said: list[str], rows, name: str):
     of_paper = asked(project, said)
-    path = project.run(rows[0].trainings[0][2]) / "evaluate/ranked.parquet"
+    path = project.run(rows[0].trainings[0][2]) / "evaluate" / name
     before = path.read_bytes()
     path.unlink()
     row = next(row for row in of_paper.rows if row.name == rows[0].worse)
