@@ -152,8 +152,10 @@ def _root_of(every: list[Entry]) -> Callable[[str], str]:
     builds = {entry.made: entry.dataset for entry in every if entry.section in STAGES}
 
     def root(dataset: str) -> str:
-        while "/" in dataset and builds.get(_made_of(dataset), dataset) != dataset:
-            dataset = builds[_made_of(dataset)]
+        walked: set[str] = set()
+        while "/" in dataset and dataset not in walked:  # a ring of builds has no end
+            walked.add(dataset)
+            dataset = builds.get(_made_of(dataset), dataset)
         return dataset
 
     return root

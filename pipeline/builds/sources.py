@@ -96,11 +96,8 @@ def sources(project: Project, dataset: str, builds: Mapping[str, str]) -> list[S
 
 def _truth(project: Project, dataset: str) -> str:
     """The path of the truth of a data set's world, as params.yaml writes it."""
-    loaded = params.load(project.root)
-    while "/" in dataset:  # made by a stage of another one
-        stage, build = dataset.split("/")
-        dataset = params.section(loaded, stage, "on", build).get("dataset", build)
-    folder = project.raw(f"{dataset}.truth")
+    of_world = params.ingested(params.load(project.root), dataset)
+    folder = project.raw(f"{of_world}.truth")
     if not folder.is_dir():
         raise ReidError(
             f"{folder}: no such folder; the truth is known of rendered worlds alone (`reid world`)"

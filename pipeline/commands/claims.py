@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -104,7 +104,7 @@ def _build(home: Project, datasets: Collection[str]) -> None:
     from reid.project.layout import write_atomically
 
     loaded = params.load(home.root)
-    first = {_ingested(loaded, name) for name in datasets}
+    first = {params.ingested(loaded, name) for name in datasets}
     for name in (name for name in params.section(loaded, "world", "on") if name in first):
         key, kept = _key(*of_world(loaded, name)), home.work / "worlds" / name
         there = home.digest(name).is_file() and kept.is_file()
@@ -113,20 +113,8 @@ def _build(home: Project, datasets: Collection[str]) -> None:
             write_atomically(kept, key.encode())
     for stage in ("ingest", *STAGES):
         for name in params.section(loaded, stage, "on"):
-            read = params.section(loaded, stage, "on", name).get("dataset", name)
-            if _ingested(loaded, read) in first:
+            if params.ingested(loaded, params.dataset_of(loaded, stage, name)) in first:
                 run_stage(stage, name, None, None, "auto", repair=False)
-
-
-def _ingested(loaded: Mapping[str, Any], dataset: str) -> str:
-    """The ingested data set that another is built from: of `crops/topview`, `topview`."""
-    from reid.project import params
-
-    stage, _, name = dataset.rpartition("/")
-    if not stage:
-        return dataset
-    read = params.section(loaded, stage, "on", name).get("dataset", name)
-    return _ingested(loaded, read)
 
 
 def _key(layout: str, scene: Scene) -> str:

@@ -141,6 +141,25 @@ def stage_params(loaded: Mapping[str, Any], stage: str, dataset: str, model: typ
     return check(model, merged, stage)
 
 
+def dataset_of(loaded: Mapping[str, Any], stage: str, build: str) -> str:
+    """The data set whose rows a build is of: the one named after it where none is said."""
+    values = {**section(loaded, stage, "with"), **section(loaded, stage, "on", build)}
+    named = values.get("dataset", "")
+    if not isinstance(named, str):
+        raise ReidError(f"{PARAMS_FILE}: {stage}.on.{build}.dataset: {_shown(named)} is not text")
+    return named or build
+
+
+def ingested(loaded: Mapping[str, Any], dataset: str) -> str:
+    """The ingested data set that another is made from: of `crops/topview`, `topview`."""
+    walked = [dataset]
+    while "/" in walked[-1]:
+        walked.append(dataset_of(loaded, *walked[-1].split("/", 1)))
+        if walked[-1] in walked[:-1]:
+            raise ReidError(f"{PARAMS_FILE}: {' from '.join(walked)}: a data set made from itself")
+    return walked[-1]
+
+
 def check(model: type[P], values: Mapping[str, Any], where: str) -> P:
     """`values` as a `model`, or one error with the key, its path and the nearest valid key."""
     try:

@@ -120,11 +120,8 @@ def read_builds(experiment: Experiment) -> dict[str, str]:
 
 
 def _is_of_world(project: Project, dataset: str) -> bool:
-    loaded = params.load(project.root)
-    while "/" in dataset:  # made by a stage of another one
-        stage, build = dataset.split("/")
-        dataset = params.section(loaded, stage, "on", build).get("dataset", build)
-    return project.raw(f"{dataset}.truth").is_dir()
+    of_world = params.ingested(params.load(project.root), dataset)
+    return project.raw(f"{of_world}.truth").is_dir()
 
 
 def _line(how: Comparison, experiment: Experiment, chain: Chain, seeds: int) -> dict[str, Any]:

@@ -169,3 +169,12 @@ def test_what_stays_on_disk_is_said_with_the_command_that_removes_it(root, monke
         "to remove it: rm -r data/0-raw/street data/3-runs/street-baseline && reid gc",
     ]
     assert YAML(typ="safe", pure=True).load(text(root))["world"]["on"].keys() == {*WORLDS[1:]}
+
+
+def test_a_ring_of_builds_has_an_end(tmp_path):
+    text = "crops:\n  on:\n    a: {dataset: crops/b}\n    b: {dataset: crops/a}\n    c: {}\n"
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ReidError, match=r"to remove them too: reid remove crops/a crops/b"):
+        remove(tmp_path, ["crops/a"])
+    remove(tmp_path, ["crops/a", "crops/b"])
+    assert list(load(tmp_path)["crops"]["on"]) == ["c"]

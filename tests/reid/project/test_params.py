@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from reid.project.errors import ReidError
-from reid.project.params import StageParams, Strict, check, load, section, stage_params
+from reid.project.params import (
+    StageParams,
+    Strict,
+    check,
+    dataset_of,
+    ingested,
+    load,
+    section,
+    stage_params,
+)
 
 
 class Inner(Strict):
@@ -109,3 +118,23 @@ def test_sections(loaded):
     assert section(loaded, "jet", "on", "mall") == {}
     with pytest.raises(ReidError, match=r"`train.rate` must hold keys, not 0.0003"):
         section(loaded, "train", "rate", "x")
+
+
+def test_what_a_data_set_is_made_from():
+    """A build without one is of the data set it is called after; a ring is one clear error."""
+    builds = {
+        "plain": None, "empty": {"dataset": ""}, "other": {"dataset": "mall"},
+        "twice": {"dataset": "crops/other"}, "a": {"dataset": "crops/b"},
+        "b": {"dataset": "crops/a"}, "own": {"dataset": "crops/own"}, "three": {"dataset": 3},
+    }  # fmt: skip
+    loaded = {"crops": {"on": builds}, "jet": {"with": {"dataset": "crops/other"}, "on": {"x": {}}}}
+    made = [dataset_of(loaded, "crops", name) for name in ("plain", "empty", "other", "absent")]
+    assert made == ["plain", "empty", "mall", "absent"]
+    assert dataset_of(loaded, "jet", "x") == "crops/other"
+    assert ingested(loaded, "mall") == ingested(loaded, "crops/twice") == "mall"
+    with pytest.raises(ReidError, match=r"crops/a from crops/b from crops/a: a data set made from"):
+        ingested(loaded, "crops/a")
+    with pytest.raises(ReidError, match=r"crops/own from crops/own: a data set made from itself"):
+        ingested(loaded, "crops/own")
+    with pytest.raises(ReidError, match=r"crops\.on\.three\.dataset: 3 is not text"):
+        ingested(loaded, "crops/three")
