@@ -23,7 +23,7 @@ def colour_wheel(flow_px: Tensor, maximum_px: float) -> Tensor:
     part = (position - below).view(-1, 1)  # of the way to the next colour
     colours = torch.from_numpy(WHEEL).to(flow_px) - 1  # from white
     colours = torch.cat([colours, colours[:2]])  # an angle of pi is at the wheel's end
-    index = below.flatten().int()
+    index = below.flatten().int().clamp_(0, len(WHEEL))  # of no number too, which stays none
     full = colours.index_select(0, index)
     full.addcmul_(colours.diff(dim=0).index_select(0, index), part)
     full *= torch.hypot(u, v).clamp(max=1).view(-1, 1)

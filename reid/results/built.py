@@ -180,7 +180,10 @@ class Run:
             return {}
         path = self.folder / "evaluate" / "ranked.parquet"
         if not path.is_file():
-            raise ReidError(f"{path}: no such file; run `reid evaluate {self.name}`")
+            raise ReidError(
+                f"{path}: no such file; run `reid evaluate {self.name}`, or the `reid table` or "
+                "`reid claims` that trained it, if params.yaml does not name it"
+            )
         return {row["query"]: row for row in Shard(path).table().to_pylist()}
 
 

@@ -78,3 +78,9 @@ def test_views_keep_their_device_and_number_type():
     flow_px = torch.zeros(1, 1, 2, dtype=torch.float64)
     for view in VIEWS:
         assert of_batch(view, flow_px, 5).dtype == torch.float64
+
+
+def test_flow_that_is_no_number_is_a_colour_that_is_none():
+    found = flow_views.colour_wheel(torch.tensor([[[[float("nan"), 1.0], [0.0, 0.0]]]]), 4)
+    assert found[0, :, 0, 0].isnan().all()
+    assert found[0, :, 0, 1].tolist() == [1, 1, 1]
