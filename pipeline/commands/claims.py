@@ -105,7 +105,8 @@ def _build(home: Project, datasets: Collection[str]) -> None:
 
     loaded = params.load(home.root)
     first = {params.ingested(loaded, name) for name in datasets}
-    for name in (name for name in params.section(loaded, "world", "on") if name in first):
+    worlds = [name for name in params.section(loaded, "world", "on") if name in first]
+    for name in worlds:
         key, kept = _key(*of_world(loaded, name)), home.work / "worlds" / name
         there = home.digest(name).is_file() and kept.is_file()
         if not there or kept.read_text("utf-8") != key:

@@ -215,9 +215,7 @@ def _row(of_paper: Asked, claim: Claim, is_control: bool) -> ClaimRow:
 
 
 def _done(project: Project, training: Training) -> bool:
-    experiment = training.experiment
-    there = evaluated.metrics_of(project, experiment) is not None
-    return there and evaluated.has_lists(project, experiment)
+    return evaluated.comparable(project, training.experiment) is not None
 
 
 def paired(project: Project, better: Experiment, worse: Experiment, metric: str) -> Paired:

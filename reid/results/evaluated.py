@@ -103,10 +103,11 @@ def metrics_of(project: Project, experiment: Experiment) -> dict[str, Any] | Non
     return found if same and found.get("training") == experiment.key(project) else None
 
 
-def has_lists(project: Project, experiment: Experiment) -> bool:
-    """Whether features and ranked lists stand beside the metrics: rows are compared by query."""
+def comparable(project: Project, experiment: Experiment) -> dict[str, Any] | None:
+    """The same metrics, where features and ranked lists stand beside: compared query by query."""
     folder = project.run(experiment.name) / "evaluate"
-    return all((folder / name).is_file() for name in ("features.parquet", "ranked.parquet"))
+    there = all((folder / name).is_file() for name in ("features.parquet", "ranked.parquet"))
+    return metrics_of(project, experiment) if there else None
 
 
 def _lines(

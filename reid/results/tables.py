@@ -23,11 +23,10 @@ from reid.project.layout import Project, as_json, builder_of, write_atomically
 from reid.project.names import heading
 from reid.results import printed_row as printed_rows
 from reid.results.evaluated import (
+    comparable,
     described,
-    has_lists,
     headings,
     measured,
-    metrics_of,
     metrics_shown,
     of_paper,
     spread,
@@ -106,8 +105,8 @@ class Run:
     def result(self, training: Training) -> dict[str, Any]:
         """The metrics of a training, trained and evaluated where that is not done yet."""
         experiment = training.experiment
-        found = metrics_of(self.project, experiment)
-        if found is None or not has_lists(self.project, experiment):
+        found = comparable(self.project, experiment)
+        if found is None:
             from reid.evaluation.evaluate import evaluate
             from reid.training.train import train
 

@@ -214,7 +214,7 @@ def test_lists_that_are_gone_name_the_command_that_makes_them(trained: Project, 
         ):
             with pytest.raises(ReidError, match=said):
                 needs()
-        assert not evaluated.has_lists(project, experiment)
+        assert evaluated.comparable(project, experiment) is None
         evaluate(experiment, project, device="cpu")
-        assert evaluated.has_lists(project, experiment)
+        assert evaluated.comparable(project, experiment) is not None
     assert path.read_bytes() == before
